@@ -1,0 +1,52 @@
+"""LE-UDA: segment a modality nobody has labelled, by adapting a model from another modality with few labels.
+
+The public interface; each name loads what it needs on first use, so that importing the package costs nothing::
+
+    import leuda_core
+    run = leuda_core.train("dataset.json", "le_uda", "run")
+    prediction = leuda_core.segment("case.nii.gz", run.bundle)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "train": "training",
+    "resume": "training",
+    "segment": "prediction",
+    "evaluate": "evaluation",
+    "list_methods": "methods",
+    "load_bundle": "bundle",
+    "ModelBundle": "bundle",
+    "load_dataset": "data.dataset",
+    "Evaluation": "evaluation",
+    "Run": "runs",
+    "RunStatus": "jobs",
+    "status": "jobs",
+    "LeudaError": "errors",
+    "InputError": "errors",
+    "Cancelled": "errors",
+    "DeviceError": "errors",
+    **dict.fromkeys(
+        ("Volume", "LabelMap", "Label", "Case", "Domain", "Dataset", "Task", "Batch", "Prediction"),
+        "types",
+    ),
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

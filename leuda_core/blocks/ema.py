@@ -1,0 +1,24 @@
+"""Exponential moving average of a network's weights: the teacher of the self-ensembling methods."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def averaged_copy(network: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode that no optimiser moves."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, updates: int) -> None:
+    """Move ``average`` towards ``network``: ``a <- d a + (1 - d) w`` with ``d = min(1 - 1 / (updates + 1), decay)``.
+
+    ``updates`` counts earlier calls: the first one copies, so that random initial weights leave no trace. The
+    networks here have no buffers (group norm), so parameters are all there is to average.
+    """
+    decay = min(1 - 1 / (updates + 1), decay)
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)

@@ -1,0 +1,15 @@
+"""How weights of losses and moving averages change over a run."""
+
+from __future__ import annotations
+
+import math
+
+
+def sigmoid_ramp(progress: float) -> float:
+    """Rise from 0.007 at 0 to 1 at 1 as ``exp(-5 (1 - progress)^2)`` (Laine and Aila, ICLR 2017)."""
+    return math.exp(-5 * (1 - min(max(progress, 0.0), 1.0)) ** 2)
+
+
+def delayed_ramp(progress: float, start: float) -> float:
+    """Return 0 before ``start``, then ``sigmoid_ramp`` over the whole run (MT-UDA: 30 of 150 epochs without)."""
+    return 0.0 if progress < start else sigmoid_ramp(progress)

@@ -1,0 +1,45 @@
+"""The model card: what a person must know before using a model, as Markdown."""
+
+from __future__ import annotations
+
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
+from leuda_core.types import Task
+
+_LIMITS = (
+    "Slices are segmented one by one: neighbouring slices do not inform each other.",
+    "It has seen the two modalities above, the scanners and the patients of its training data; elsewhere check every result.",
+    "The target modality had no labels in training, so nothing in training could notice a systematic error there.",
+)
+
+
+def model_card(task: Task, info: BundleInfo) -> str:
+    """Return the card's text."""
+    names = ", ".join(label.name for label in task.labels)
+    parts = [
+        f"# {info.name}",
+        f"Segments **{names}** in {info.target.modality} volumes ({info.target.name}), adapted from "
+        f"{info.source.modality} ({info.source.name}).",
+        f"## Method\n\n`{info.method}`, {info.steps} steps, seed {info.seed}."
+        + (f"\n\n{info.citation}" if info.citation else ""),
+        f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
+        f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to the "
+        f"{task.normalization.lower_percentile:g} and {task.normalization.upper_percentile:g} percentiles of the volume. "
+        "The label map lies on the grid of the input volume.",
+        "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
+        _metrics(info),
+        "## Intended use\n\nResearch. Not a medical device: not for diagnosis, not for the care of patients.",
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*_LIMITS, *info.limits)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _count(domain: DomainSummary) -> str:
+    text = f"{domain.name} ({domain.modality}): {domain.cases} cases, {domain.labelled_cases} with labels"
+    return text + (f" ({domain.labelled_slices} labelled slices)" if domain.labelled_slices else "")
+
+
+def _metrics(info: BundleInfo) -> str:
+    if not info.metrics:
+        return "## Metrics\n\nNone recorded: no labelled cases were held out."
+    rows = [f"| {name} | {'undefined' if value is None else f'{value:.4g}'} |" for name, value in info.metrics.items()]
+    return "\n".join(["## Metrics", "", "| metric | value |", "|---|---|", *rows])

@@ -1,0 +1,125 @@
+"""The files of a bundle, read from a folder or straight from a zip, with nothing trusted.
+
+Nothing is ever extracted: names are compared with the few that a bundle may hold, sizes are compared with limits
+before a byte is read, and no read returns more than the size announced. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from leuda_core.errors import InputError
+
+DOCUMENT, WEIGHTS, CARD = "bundle.json", "model.safetensors", "README.md"
+LIMITS = {DOCUMENT: 4 * 2**20, WEIGHTS: 2 * 2**30, CARD: 4 * 2**20}
+"""The files of a bundle, and the most bytes each may have."""
+
+REMEDY = "fetch the model again, or export it again from its run"
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # left by file browsers, never read
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+)
+
+
+class FolderFiles:
+    """The files of a bundle folder. Raises InputError for anything but plain files with the right names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sizes: dict[str, int] = {}
+        for entry in sorted(_entries(path), key=lambda entry: entry.name):
+            if entry.name in _LITTER:
+                continue
+            if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
+                kind = "a link" if entry.is_symlink() else "no plain file"
+                raise InputError(f"bundle {path}: {entry.name!r} is {kind}", REMEDY)
+            self.sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+
+    def read(self, name: str, size: int) -> bytes:
+        """Return at most ``size + 1`` bytes, so that a file that grew is noticed and a huge one costs nothing."""
+        try:
+            with open(self.path / name, "rb") as stream:
+                return stream.read(size + 1)
+        except OSError as error:
+            raise InputError(f"bundle {self.path}: {name} cannot be read ({error.strerror})", REMEDY) from error
+
+
+class ZipFiles:
+    """The files of a zipped bundle, at the top or inside one folder, as file browsers pack them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except _ZIP_ERRORS as error:
+            raise InputError(f"bundle {path} is no readable zip file ({error})", REMEDY) from error
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._zip.infolist():
+            if not entry.is_dir():
+                self._add(entry)
+        self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
+
+    def _add(self, entry: zipfile.ZipInfo) -> None:
+        folder, _, name = entry.filename.rpartition("/")
+        if name in _LITTER or folder.startswith("__MACOSX"):
+            return
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f"bundle {self.path}: {entry.filename!r} is a link", REMEDY)
+        unsafe = "/" in folder or folder in (".", "..") or entry.filename.startswith("/") or "\\" in entry.filename
+        known = {other.filename.rpartition("/")[0] for other in self._entries.values()} or {folder}
+        if unsafe or folder not in known or name in self._entries:
+            raise InputError(f"bundle {self.path}: entry {entry.filename!r} is not allowed", REMEDY)
+        self._entries[name] = entry
+
+    def read(self, name: str, size: int) -> bytes:
+        """Return at most ``size + 1`` bytes however far the entry would inflate."""
+        try:
+            with self._zip.open(self._entries[name]) as stream:
+                return stream.read(size + 1)
+        except _ZIP_ERRORS as error:
+            raise InputError(f"bundle {self.path}: {name} cannot be read ({error})", REMEDY) from error
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def open_files(path: Path) -> FolderFiles | ZipFiles:
+    """Open a bundle and check its names and sizes.
+
+    Raises:
+        InputError: nothing is there, a file is missing, too many, a link, or larger than its limit.
+    """
+    if not path.exists():
+        raise InputError(f"bundle {path} does not exist", "name a model folder or its zip file")
+    files = FolderFiles(path) if path.is_dir() else ZipFiles(path)
+    missing = [name for name in LIMITS if name not in files.sizes]
+    if missing:
+        inner = path / "bundle" / DOCUMENT
+        raise InputError(f"bundle {path}: no {missing[0]}", f"did you mean {inner.parent}?" if inner.exists() else REMEDY)
+    for name, size in files.sizes.items():
+        if name not in LIMITS:
+            raise InputError(f"bundle {path}: unexpected file {name!r}", f"a bundle holds {', '.join(LIMITS)} alone")
+        if size > LIMITS[name]:
+            raise InputError(f"bundle {path}: {name} has {size} bytes, allowed are {LIMITS[name]}", REMEDY)
+    return files
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(f"bundle {path} cannot be read ({error.strerror})", "check its permissions") from error

@@ -1,0 +1,83 @@
+"""Settings: what a run is asked to do, checked on the way in. Needs msgspec, not torch.
+
+A method's settings are one flat, frozen struct: the fields below that all methods share, plus the method's own. The
+same struct gives ``leuda methods --json`` its schema, the graphical form its fields and ``--set`` its checks.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from leuda_core.errors import InputError
+
+
+class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings that every method has."""
+
+    augmentation: Annotated[
+        Literal["paper", "strong"],
+        Meta(description="paper: mild rotation and scaling; strong: adds random contrast, bias field, blur and noise"),
+    ] = "strong"
+    batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices in one step")] = 8
+    unlabeled_batch_size: Annotated[
+        int, Meta(ge=1, le=256, description="unlabelled slices of each domain in one step")
+    ] = 4
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the segmenter's optimiser")] = 1e-3
+    ema_decay: Annotated[float, Meta(ge=0, lt=1, description="decay of the moving average of the weights")] = 0.99
+    base_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the segmenter's first level")] = 16
+    patch_size: Annotated[
+        int, Meta(ge=32, le=512, multiple_of=16, description="side of a training slice in pixels")
+    ] = 96
+    spacing_mm: Annotated[
+        float, Meta(ge=0, le=20, description="in-plane pixel size the network works at; 0 chooses it from the data")
+    ] = 0.0
+    plane: Annotated[
+        Literal["acquisition", "axial", "coronal", "sagittal"],
+        Meta(description="how volumes are cut into slices; acquisition: across the largest spacing, as stored"),
+    ] = "acquisition"
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides a run. Written to ``run.json``; the same config and seed give the same CPU run."""
+
+    dataset: str
+    method: str
+    settings: dict[str, Any] = {}
+    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = 1000
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
+
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set") -> C:
+    """Build a config from names and values; strings are converted to the field's type.
+
+    Raises:
+        InputError: an unknown name (with the nearest known one) or a value out of range, named.
+    """
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(sorted(names))}"
+            raise InputError(f"{where}: unknown setting {key!r}", hint)
+    try:
+        return msgspec.convert(dict(values), kind, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, key = str(error).partition(" - at `$.")
+        key = key.rstrip("`")
+        raise InputError(f"{where}: {key}={values.get(key)!r} is not allowed", reason[0].lower() + reason[1:]) from error
+
+
+def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON schema of a config: per field its type, range, default and description."""
+    schema = msgspec.json.schema(kind)
+    return schema["$defs"][kind.__name__]

@@ -1,0 +1,96 @@
+"""Augmentation of slices: one joint geometric transform of image and labels, and random appearances.
+
+Two levels. ``paper`` is the mild affine transform of MT-UDA's released code. ``strong`` adds appearances in the
+spirit of causality-inspired and location-scale augmentation (Ouyang et al., IEEE TMI 2022; Su et al., AAAI 2023): a
+segmenter that has seen its organs in every contrast needs less of a translator. Parameter ranges are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, pad
+
+from leuda_core.types import IGNORE
+
+MAX_ROTATION_DEG = 10.0
+SCALE = (0.9, 1.1)
+
+
+def random_affine(images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Rotate by up to 10 degrees and scale by 0.9 to 1.1, image and labels together in one resampling.
+
+    What comes in from outside is the lowest intensity in the image and ``IGNORE`` in the labels.
+
+    Shape:
+        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64.
+    """
+    count = len(images)
+    angle = (2 * torch.rand(count) - 1) * math.radians(MAX_ROTATION_DEG)
+    scale = SCALE[0] + (SCALE[1] - SCALE[0]) * torch.rand(count)
+    cos, sin, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros(count)
+    # Normalised coordinates stretch with the sides of the slice; the ratio keeps the rotation rigid in pixels.
+    ratio = images.shape[-2] / images.shape[-1]
+    matrices = torch.stack([cos, -sin * ratio, zero, sin / ratio, cos, zero], dim=1).view(count, 2, 3)
+    grid = affine_grid(matrices, list(images.shape), align_corners=False)
+    # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
+    moved = grid_sample(images + 1, grid, align_corners=False) - 1
+    if labels is None:
+        return moved, None
+    shifted = torch.where(labels == IGNORE, 0, labels + 1).unsqueeze(1).to(images.dtype)
+    nearest = grid_sample(shifted, grid, mode="nearest", align_corners=False).squeeze(1).round().long()
+    return moved, torch.where(nearest == 0, IGNORE, nearest - 1)
+
+
+def random_appearance(images: Tensor) -> Tensor:
+    """Give each slice a random appearance: contrast curve, inversion, bias field, blur, noise. Stays in [-1, 1].
+
+    Shape:
+        images: ``(B, 1, H, W)`` in [-1, 1]; the anatomy stays where it is.
+    """
+    images = _random_contrast(images)
+    images = _some(images, -images, 0.25)
+    images = _random_bias(images)
+    images = _some(images, _random_blur(images), 0.3)
+    noise = 0.1 * torch.rand(len(images), 1, 1, 1, device=images.device) * torch.randn_like(images)
+    return (images + noise).clamp(-1, 1)
+
+
+def _some(images: Tensor, changed: Tensor, probability: float) -> Tensor:
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+    return torch.where(chosen, changed, images)
+
+
+def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
+    """Map intensities through a random increasing piecewise linear curve, blended with the identity."""
+    count, device = len(images), images.device
+    steps = torch.rand(count, knots - 1, device=device).pow(2) + 0.02
+    heights = torch.cat([torch.zeros(count, 1, device=device), steps.cumsum(1)], dim=1)
+    heights = 2 * heights / heights[:, -1:] - 1
+    position = (images.flatten(1).clamp(-1, 1) + 1) / 2 * (knots - 1)
+    left = position.floor().clamp(max=knots - 2).long()
+    rise = heights.gather(1, left + 1) - heights.gather(1, left)
+    curved = (heights.gather(1, left) + (position - left) * rise).view_as(images)
+    blend = torch.rand(count, 1, 1, 1, device=device)
+    return images + blend * (curved - images)
+
+
+def _random_bias(images: Tensor) -> Tensor:
+    """Multiply by a smooth field between about 0.7 and 1.4, as coil sensitivity does."""
+    coarse = 0.15 * torch.randn(len(images), 1, 3, 3, device=images.device)
+    field = interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=True).exp()
+    return (images + 1) * field - 1
+
+
+def _random_blur(images: Tensor, radius: int = 3) -> Tensor:
+    """Blur each slice with its own Gaussian, sigma 0.3 to 1.5 pixels."""
+    count = len(images)
+    sigma = 0.3 + 1.2 * torch.rand(count, 1, device=images.device)
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    stacked = pad(images.transpose(0, 1), [radius] * 4, mode="replicate")
+    rows = conv2d(stacked, kernel.view(count, 1, -1, 1), groups=count)
+    return conv2d(rows, kernel.view(count, 1, 1, -1), groups=count).transpose(0, 1)

@@ -1,0 +1,268 @@
+"""The dataset file: which volumes are source, target and test, and what their labels mean (JSON).
+
+``load_dataset`` reads the file and refuses the first problem; ``check_dataset`` also opens every volume and collects
+all problems at once, as ``leuda check`` shows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from leuda_core.data.slices import SlicePlan, plan_slices
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.io.volumes import read_grid, read_label_map, read_volume, same_grid
+from leuda_core.types import Case, Dataset, Domain, Label, LabelMap
+
+PALETTE = ((200, 90, 80), (110, 184, 209), (120, 180, 100), (216, 180, 80), (150, 120, 190), (221, 130, 101))
+"""Display colours (RGB, 0 to 255) for labels that name none."""
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Label(_Strict):
+    name: str
+    color: tuple[Annotated[int, Meta(ge=0, le=255)], ...] | None = None
+    terminology: str = ""
+
+
+class _Case(_Strict):
+    id: Annotated[str, Meta(min_length=1)]
+    image: Annotated[str, Meta(min_length=1)]
+    label: str | None = None
+    labelled_slices: list[Annotated[int, Meta(ge=0)]] | None = None
+
+
+class _Domain(_Strict):
+    cases: list[_Case]
+    name: str = ""
+    modality: str = ""
+
+
+class _Test(_Strict):
+    target: list[_Case] = []
+    source: list[_Case] = []
+
+
+class _File(_Strict):
+    name: str
+    labels: dict[str, str | _Label]
+    source: _Domain
+    target: _Domain
+    test: _Test = _Test()
+
+
+def load_dataset(path: Path | str) -> Dataset:
+    """Read a dataset file; paths in it are relative to it.
+
+    Raises:
+        InputError: the first problem of the file itself. Volumes are not opened.
+    """
+    path = Path(path)
+    dataset = _parse(path)
+    for problem in _structure_problems(dataset):
+        raise InputError(f"{path.name}: {problem[0]}", problem[1])
+    return dataset
+
+
+def _parse(path: Path) -> Dataset:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"dataset file {path} does not exist", "check the path") from error
+    except OSError as error:
+        raise InputError(f"dataset file {path} cannot be read: {error.strerror}", "check the path") from error
+    try:
+        file = msgspec.json.decode(content, type=_File)
+    except msgspec.DecodeError as error:
+        reason = re.sub(r"`(\$[^`]*)`", r"\1", str(error))
+        raise InputError(f"{path.name}: {reason}", "see the dataset file format in the README") from error
+    folder = path.resolve().parent
+    return Dataset(
+        name=file.name,
+        labels=_labels(path, file.labels),
+        source=_domain(folder, "source", file.source),
+        target=_domain(folder, "target", file.target),
+        test_target=_cases(folder, file.test.target),
+        test_source=_cases(folder, file.test.source),
+        path=path.resolve(),
+    )
+
+
+def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
+    labels = []
+    for key, entry in table.items():
+        if not key.isdecimal():
+            raise InputError(f"{path.name}: label value {key!r} is not a whole number", "use '1', '2', …")
+        if int(key) == 0:
+            continue
+        entry = _Label(name=entry) if isinstance(entry, str) else entry
+        color = entry.color or PALETTE[len(labels) % len(PALETTE)]
+        if len(color) != 3:
+            raise InputError(f"{path.name}: colour {list(color)} of label {key} has no 3 values", "use [r, g, b]")
+        labels.append(Label(int(key), entry.name, tuple(c / 255 for c in color), entry.terminology))
+    if not labels:
+        raise InputError(f"{path.name}: labels name no structure", "add at least one beside the background")
+    return tuple(sorted(labels, key=lambda label: label.value))
+
+
+def _domain(folder: Path, role: str, domain: _Domain) -> Domain:
+    return Domain(domain.name or role, domain.modality, _cases(folder, domain.cases))
+
+
+def _cases(folder: Path, cases: Iterable[_Case]) -> tuple[Case, ...]:
+    return tuple(
+        Case(
+            id=case.id,
+            image=folder / case.image,
+            label=folder / case.label if case.label else None,
+            labelled_slices=tuple(case.labelled_slices) if case.labelled_slices is not None else None,
+        )
+        for case in cases
+    )
+
+
+Problem = tuple[str, str]
+
+
+def _structure_problems(dataset: Dataset) -> list[Problem]:
+    """Return what can be seen wrong without opening a volume: (what, remedy)."""
+    problems: list[Problem] = []
+    if not dataset.source.cases:
+        problems.append(("no source case", "list at least one labelled source volume"))
+    elif not any(case.label for case in dataset.source.cases):
+        problems.append(("no source case has a label", "add \"label\" to at least one source case"))
+    if not dataset.target.cases:
+        problems.append(("no target case", "list at least one unlabelled target volume"))
+    learnt = [*dataset.source.cases, *dataset.target.cases]
+    problems += _twice(learnt, "in source and target")
+    tests = [*dataset.test_target, *dataset.test_source]
+    problems += _twice(tests, "in test")
+    learnt_images = {case.image: case.id for case in learnt}
+    problems += [
+        (f"test case {case.id!r} is also learnt from, as {learnt_images[case.image]!r}", "remove it from one of them")
+        for case in tests
+        if case.image in learnt_images
+    ]
+    problems += [(f"test case {case.id!r} has no label", "add its label") for case in tests if case.label is None]
+    problems += [
+        (f"case {case.id!r} names labelled_slices but no label", "add its label")
+        for case in [*learnt, *tests]
+        if case.labelled_slices is not None and case.label is None
+    ]
+    return problems
+
+
+def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
+    problems, ids, images = [], set(), {}
+    for case in cases:
+        if case.id in ids:
+            problems.append((f"case {case.id!r} stands twice {where}", "remove or rename one"))
+        elif case.image in images:
+            first = images[case.image]
+            problems.append((f"cases {first!r} and {case.id!r} are the same volume {case.image.name}", "remove one"))
+        ids.add(case.id)
+        images[case.image] = case.id
+    return problems
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """All problems found in a dataset, and counts to look over. ``problems`` is empty for a usable dataset."""
+
+    problems: tuple[str, ...]
+    summary: dict[str, Any]
+
+
+def check_dataset(path: Path | str) -> DatasetReport:
+    """Open everything a dataset names and report every problem found, not only the first."""
+    path = Path(path)
+    try:
+        dataset = _parse(path)
+    except InputError as error:
+        return DatasetReport((str(error),), {})
+    problems = [f"{what}; {remedy}" for what, remedy in _structure_problems(dataset)]
+    labelled = 0
+    groups = {
+        "source": dataset.source.cases,
+        "target": dataset.target.cases,
+        "test_target": dataset.test_target,
+        "test_source": dataset.test_source,
+    }
+    rows = []
+    for role, cases in groups.items():
+        for case in cases:
+            try:
+                row = _check_case(case, dataset, dataset.source.cases is cases)
+            except LeudaError as error:
+                problems.append(str(error))
+            else:
+                rows.append({"role": role, **row})
+                labelled += row["labelled_slices"] if role == "source" else 0
+    if not labelled and any(case.label for case in dataset.source.cases) and not problems:
+        problems.append("no source slice is labelled; mark at least one slice")
+    summary = {
+        "name": dataset.name,
+        "labels": {label.value: label.name for label in dataset.labels},
+        "cases": {role: len(cases) for role, cases in groups.items()},
+        "labelled_source_slices": labelled,
+        "volumes": rows,
+    }
+    return DatasetReport(tuple(problems), summary)
+
+
+def _check_case(case: Case, dataset: Dataset, is_source: bool) -> dict[str, Any]:
+    volume = read_volume(case.image)
+    plan = plan_slices(volume.shape, volume.affine)
+    row = {
+        "id": case.id,
+        "shape": list(volume.shape),
+        "spacing_mm": [round(s, 3) for s in volume.spacing_mm],
+        "slices": plan.n_slices,
+        "labelled_slices": 0,
+    }
+    if case.label is not None:
+        row["labelled_slices"] = len(labelled_slices(case, read_case_labels(case, dataset.labels), plan))
+    return row
+
+
+def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
+    """Read a case's label map and hold it against its image.
+
+    Raises:
+        InputError: label and image lie on different grids, or the label map is unusable.
+    """
+    image, label = read_grid(case.image), read_grid(case.label)
+    if image.shape != label.shape:
+        raise InputError(
+            f"case {case.id!r}: label grid {label.shape} differs from image grid {image.shape}",
+            "re-export the label on the image grid",
+        )
+    if not same_grid(image, label):
+        raise InputError(
+            f"case {case.id!r}: label {case.label.name} lies elsewhere in space than its image",
+            "re-export the label on the image grid",
+        )
+    return read_label_map(case.label, labels)
+
+
+def labelled_slices(case: Case, label_map: LabelMap, plan: SlicePlan) -> tuple[int, ...]:
+    """Return the slices somebody labelled: those the case names, or every one that holds any label."""
+    if case.labelled_slices is None:
+        return tuple(int(i) for i in np.flatnonzero(plan.view(label_map.data).any(axis=(1, 2))))
+    outside = [i for i in case.labelled_slices if i >= plan.n_slices]
+    if outside:
+        raise InputError(
+            f"case {case.id!r}: labelled slice {outside[0]} does not exist, the volume has {plan.n_slices} slices",
+            f"use 0 to {plan.n_slices - 1}",
+        )
+    return tuple(sorted(set(case.labelled_slices)))

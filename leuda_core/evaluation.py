@@ -1,0 +1,284 @@
+"""Score label maps against references: Dice, 95th-percentile Hausdorff distance and average surface distance in mm.
+
+Surface distances follow MONAI, symmetric, with the voxel spacing. What a distance to an empty mask means is decided
+here and counted, because the usual answers (0, infinity, leaving the case out) all flatter a model that misses a
+structure:
+
+- absent from both: Dice and distances are NaN, left out of every mean, and counted as ``absent``;
+- in the reference only (``missed``) or in the prediction only (``false``): Dice 0, both distances the diagonal of the
+  volume in mm, the largest that could have been measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+from leuda_core.errors import InputError
+from leuda_core.types import Case, Label, LabelMap
+
+if TYPE_CHECKING:
+    from leuda_core.bundle import ModelBundle
+
+State = Literal["scored", "absent", "missed", "false"]
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """One label of one case. NaN where the label is absent from prediction and reference."""
+
+    case: str
+    label: int
+    name: str
+    dice: float
+    hd95_mm: float
+    asd_mm: float
+    state: State = "scored"
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Means over scores that are not NaN, and how many scores were in which state."""
+
+    name: str
+    dice: float
+    dice_std: float
+    hd95_mm: float
+    asd_mm: float
+    n_scored: int
+    n_absent: int
+    n_missed: int
+    n_false: int
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Scores of a set of cases.
+
+    ``cases`` has the mean over labels of each case, ``labels`` the mean over cases of each label, ``overall`` the mean
+    over ``cases``. Files without a partner are listed, not scored.
+    """
+
+    scores: tuple[Score, ...]
+    cases: tuple[Summary, ...]
+    labels: tuple[Summary, ...]
+    overall: Summary
+    unmatched_predictions: tuple[str, ...] = ()
+    unmatched_references: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-ready values; NaN becomes ``None``."""
+        return msgspec.json.decode(msgspec.json.encode(self))
+
+
+def evaluate_pair(prediction: LabelMap, reference: LabelMap, *, case: str = "") -> list[Score]:
+    """Score every label of one case: those ``reference`` declares, else those ``prediction`` declares, else all found.
+
+    Raises:
+        InputError: the two are not on the same grid.
+    """
+    _check_grids(prediction, reference, case)
+    labels = reference.labels or prediction.labels or _found_labels(prediction, reference)
+    return [
+        _score(prediction.data == label.value, reference.data == label.value, reference, label, case)
+        for label in labels
+    ]
+
+
+def evaluate(prediction: Path | str, reference: Path | str, labels: Sequence[Label] | None = None) -> Evaluation:
+    """Score a file against a file, or a folder against a folder by equal file names (extensions may differ).
+
+    Without ``labels`` the names come from the files, where they carry any.
+
+    Raises:
+        InputError: a path is missing, nothing matches, or a pair lies on different grids.
+    """
+    pairs, lone_predictions, lone_references = _match(Path(prediction), Path(reference))
+    scores = []
+    for case, predicted, expected in pairs:
+        scores += evaluate_pair(_read(predicted, labels), _read(expected, labels), case=case)
+    return summarize(scores, lone_predictions, lone_references)
+
+
+def score_bundle(
+    bundle: ModelBundle,
+    cases: Iterable[Case],
+    *,
+    device: str = "auto",
+    on_case: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Segment the cases that have a label with ``bundle`` and score the results. Cases without a label are passed over.
+
+    Raises:
+        InputError: no case has a label.
+    """
+    from leuda_core.io.volumes import read_label_map
+    from leuda_core.prediction import segment
+
+    scores = []
+    for case in cases:
+        if case.label is None:
+            continue
+        prediction = segment(case.image, bundle, device=device)
+        scores += evaluate_pair(prediction.label_map, read_label_map(case.label, bundle.task.labels), case=case.id)
+        if on_case:
+            on_case(case.id)
+    if not scores:
+        raise InputError("none of the cases to score has a label", "give the dataset's test cases a 'label' each")
+    return summarize(scores)
+
+
+def summarize(
+    scores: Sequence[Score],
+    unmatched_predictions: Sequence[str] = (),
+    unmatched_references: Sequence[str] = (),
+) -> Evaluation:
+    """Average scores per case and per label, and over the cases."""
+    cases = tuple(_summary(c, [s for s in scores if s.case == c]) for c in dict.fromkeys(s.case for s in scores))
+    names = {s.label: s.name for s in scores}
+    labels = tuple(_summary(name, [s for s in scores if s.label == value]) for value, name in names.items())
+    total = _summary("mean over cases", scores)
+    overall = msgspec.structs.replace(
+        total,
+        dice=_mean([c.dice for c in cases]),
+        dice_std=_std([c.dice for c in cases]),
+        hd95_mm=_mean([c.hd95_mm for c in cases]),
+        asd_mm=_mean([c.asd_mm for c in cases]),
+    )
+    return Evaluation(
+        scores=tuple(scores),
+        cases=cases,
+        labels=labels,
+        overall=overall,
+        unmatched_predictions=tuple(unmatched_predictions),
+        unmatched_references=tuple(unmatched_references),
+    )
+
+
+def _summary(name: str, scores: Sequence[Score]) -> Summary:
+    states = [s.state for s in scores]
+    return Summary(
+        name=name,
+        dice=_mean([s.dice for s in scores]),
+        dice_std=_std([s.dice for s in scores]),
+        hd95_mm=_mean([s.hd95_mm for s in scores]),
+        asd_mm=_mean([s.asd_mm for s in scores]),
+        n_scored=states.count("scored"),
+        n_absent=states.count("absent"),
+        n_missed=states.count("missed"),
+        n_false=states.count("false"),
+    )
+
+
+def _score(predicted: np.ndarray, expected: np.ndarray, grid: LabelMap, label: Label, case: str) -> Score:
+    n_predicted, n_expected = int(predicted.sum()), int(expected.sum())
+    if not n_predicted and not n_expected:
+        dice, hd95, asd, state = math.nan, math.nan, math.nan, "absent"
+    elif not n_predicted or not n_expected:
+        diagonal = float(np.linalg.norm(np.multiply(grid.shape, grid.spacing_mm)))
+        dice, hd95, asd, state = 0.0, diagonal, diagonal, "missed" if n_expected else "false"
+    else:
+        dice = 2 * int((predicted & expected).sum()) / (n_predicted + n_expected)
+        hd95, asd = surface_distances_mm(predicted, expected, grid.spacing_mm)
+        state = "scored"
+    return Score(case=case, label=label.value, name=label.name, dice=dice, hd95_mm=hd95, asd_mm=asd, state=state)
+
+
+def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float]:
+    """Return the 95th-percentile Hausdorff distance and the average surface distance of two masks, neither empty.
+
+    Both are symmetric: the larger of the two directed percentiles, and the mean over the surface voxels of both.
+    A volume of one slice is measured in its plane, for as a 3-D body every pixel of it would be surface.
+
+    Shape:
+        a, b: the same ``(I, J, K)``, bool; ``spacing_mm``: three.
+    """
+    import torch
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+
+    long_axes = [axis for axis in range(a.ndim) if a.shape[axis] > 1]
+    axes = long_axes if len(long_axes) == 2 else list(range(a.ndim))
+    box = _bounding_box(a | b)
+    # The empty rim makes the surface of a structure that the edge of the volume cuts off like any other surface.
+    cut = [np.pad(mask[box].reshape([mask[box].shape[axis] for axis in axes]), 1) for mask in (a, b)]
+    masks = [torch.from_numpy(mask)[None, None] for mask in cut]
+    options = {"include_background": True, "spacing": [float(spacing_mm[axis]) for axis in axes]}
+    hd95 = compute_hausdorff_distance(*masks, percentile=95, **options)
+    asd = compute_average_surface_distance(*masks, symmetric=True, **options)
+    return float(hd95), float(asd)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    box = []
+    for axis in range(mask.ndim):
+        found = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
+        box.append(slice(int(found[0]), int(found[-1]) + 1))
+    return tuple(box)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if not math.isnan(v)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _std(values: Sequence[float]) -> float:
+    known = [v for v in values if not math.isnan(v)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+
+
+def _found_labels(*label_maps: LabelMap) -> tuple[Label, ...]:
+    values = sorted({int(v) for label_map in label_maps for v in np.unique(label_map.data)} - {0})
+    return tuple(Label(value, f"label {value}") for value in values)
+
+
+def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
+    from leuda_core.io.volumes import same_grid
+
+    if same_grid(prediction, reference):
+        return
+    which = f"case {case!r}: " if case else ""
+    if prediction.shape != reference.shape:
+        what = f"prediction grid {prediction.shape} differs from reference grid {reference.shape}"
+    else:
+        what = "prediction and reference have the same shape but lie in different places"
+    raise InputError(which + what, "resample one onto the grid of the other")
+
+
+def _read(path: Path, labels: Sequence[Label] | None) -> LabelMap:
+    from leuda_core.io.volumes import read_label_map
+
+    return read_label_map(path, tuple(labels or ()))
+
+
+def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Path]], list[str], list[str]]:
+    """Return the pairs (case, prediction, reference), then the names without a partner on either side."""
+    from leuda_core.io.volumes import volume_stem
+
+    for path in (prediction, reference):
+        if not path.exists():
+            raise InputError(f"{path} does not exist", "give an existing file or folder")
+    if prediction.is_dir() != reference.is_dir():
+        raise InputError(f"{prediction} and {reference} are a file and a folder", "give two files or two folders")
+    if not prediction.is_dir():
+        return [(volume_stem(reference), prediction, reference)], [], []
+    predictions, references = _by_stem(prediction), _by_stem(reference)
+    pairs = [(stem, predictions[stem], references[stem]) for stem in sorted(predictions.keys() & references.keys())]
+    if not pairs:
+        raise InputError(
+            f"none of the {len(predictions)} names in {prediction} is among the {len(references)} in {reference}",
+            "name each prediction like its reference",
+        )
+    return pairs, sorted(predictions.keys() - references.keys()), sorted(references.keys() - predictions.keys())
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    from leuda_core.io.volumes import find_volumes, volume_stem
+
+    found: dict[str, Path] = {}
+    for path in find_volumes(folder):
+        other = found.setdefault(volume_stem(path), path)
+        if other != path:
+            raise InputError(f"{folder} holds both {other.name} and {path.name}", "keep one file a case")
+    return found

@@ -1,0 +1,57 @@
+"""The event stream of a run: JSON lines that one process appends to and any number of others follow.
+
+Kinds: ``start``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``end``, ``error``. Readers ignore kinds and
+keys they do not know. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+class EventWriter:
+    """Appends events to a file, one line and one write each, so that a reader never sees half of two events mixed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
+            with open(path, "ab") as stream:  # a killed writer left half a line: end it, or it would swallow the next
+                stream.write(b"\n")
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        line = json.dumps({"event": kind, "time": round(time.time(), 3), **fields}, separators=(",", ":")) + "\n"
+        # O_APPEND makes the position and the write one operation.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self._path, flags, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the complete events after byte ``offset``, and the offset to go on from.
+
+    A last line without its newline is still being written and is left for the next call; a line that is no JSON
+    object (torn by a killed writer) is skipped. A missing file reads as empty.
+    """
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(offset)
+            data = stream.read()
+    except FileNotFoundError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    events = []
+    for line in data[:end].splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "event" in event:
+            events.append(event)
+    return events, offset + end

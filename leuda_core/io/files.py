@@ -1,0 +1,124 @@
+"""Files that are either whole or not there: every write goes to a temporary sibling that replaces the old file at the end.
+
+A full disk, a lost connection or a killed process therefore leaves the previous file as it was. Standard library only.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from leuda_core.errors import InputError, LeudaError
+
+TEMPORARY_PREFIX = ".tmp-"
+"""How the names of unfinished files begin; whoever lists a folder leaves them out."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def write_error(path: Path, error: OSError) -> LeudaError:
+    """Return the error that tells a user why ``path`` could not be written."""
+    if error.errno in _NO_SPACE:
+        return no_space_error(path)
+    reason = (error.strerror or str(error)).lower()
+    return InputError(f"cannot write '{path}': {reason}", "choose a folder that exists and that you may write to")
+
+
+def no_space_error(path: Path) -> LeudaError:
+    """Return the error for a disk (or quota) that filled up while ``path`` was written."""
+    return LeudaError(f"cannot write '{path}': no space left", "free space on the disk or choose another folder")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; on success it replaces ``path``, on any failure it is removed.
+
+    The temporary name ends like ``path`` (``.nii.gz`` stays ``.nii.gz``), so writers that look at the extension work.
+    Missing parent folders are made. A symbolic link is followed.
+
+    Raises:
+        LeudaError: the disk is full. InputError: the place cannot be written.
+    """
+    final = Path(os.path.realpath(path))
+    temporary = final.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, final)
+        _flush_folder(final.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # after a failure the folder itself may be missing or gone
+        path.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Put a file on the disk itself: file systems that write late report a full disk only here."""
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems cannot flush a folder; the file itself is safe
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` atomically as UTF-8, with the line ends it has."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write ``obj`` atomically as indented JSON with a final newline; NaN and infinity are refused (not JSON)."""
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_output_folder(path: Path) -> None:
+    """Check that files can be written into ``path``, existing or to be made, and leave nothing behind.
+
+    Raises:
+        InputError: it cannot be made or written, or it is a file.
+    """
+    made: list[Path] = []
+    try:
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                folder.mkdir()
+                made.append(folder)
+        probe = path / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        reason = "a file stands in the way" if error.errno == errno.EEXIST else (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write into '{path}': {reason}", "choose another output folder") from error
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()

@@ -1,0 +1,184 @@
+"""NRRD, MetaImage and DICOM through SimpleITK.
+
+SimpleITK works in LPS; everything that leaves this module is RAS. Arrays share memory with the image they came from
+(no copy), which lives as long as they do.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leuda_core.errors import InputError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+COMPRESSION_LEVEL = 2  # level 6 takes four times as long for half the size, which is small already for label maps
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_CUT_SHORT = "copy, download or export it again"
+
+
+class _Voxels:
+    """An image's buffer as numpy sees it; arrays made from it keep the image, and so the memory, alive."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        import SimpleITK as sitk
+
+        self.image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep ITK's warnings off standard error: what matters is raised as one clean line."""
+    import SimpleITK as sitk
+
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Return the stored shape (any number of axes, then components if several) and the affine (RAS mm) of a file."""
+    reader = information(path)
+    return _shape(reader), _affine(reader)
+
+
+def read_image(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Return voxels (a view in the order of the affine's axes), affine (RAS mm) and the header's key/value pairs.
+
+    Raises:
+        InputError: not an image, more than one component, cut short or damaged.
+    """
+    import SimpleITK as sitk
+
+    reader = information(path)
+    if reader.GetNumberOfComponents() > 1:
+        raise _components_error(path, reader)
+    if path.suffix.lower() == ".mha":
+        _check_meta_image(path)
+    with quiet():
+        try:
+            image = sitk.ReadImage(str(path))
+        except RuntimeError as error:
+            raise InputError(f"'{path}' is cut short or damaged ({reason(error)})", _CUT_SHORT) from error
+    return to_array(image), _affine(image), {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+
+
+def to_array(image: sitk.Image) -> np.ndarray:
+    """Return the voxels of an image as a read-only view with the first image axis first."""
+    return np.asarray(_Voxels(image)).T
+
+
+def write_image(data: np.ndarray, affine: np.ndarray, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write voxels, affine (sheared ones too, exactly) and key/value pairs; the extension decides on the format.
+
+    Raises:
+        RuntimeError: ITK noticed that the file could not be written. It does not always: check what was written.
+    """
+    import SimpleITK as sitk
+
+    matrix = LPS_TO_RAS @ affine
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(data.T)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(matrix[:3, 3].tolist())
+    for key, value in metadata.items():
+        image.SetMetaData(key, value)
+    with quiet():
+        sitk.WriteImage(image, str(path), True, COMPRESSION_LEVEL)
+
+
+def _components_error(path: Path, reader: Any) -> InputError:
+    """Return the error for an image that holds several numbers a voxel."""
+    if path.name.lower().endswith(".seg.nrrd"):
+        return InputError(f"'{path}' holds overlapping segments in several layers", "export it as one label map")
+    kind = reader.GetPixelIDTypeAsString() if hasattr(reader, "GetPixelIDTypeAsString") else "vector"
+    count = reader.GetNumberOfComponents()
+    return InputError(f"'{path}' has {count} components a voxel ({kind})", "give a scalar (grey-value) volume")
+
+
+def information(path: Path) -> Any:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise InputError(f"'{path}' is not a readable image ({reason(error)})", _CUT_SHORT) from error
+    return reader
+
+
+def reason(error: RuntimeError) -> str:
+    """Return the informative part of an ITK message, on one line."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^.*?(ITK ERROR|sitk::ERROR): (\w+\(0x[0-9a-f]+\): )?", "", text)
+    return text[:160]
+
+
+def _shape(source: Any) -> tuple[int, ...]:
+    components = source.GetNumberOfComponents()
+    return (*source.GetSize(), *((components,) if components > 1 else ()))
+
+
+def _affine(source: Any) -> np.ndarray:
+    """Return the affine of an image or reader of two, three or more axes (those beyond three are left out)."""
+    count = min(source.GetDimension(), 3)
+    direction, spacing, origin = np.eye(3), np.ones(3), np.zeros(3)
+    direction[:count, :count] = np.reshape(source.GetDirection(), (source.GetDimension(),) * 2)[:count, :count]
+    spacing[:count] = source.GetSpacing()[:count]
+    origin[:count] = source.GetOrigin()[:count]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * spacing
+    affine[:3, 3] = origin
+    return LPS_TO_RAS @ affine
+
+
+def _check_meta_image(path: Path) -> None:
+    """Refuse a MetaImage whose voxels are not all there: ITK only prints about it and hands out what it has."""
+    with open(path, "rb") as stream:
+        fields = {}
+        while "ElementDataFile" not in fields:
+            key, _, value = stream.readline(4096).decode("latin-1").partition("=")
+            fields[key.strip()] = value.strip()
+        expected = _meta_bytes(fields)
+        if fields["ElementDataFile"] != "LOCAL" or expected is None:
+            return
+        compressed = fields.get("CompressedData", "").lower() == "true"
+        found = _inflated_bytes(stream) if compressed else path.stat().st_size - stream.tell()
+    if found < expected:
+        why = "damaged" if found < 0 else f"{found} of {expected} bytes of voxels"
+        raise InputError(f"'{path}' is cut short or damaged ({why})", _CUT_SHORT)
+
+
+def _meta_bytes(fields: dict[str, str]) -> int | None:
+    size = _META_BYTES.get(
+        fields.get("ElementType", "").removeprefix("MET_").replace("UCHAR", "CHAR").removeprefix("U")
+    )
+    channels = int(fields.get("ElementNumberOfChannels", "1"))
+    return None if size is None else size * channels * int(np.prod([int(n) for n in fields["DimSize"].split()]))
+
+
+def _inflated_bytes(stream: Any) -> int:
+    """Return how many bytes a zlib stream unpacks to, -1 if it is damaged."""
+    unpacker, total = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
+    try:
+        while chunk := stream.read(1 << 18):
+            total += len(unpacker.decompress(chunk))
+    except zlib.error:
+        return -1
+    return total

@@ -1,0 +1,129 @@
+"""What every method has in common: a segmenter, its moving average, and optimisers that move their own networks only.
+
+A method is an ``nn.Module`` that owns its networks, teachers, discriminators and optimisers, so that a checkpoint
+cannot forget one. Its file declares networks in ``build`` and states the paper in ``training_step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from leuda_core.blocks.ema import averaged_copy, update_average
+from leuda_core.config import MethodConfig
+from leuda_core.data.augment import random_appearance
+from leuda_core.networks.predictor import Predictor, PredictorSpec
+from leuda_core.networks.unet import UNet
+from leuda_core.types import Batch, Task
+
+Losses = dict[str, Tensor]
+
+
+class Phase(NamedTuple):
+    """A stretch of a run: ``step(batch, progress)`` is called ``steps`` times, ``progress`` rising from 0 to 1."""
+
+    name: str
+    steps: int
+    step: Callable[[Batch, float], Losses]
+
+
+class Method(nn.Module):
+    """Base of all methods. Subclasses give ``Config``, ``build`` and ``training_step``."""
+
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    title: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    reads_target_labels: ClassVar[bool] = False
+    """Only ``target_supervised`` may; every other method gets batches without them."""
+
+    def __init__(self, task: Task, settings: MethodConfig) -> None:
+        super().__init__()
+        self.task = task
+        self.settings = settings
+        self.optimizers: dict[str, Optimizer] = {}
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.segmenter = UNet(task.in_channels, task.n_classes, settings.base_channels)
+        self.build()
+        self.teacher = averaged_copy(self.segmenter)
+
+    def build(self) -> None:
+        """Declare networks and which optimiser moves which. The default has the segmenter alone."""
+        self.add_optimizer("segmenter", [self.segmenter])
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        """Take one step of the (main) phase; return the detached losses."""
+        raise NotImplementedError
+
+    def phases(self, steps: int) -> list[Phase]:
+        """Return the run's phases; ``steps`` is the budget of the segmenter."""
+        return [Phase("train", steps, self.training_step)]
+
+    def predictor(self) -> Predictor:
+        """Return what prediction needs: the moving average of the segmenter, which needs no choice of a checkpoint."""
+        predictor = Predictor(self.predictor_spec())
+        predictor.segmenter.load_state_dict(self.teacher.state_dict())
+        return predictor.eval()
+
+    def predictor_spec(self) -> PredictorSpec:
+        return PredictorSpec(
+            in_channels=self.task.in_channels,
+            n_classes=self.task.n_classes,
+            base_channels=self.settings.base_channels,
+        )
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Return logits ``(B, n_classes, H, W)`` of target slices as the finished model will."""
+        return self.predictor().to(images.device)(images)
+
+    def add_optimizer(
+        self,
+        name: str,
+        networks: Iterable[nn.Module],
+        *,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        """Let the Adam optimiser ``name`` move the parameters of ``networks``."""
+        parameters = [p for network in networks for p in network.parameters()]
+        self.optimizers[name] = Adam(parameters, lr=lr or self.settings.learning_rate, betas=betas)
+
+    def minimize(self, loss: Tensor, name: str) -> None:
+        """Take one step of the optimiser ``name`` down ``loss``; no other network gets a gradient."""
+        optimizer = self.optimizers[name]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.zero_grad()
+        loss.backward(inputs=parameters)
+        optimizer.step()
+
+    def update_teacher(self) -> None:
+        """Move the teacher towards the segmenter."""
+        update_average(self.teacher, self.segmenter, self.settings.ema_decay, int(self.updates))
+        self.updates += 1
+
+    def appearance(self, images: Tensor) -> Tensor:
+        """Augment the appearance of what the segmenter learns from: random under ``strong``, untouched otherwise."""
+        return random_appearance(images) if self.settings.augmentation == "strong" else images
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return everything needed to go on: networks and optimisers."""
+        return {
+            "networks": self.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``checkpoint()``."""
+        self.load_state_dict(state["networks"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+
+def detached(**losses: Tensor) -> Losses:
+    """Return the losses without their graphs, for the log."""
+    return {name: loss.detach() for name, loss in losses.items()}

@@ -1,0 +1,168 @@
+"""CycleGAN: learn to translate between the modalities without pairs, then segment translated target slices.
+
+Zhu et al., ICCV 2017, as used for adaptation by MT-UDA: the segmenter learns on source slices, and a target slice is
+translated to the source appearance before it is segmented.
+
+    L_G = (D_t(G_t(x_s)) - 1)^2 + (D_s(G_s(x_t)) - 1)^2 + 10 (|G_s(G_t(x_s)) - x_s| + |G_t(G_s(x_t)) - x_t|)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import torch
+from msgspec import Meta
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss
+from leuda_core.config import MethodConfig
+from leuda_core.errors import InputError
+from leuda_core.io.files import atomic_path
+from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.networks.discriminators import PatchDiscriminator
+from leuda_core.networks.generator import Generator
+from leuda_core.networks.predictor import Predictor, PredictorSpec
+from leuda_core.types import Batch
+
+TRANSLATOR_FILE = "translator.safetensors"
+
+
+class TranslatorConfig(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of every method that translates between the modalities first."""
+
+    translator_steps: Annotated[int, Meta(ge=0, description="training steps of the image translator")] = 1000
+    translator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the generators' first layer")] = 16
+    translator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generators")] = 4
+    translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the translator")] = 4e-4
+    cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle terms")] = 10.0
+    translator: Annotated[
+        str, Meta(description="run folder whose translator is used instead of training one; empty trains one")
+    ] = ""
+
+
+class Translator(nn.Module):
+    """Two generators and their discriminators."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.to_target = Generator(channels, blocks)
+        self.to_source = Generator(channels, blocks)
+        self.judge_target = PatchDiscriminator(1, channels)
+        self.judge_source = PatchDiscriminator(1, channels)
+
+    @property
+    def generators(self) -> list[nn.Module]:
+        return [self.to_target, self.to_source]
+
+    @property
+    def discriminators(self) -> list[nn.Module]:
+        return [self.judge_target, self.judge_source]
+
+    @torch.no_grad()
+    def streams(self, source: Tensor, target: Tensor) -> Streams:
+        """Return every image that translation makes of ``source`` and ``target`` slices."""
+        source_to_target = self.to_target(source)
+        target_to_source = self.to_source(target)
+        return Streams(
+            source_to_target=source_to_target,
+            source_cycled=self.to_source(source_to_target),
+            target_to_source=target_to_source,
+            target_cycled=self.to_target(target_to_source),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """Translated slices; each ``(B, 1, H, W)``, pixel for pixel on the slice it was made of."""
+
+    source_to_target: Tensor
+    source_cycled: Tensor
+    target_to_source: Tensor
+    target_cycled: Tensor
+
+
+class TranslatingMethod(Method):
+    """Base of the methods that own a CycleGAN, trained in their first phase or loaded from an earlier run."""
+
+    Config = TranslatorConfig
+
+    def build(self) -> None:
+        s = self.settings
+        self.translator = Translator(s.translator_channels, s.translator_blocks)
+        lr, betas = s.translator_learning_rate, (0.5, 0.999)
+        self.add_optimizer("generators", self.translator.generators, lr=lr, betas=betas)
+        self.add_optimizer("discriminators", self.translator.discriminators, lr=lr, betas=betas)
+        if s.translator:
+            self._load_translator(Path(s.translator))
+        super().build()
+
+    def _load_translator(self, run: Path) -> None:
+        path = run / TRANSLATOR_FILE
+        if not path.is_file():
+            raise InputError(f"translator: {path} does not exist", "name the folder of a run that trained a translator")
+        try:
+            self.translator.load_state_dict(load_file(path))
+        except RuntimeError as error:
+            raise InputError(
+                f"translator: {path} has networks of another size", "use its translator_channels and translator_blocks"
+            ) from error
+
+    def save_translator(self, run: Path) -> None:
+        """Write the translator to a run folder, for other runs on the same dataset to load."""
+        with atomic_path(run / TRANSLATOR_FILE) as temporary:
+            save_file({name: x.contiguous() for name, x in self.translator.state_dict().items()}, temporary)
+
+    def phases(self, steps: int) -> list[Phase]:
+        adapt = super().phases(steps)
+        if self.settings.translator or not self.settings.translator_steps:
+            return adapt
+        return [Phase("translate", self.settings.translator_steps, self.translation_step), *adapt]
+
+    def translation_step(self, batch: Batch, progress: float) -> Losses:
+        t, source, target = self.translator, batch.source_unlabeled, batch.target
+        self._decay_learning_rate(progress)
+        fake_target, fake_source = t.to_target(source), t.to_source(target)
+        cycle = cycle_loss(source, t.to_source(fake_target)) + cycle_loss(target, t.to_target(fake_source))
+        adversarial = adversarial_loss(t.judge_target(fake_target)) + adversarial_loss(t.judge_source(fake_source))
+        self.minimize(adversarial + self.settings.cycle_weight * cycle, "generators")
+        judged = discriminator_loss(t.judge_target(target), t.judge_target(fake_target.detach()))
+        judged = judged + discriminator_loss(t.judge_source(source), t.judge_source(fake_source.detach()))
+        self.minimize(judged, "discriminators")
+        return detached(cycle=cycle, adversarial=adversarial, discriminator=judged)
+
+    def _decay_learning_rate(self, progress: float) -> None:
+        """Constant for the first half, then linearly to zero, as in the paper."""
+        rate = self.settings.translator_learning_rate * min(1.0, 2 * (1 - progress))
+        for name in ("generators", "discriminators"):
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate
+
+    def predictor_spec(self) -> PredictorSpec:
+        return msgspec.structs.replace(
+            super().predictor_spec(),
+            translator_channels=self.settings.translator_channels,
+            translator_blocks=self.settings.translator_blocks,
+        )
+
+    def predictor(self) -> Predictor:
+        predictor = super().predictor()
+        predictor.translator.load_state_dict(self.translator.to_source.state_dict())
+        return predictor
+
+
+class CycleGan(TranslatingMethod):
+    """Supervised learning on source slices; target slices are translated to the source before segmentation."""
+
+    title = "CycleGAN"
+    summary = "Learns to repaint target slices in the source's appearance, and segments those."
+    paper = "Zhu et al., ICCV 2017"
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        loss = segmentation_loss(self.segmenter(self.appearance(batch.source)), batch.source_labels)
+        self.minimize(loss, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=loss)

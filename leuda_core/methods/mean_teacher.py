@@ -1,0 +1,54 @@
+"""Mean teacher: the student agrees with its own moving average on slices nobody labelled.
+
+Tarvainen and Valpola, NeurIPS 2017, in its segmentation form (Yu et al., MICCAI 2019). Unlabelled slices of both
+domains are used as they are.
+
+    L = L_seg(f(x_s), y_s) + w(t) || f(x_u) - sg f'(x_u + noise) ||^2,   f' the moving average of f
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from leuda_core.blocks.losses import consistency_loss, segmentation_loss
+from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, detached
+from leuda_core.types import Batch
+
+
+def with_noise(images: Tensor) -> Tensor:
+    """Add Gaussian noise of 0.1, clipped at 0.2, as the released codes give their teachers."""
+    return images + (0.1 * torch.randn_like(images)).clamp(-0.2, 0.2)
+
+
+class MeanTeacher(Method):
+    """Supervised learning on source slices, consistency with the teacher on unlabelled slices of both domains."""
+
+    title = "Mean teacher"
+    summary = "Learns from labelled source slices and agrees with its own average on unlabelled ones."
+    paper = "Tarvainen and Valpola, NeurIPS 2017"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        consistency_weight: Annotated[float, Meta(ge=0, description="weight of the consistency term")] = 1.0
+        ramp_start: Annotated[
+            float, Meta(ge=0, le=1, description="share of the run without the consistency term")
+        ] = 0.2
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        unlabeled = torch.cat([batch.source_unlabeled, batch.target])
+        images = torch.cat([self.appearance(batch.source), self.appearance(unlabeled)])
+        labelled_logits, unlabeled_logits = self.segmenter(images).split([len(batch.source), len(unlabeled)])
+        with torch.no_grad():
+            teacher_logits = self.teacher(with_noise(unlabeled))
+
+        segmentation = segmentation_loss(labelled_logits, batch.source_labels)
+        consistency = consistency_loss(unlabeled_logits, teacher_logits)
+        weight = self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)
+        self.minimize(segmentation + weight * consistency, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=segmentation, consistency=consistency)

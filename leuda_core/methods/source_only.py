@@ -1,0 +1,39 @@
+"""Without adaptation: learn from the labelled source slices and hope. The lower bound of every comparison.
+
+Also the control ``contrast_randomization``: the same with random appearances (as in single-source domain
+generalisation, Ouyang et al., IEEE TMI 2022), still without a single target image.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from leuda_core.blocks.losses import segmentation_loss
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, detached
+from leuda_core.types import Batch
+
+
+class SourceOnly(Method):
+    """Supervised learning on labelled source slices."""
+
+    title = "Without adaptation"
+    summary = "Learns from the labelled source slices alone."
+    paper = "U-Net, Ronneberger et al., MICCAI 2015"
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        loss = segmentation_loss(self.segmenter(self.appearance(batch.source)), batch.source_labels)
+        self.minimize(loss, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=loss)
+
+
+class ContrastRandomization(SourceOnly):
+    """Supervised learning on source slices whose contrast is drawn anew each time."""
+
+    title = "Contrast randomization"
+    summary = "Learns from labelled source slices in random contrasts; sees no target image."
+    paper = "in the spirit of Ouyang et al., IEEE TMI 2022"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        augmentation: Literal["strong"] = "strong"

@@ -1,0 +1,22 @@
+"""Supervised on the target: the upper bound, and the only method that may read target labels."""
+
+from __future__ import annotations
+
+from leuda_core.blocks.losses import segmentation_loss
+from leuda_core.methods.base import Losses, Method, detached
+from leuda_core.types import Batch
+
+
+class TargetSupervised(Method):
+    """Supervised learning on labelled target slices."""
+
+    title = "Supervised on the target"
+    summary = "Learns from labelled target slices; the upper bound that adaptation is measured against."
+    paper = "U-Net, Ronneberger et al., MICCAI 2015"
+    reads_target_labels = True
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        loss = segmentation_loss(self.segmenter(self.appearance(batch.target)), batch.target_labels)
+        self.minimize(loss, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=loss)

@@ -1,0 +1,33 @@
+"""Patch discriminators (Isola et al., CVPR 2017): judge every patch of an image or of a probability map."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from leuda_core.networks.unet import norm
+
+
+class PatchDiscriminator(nn.Module):
+    """Score patches as real or fake, without a final nonlinearity (least-squares GAN).
+
+    Shape:
+        input: ``(B, in_channels, H, W)``; output: ``(B, 1, H / 4 - 2, W / 4 - 2)`` scores.
+    """
+
+    def __init__(self, in_channels: int = 1, base_channels: int = 16) -> None:
+        super().__init__()
+        c = base_channels
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(c, 2 * c, 4, stride=2, padding=1, bias=False),
+            norm(2 * c),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * c, 4 * c, 4, stride=1, padding=1, bias=False),
+            norm(4 * c),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(4 * c, 1, 4, stride=1, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)

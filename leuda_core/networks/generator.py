@@ -1,0 +1,62 @@
+"""The image translator of CycleGAN (Zhu et al., ICCV 2017): a ResNet generator that predicts a change of the image.
+
+The input is added before the final tanh, as in SIFA (Chen et al., TMI 2020): anatomy is kept unless the network
+chooses to alter it, which matters most when few slices are there to learn from.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from leuda_core.networks.unet import norm
+
+
+class ResidualBlock(nn.Module):
+    """Two reflected 3x3 convolutions around an identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False),
+            norm(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False),
+            norm(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class Generator(nn.Module):
+    """Translate slices between two appearances.
+
+    Shape:
+        input, output: ``(B, 1, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4.
+    """
+
+    def __init__(self, base_channels: int = 16, blocks: int = 4) -> None:
+        super().__init__()
+        c = base_channels
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, c, 7, padding=3, padding_mode="reflect", bias=False),
+            norm(c),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=False),
+            norm(2 * c),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * c, 4 * c, 3, stride=2, padding=1, bias=False),
+            norm(4 * c),
+            nn.ReLU(inplace=True),
+            *(ResidualBlock(4 * c) for _ in range(blocks)),
+            nn.ConvTranspose2d(4 * c, 2 * c, 4, stride=2, padding=1, bias=False),
+            norm(2 * c),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
+            norm(c),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect"),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images + self.layers(images)).tanh()

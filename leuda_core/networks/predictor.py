@@ -1,0 +1,42 @@
+"""What prediction needs of a trained method, and nothing else: a segmenter, and for some methods a translator before it.
+
+A bundle stores a predictor's spec and weights; it is rebuilt from the spec alone, so that a shipped model does not
+depend on the code of the method that trained it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from torch import Tensor, nn
+
+from leuda_core.networks.generator import Generator
+from leuda_core.networks.unet import UNet
+
+
+class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes of the networks of a ``Predictor``; ``translator_channels`` 0 means that there is no translator."""
+
+    in_channels: int
+    n_classes: int
+    base_channels: int
+    translator_channels: int = 0
+    translator_blocks: int = 0
+
+
+class Predictor(nn.Module):
+    """Segment target slices, translated to the source appearance first where the method asks for it.
+
+    Shape:
+        input: ``(B, in_channels, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.
+    """
+
+    def __init__(self, spec: PredictorSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.segmenter = UNet(spec.in_channels, spec.n_classes, spec.base_channels)
+        self.translator = (
+            Generator(spec.translator_channels, spec.translator_blocks) if spec.translator_channels else nn.Identity()
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.segmenter(self.translator(images))

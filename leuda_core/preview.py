@@ -1,0 +1,48 @@
+"""Previews: one pinned target slice, segmented at every checkpoint, so that a run can be watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.color import label2rgb
+from skimage.io import imsave
+from skimage.segmentation import find_boundaries
+from skimage.transform import resize
+
+from leuda_core.data.loaders import CachedCase, read_slice
+from leuda_core.methods.base import Method
+from leuda_core.types import Task
+
+HEIGHT = 256
+
+
+class Previewer:
+    """Writes ``step-000100.png``: the middle slice of a target case, with the outlines the model draws now."""
+
+    def __init__(self, folder: Path, case: CachedCase, task: Task) -> None:
+        image = read_slice(case.images, case.n_slices // 2).astype(np.float32)
+        rows, columns = (n // 16 * 16 or 16 for n in image.shape)
+        self._image = resize(image, (rows, columns), order=1) if image.shape != (rows, columns) else image
+        self._colors = [label.color for label in task.labels]
+        self._folder = folder
+
+    def write(self, method: Method, step: int) -> Path:
+        """Segment the slice with the method as it is, write the picture and return its path."""
+        device = next(method.parameters()).device
+        logits = method.predict(torch.from_numpy(self._image)[None, None].to(device))
+        labels = logits[0].argmax(0).cpu().numpy()
+        factor = max(1, HEIGHT // self._image.shape[0])
+        labels = np.kron(labels, np.ones((factor, factor), labels.dtype))
+        grey = resize((self._image + 1) / 2, labels.shape, order=1).clip(0, 1)
+        outlines = labels * find_boundaries(labels, mode="inner")
+        picture = label2rgb(outlines, grey, colors=self._palette(outlines), alpha=1.0, bg_label=0)
+        path = self._folder / f"step-{step:06d}.png"
+        path.parent.mkdir(exist_ok=True)
+        imsave(path, (picture * 255).round().astype(np.uint8), check_contrast=False)
+        return path
+
+    def _palette(self, labels: np.ndarray) -> list[tuple[float, float, float]]:
+        # label2rgb hands colours out in the order of the values present.
+        return [self._colors[value - 1] for value in np.unique(labels) if value] or [(1.0, 1.0, 1.0)]

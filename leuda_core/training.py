@@ -1,0 +1,265 @@
+"""Training: one loop for every method, in a run folder that tells everything about it.
+
+The random numbers of a step are a function of the seed and the step, so a checkpoint needs no random state: a run
+that was killed and resumed ends with the same weights as one that was not, bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+from leuda_core.config import RunConfig, make_config
+from leuda_core.data.dataset import load_dataset
+from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
+from leuda_core.devices import autocast, choose_device
+from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.events import EventWriter
+from leuda_core.io.files import atomic_path, check_output_folder, write_bytes
+from leuda_core.jobs import Run, RunLock, clear_stop, stop_requested
+from leuda_core.methods import METHODS
+from leuda_core.methods.base import Losses, Method, Phase
+from leuda_core.methods.cyclegan import TranslatingMethod
+from leuda_core.preview import Previewer
+from leuda_core.types import Batch, Dataset
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int, Mapping[str, float]], None]
+LOG_EVERY = 10
+
+
+def train(
+    dataset: Path | str,
+    method: str,
+    out: Path | str,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Adapt a segmenter from the dataset's source to its target domain and return the finished run.
+
+    Args:
+        dataset: a dataset file.
+        method: one of ``list_methods()``.
+        out: the run folder to make; must not hold a run yet.
+        steps: training steps of the segmenter; a translator's come on top. The default is the method's.
+        settings: the method's settings by name; values may be strings.
+        on_progress: called with the step, the number of steps and the latest losses.
+
+    Raises:
+        InputError: the call or a volume is unusable; a folder that was made for the run is removed again.
+        Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
+    """
+    existed = Path(out).exists()
+    run = create_run(dataset, method, out, steps=steps, seed=seed, device=device, settings=settings)
+    try:
+        return resume(run, on_progress=on_progress)
+    except InputError:
+        if existed:
+            run.config.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def create_run(
+    dataset: Path | str,
+    method: str,
+    out: Path | str,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+) -> Run:
+    """Check a call and write the folder of a run that has not begun, for ``resume`` or ``jobs.launch`` to go on."""
+    kind = _method(method)
+    load_dataset(dataset)
+    config = kind.Config if settings is None else make_config(kind.Config, settings)
+    values = {"steps": steps} if steps is not None else {}
+    config = make_config(
+        RunConfig,
+        {
+            "dataset": str(Path(dataset).resolve()),
+            "method": method,
+            "settings": msgspec.to_builtins(config() if isinstance(config, type) else config),
+            "seed": seed,
+            "device": device,
+            **values,
+        },
+        where="train",
+    )
+    run = Run(Path(out))
+    if run.config.exists():
+        raise InputError(f"{run.path} already holds a run", "resume it with `leuda resume`, or name another folder")
+    check_output_folder(run.path)
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_bytes(run.config, msgspec.json.format(msgspec.json.encode(config), indent=1))
+    return run
+
+
+def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> Run:
+    """Begin a created run, or go on from the last checkpoint of one that was stopped, killed or interrupted.
+
+    Raises: as ``train``.
+    """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    run.check()
+    if (run.bundle / "bundle.json").exists():
+        return run
+    with RunLock(run):
+        events = EventWriter(run.events)
+        clear_stop(run)
+        try:
+            _Training(run, events, on_progress).loop()
+        except KeyboardInterrupt:
+            events("end", state="stopped", message="interrupted")
+            raise Cancelled("interrupted; go on with `leuda resume`") from None
+        except Cancelled:
+            events("end", state="stopped")
+            raise
+        except LeudaError as error:
+            events("error", kind=error.kind, message=error.message, remedy=error.remedy)
+            raise
+        except Exception as error:
+            events("error", kind="fault", message=f"{type(error).__name__}: {error}", remedy="see log.txt")
+            raise
+    return run
+
+
+def _method(name: str) -> type[Method]:
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}", f"choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+class _Training:
+    """What the loop holds on to; made anew from the run folder each time it starts."""
+
+    def __init__(self, run: Run, events: EventWriter, on_progress: OnProgress | None) -> None:
+        events("start", run=str(run.path))
+        self.run, self.events, self.on_progress = run, events, on_progress
+        self.config = msgspec.json.decode(run.config.read_bytes(), type=RunConfig)
+        kind = _method(self.config.method)
+        self.settings = make_config(kind.Config, self.config.settings, where=run.config.name)
+        self.dataset = load_dataset(self.config.dataset)
+        self.device = choose_device(self.config.device)
+        self.task = make_task(self.dataset, self.settings)
+        self.cache = run.path / "cache"
+        self.loader = SliceLoader(
+            self.dataset,
+            self.task,
+            self.settings,
+            self.cache,
+            seed=self.config.seed,
+            target_labels=kind.reads_target_labels,
+            on_case=lambda done, total: events("progress", stage="prepare", step=done, total=total),
+        )
+        self._seed(-1)
+        self.method = kind(self.task, self.settings)
+        self.method.to(self.device, memory_format=torch.channels_last)
+        self.phases = self.method.phases(self.config.steps)
+        self.total = sum(phase.steps for phase in self.phases)
+        self.start = self._restore()
+
+    def loop(self) -> None:
+        """Take the remaining steps, then write the bundle."""
+        previewer = Previewer(self.run.previews, self.loader.target[0], self.task)
+        self.method.train()
+        self.method.teacher.eval()
+        for step in range(self.start, self.total):
+            self._seed(step)
+            phase, progress = self._phase(step)
+            with autocast(self.device):
+                losses = phase.step(_to(self.loader.batch(step), self.device), progress)
+            done = step + 1
+            if done % LOG_EVERY == 0 or done == self.total:
+                self._log(done, phase, losses)
+            if done % self.config.checkpoint_every == 0 or done == self.total:
+                self._save(done)
+                self.events("preview", step=done, file=str(previewer.write(self.method, done).relative_to(self.run.path)))
+            if stop_requested(self.run):
+                self._save(done)
+                raise Cancelled(f"stopped at step {done} of {self.total}")
+        self._finish()
+
+    def _seed(self, step: int) -> None:
+        torch.manual_seed((self.config.seed * 1_000_003 + step + 1) % 2**63)
+
+    def _phase(self, step: int) -> tuple[Phase, float]:
+        """Return the phase of a step and the progress in it."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step / phase.steps
+            step -= phase.steps
+        raise IndexError(step)
+
+    def _log(self, done: int, phase: Phase, losses: Losses) -> None:
+        metrics = {name: round(float(loss), 5) for name, loss in losses.items()}
+        bad = [name for name, value in metrics.items() if value != value or abs(value) == float("inf")]
+        if bad:
+            raise LeudaError(f"the {bad[0]} loss is not finite at step {done}", "lower learning_rate and train again")
+        self.events("progress", stage=phase.name, step=done, total=self.total, metrics=metrics)
+        if self.on_progress:
+            self.on_progress(done, self.total, metrics)
+
+    def _save(self, done: int) -> None:
+        with atomic_path(self.run.checkpoint) as temporary:
+            torch.save({"step": done, **self.method.checkpoint()}, temporary)
+        self.events("checkpoint", step=done)
+
+    def _restore(self) -> int:
+        if not self.run.checkpoint.exists():
+            return 0
+        state = torch.load(self.run.checkpoint, map_location=self.device, weights_only=True)
+        self.method.restore(state)
+        logger.info("going on from step %d of %d", state["step"], self.total)
+        return state["step"]
+
+    def _finish(self) -> None:
+        if isinstance(self.method, TranslatingMethod):
+            self.method.save_translator(self.run.path)
+        save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self.events("end", state="finished", step=self.total, bundle=self.run.bundle.name)
+
+    def _info(self) -> BundleInfo:
+        config = self.config
+        return BundleInfo(
+            name=f"{self.dataset.name} {config.method}",
+            method=config.method,
+            citation=self.method.paper,
+            settings=config.settings,
+            steps=config.steps,
+            seed=config.seed,
+            source=_summary(self.dataset, self.loader.source, is_source=True),
+            target=_summary(self.dataset, self.loader.target, is_source=False),
+        )
+
+
+def _summary(dataset: Dataset, cached: list[CachedCase], *, is_source: bool) -> DomainSummary:
+    domain = dataset.source if is_source else dataset.target
+    return DomainSummary(
+        name=domain.name,
+        modality=domain.modality,
+        cases=len(domain.cases),
+        labelled_cases=sum(bool(case.labelled) for case in cached),
+        labelled_slices=sum(len(case.labelled) for case in cached),
+    )
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    return Batch(**{name: None if x is None else x.to(device, non_blocking=True) for name, x in vars(batch).items()})

@@ -1,0 +1,159 @@
+"""The nouns of the package: volumes, cases, datasets, tasks, batches, predictions.
+
+All are frozen. Arrays are not copied on construction; treat them as read-only. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
+
+IGNORE = 255
+"""Class index of a pixel that nobody labelled: left out of every loss. A task therefore has at most 254 labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar 3-D image.
+
+    Shape:
+        data: ``(I, J, K)`` in the order of the affine's columns; any real dtype.
+        affine: ``(4, 4)``, voxel index to RAS mm.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.data.shape
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance in mm between neighbouring voxels along each array axis."""
+        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure: its voxel value, name, display colour (RGB in [0, 1]) and terminology in Slicer's notation."""
+
+    value: int
+    name: str
+    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    terminology: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap(Volume):
+    """A 3-D map of label values (unsigned integers) on a voxel grid, with what the values mean."""
+
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume of a dataset, with its label map where there is one.
+
+    ``labelled_slices`` are indices along the slicing axis that somebody labelled completely; ``None`` means every
+    slice that holds any label.
+    """
+
+    id: str
+    image: Path
+    label: Path | None = None
+    labelled_slices: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Volumes of one modality, sequence or scanner."""
+
+    name: str
+    modality: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything a run learns from (``source``, ``target``) and is measured on (``test_*``, read by evaluation only).
+
+    ``labels`` excludes the background, which is always value 0.
+    """
+
+    name: str
+    labels: tuple[Label, ...]
+    source: Domain
+    target: Domain
+    test_target: tuple[Case, ...] = ()
+    test_source: tuple[Case, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How intensities become network input: clip to two percentiles of the volume, then map linearly to [-1, 1]."""
+
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a segmenter must do: the geometry and intensity convention shared by training and prediction.
+
+    ``labels`` excludes the background, so ``n_classes == len(labels) + 1``; channel ``c`` of the logits is label
+    ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size the network works at.
+    """
+
+    labels: tuple[Label, ...]
+    spacing_mm: float
+    patch_size: int
+    plane: Plane = "acquisition"
+    normalization: Normalization = field(default_factory=Normalization)
+    in_channels: int = 1
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.labels) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Slices of one training step, geometrically augmented.
+
+    Shape:
+        source, source_unlabeled, target: ``(B, 1, H, W)`` float32 in [-1, 1].
+        source_labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` where nobody labelled.
+        target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
+    """
+
+    source: Tensor
+    source_labels: Tensor
+    source_unlabeled: Tensor
+    target: Tensor
+    target_labels: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A segmentation on exactly the grid of its input volume.
+
+    ``probabilities``, when asked for, is ``(C, I, J, K)`` float16 with the background first. ``notes`` says what the
+    user should know, such as a fallback to the CPU. ``seconds`` maps stages to wall time.
+    """
+
+    label_map: LabelMap
+    probabilities: np.ndarray | None = None
+    device: str = "cpu"
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
