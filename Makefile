@@ -12,6 +12,7 @@ STAMP := $(VENV)/.installed
 
 # libegl1           the window-less OpenGL context slicer-core renders the demo's scene in
 # libgl1-mesa-dri   the software renderer behind it, where there is no graphics card
+# python3-venv      Debian's python3 cannot make environments without it (asked for only then)
 APT := libegl1 libgl1-mesa-dri
 
 .PHONY: install demo test lint bench system
@@ -25,14 +26,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[slicer,report,test]'
 	@touch $@
 
-# Debian and its like alone, and only as root; elsewhere say what is missing and go on: only pictures of scenes need it.
+# Debian and its like alone, and only as root. Elsewhere say what is missing and go on: only pictures of scenes need it.
 system:
-	@if command -v dpkg-query >/dev/null; then \
-	  missing=; for p in $(APT); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	  if [ -z "$$missing" ]; then :; \
-	  elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
-	  else echo "missing, for pictures of Slicer scenes:$$missing (apt-get install needs root)"; fi; \
-	fi
+	@command -v dpkg-query >/dev/null || exit 0; \
+	missing=; \
+	for name in $(APT); do \
+	  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; \
+	done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine:$$missing"; exit 0; fi; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
 
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo

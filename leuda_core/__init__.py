@@ -19,7 +19,6 @@ _HOMES = {
     "resume": "training",
     "segment": "prediction",
     "evaluate": "evaluation",
-    "list_methods": "methods",
     "load_bundle": "bundle",
     "ModelBundle": "bundle",
     "load_dataset": "data.dataset",
@@ -37,7 +36,12 @@ _HOMES = {
     ),
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "list_methods", *_HOMES]
+
+
+def list_methods() -> list[str]:
+    """Return the names of all methods."""
+    return list(importlib.import_module("leuda_core.methods").METHODS)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ structure:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,13 +75,13 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate_pair(prediction: LabelMap, reference: LabelMap, *, case: str = "") -> list[Score]:
-    """Score every label of one case: those ``reference`` declares, else those ``prediction`` declares, else all found.
+    """Score every label that one of the two declares (or, where neither declares any, every value found).
 
     Raises:
         InputError: the two are not on the same grid.
     """
     _check_grids(prediction, reference, case)
-    labels = reference.labels or prediction.labels or _found_labels(prediction, reference)
+    labels = _all_labels(prediction, reference)
     return [
         _score(prediction.data == label.value, reference.data == label.value, reference, label, case)
         for label in labels
@@ -98,7 +99,7 @@ def evaluate(prediction: Path | str, reference: Path | str, labels: Sequence[Lab
     pairs, lone_predictions, lone_references = _match(Path(prediction), Path(reference))
     scores = []
     for case, predicted, expected in pairs:
-        scores += evaluate_pair(_read(predicted, labels), _read(expected, labels), case=case)
+        scores += evaluate_pair(*_read_pair(predicted, expected, labels), case=case)
     return summarize(scores, lone_predictions, lone_references)
 
 
@@ -114,14 +115,15 @@ def score_bundle(
     Raises:
         InputError: no case has a label.
     """
-    from leuda_core.io.volumes import read_label_map
-    from leuda_core.prediction import segment
+    from leuda_core.io.volumes import read_label_map, read_volume
+    from leuda_core.prediction import SliceSegmenter
 
+    segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=device)
     scores = []
     for case in cases:
         if case.label is None:
             continue
-        prediction = segment(case.image, bundle, device=device)
+        prediction = segmenter(read_volume(case.image))
         scores += evaluate_pair(prediction.label_map, read_label_map(case.label, bundle.task.labels), case=case.id)
         if on_case:
             on_case(case.id)
@@ -205,8 +207,10 @@ def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[floa
     cut = [np.pad(mask[box].reshape([mask[box].shape[axis] for axis in axes]), 1) for mask in (a, b)]
     masks = [torch.from_numpy(mask)[None, None] for mask in cut]
     options = {"include_background": True, "spacing": [float(spacing_mm[axis]) for axis in axes]}
-    hd95 = compute_hausdorff_distance(*masks, percentile=95, **options)
-    asd = compute_average_surface_distance(*masks, symmetric=True, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI's own calls, nothing a user could mend
+        hd95 = compute_hausdorff_distance(*masks, percentile=95, **options)
+        asd = compute_average_surface_distance(*masks, symmetric=True, **options)
     return float(hd95), float(asd)
 
 
@@ -228,9 +232,12 @@ def _std(values: Sequence[float]) -> float:
     return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
 
 
-def _found_labels(*label_maps: LabelMap) -> tuple[Label, ...]:
-    values = sorted({int(v) for label_map in label_maps for v in np.unique(label_map.data)} - {0})
-    return tuple(Label(value, f"label {value}") for value in values)
+def _all_labels(prediction: LabelMap, reference: LabelMap) -> list[Label]:
+    declared = {label.value: label for label in (*prediction.labels, *reference.labels)}
+    if not declared:
+        values = np.union1d(np.unique(prediction.data), np.unique(reference.data))
+        declared = {int(value): Label(int(value), f"label {value}") for value in values if value}
+    return [declared[value] for value in sorted(declared)]
 
 
 def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
@@ -246,10 +253,20 @@ def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
     raise InputError(which + what, "resample one onto the grid of the other")
 
 
-def _read(path: Path, labels: Sequence[Label] | None) -> LabelMap:
+def _read_pair(prediction: Path, reference: Path, labels: Sequence[Label] | None) -> tuple[LabelMap, LabelMap]:
+    """Read both; where both name their labels, the names decide what belongs together, not the voxel values."""
     from leuda_core.io.volumes import read_label_map
 
-    return read_label_map(path, tuple(labels or ()))
+    expected = read_label_map(reference, labels)
+    predicted = read_label_map(prediction, labels)
+    theirs, ours = _values(predicted), _values(expected)
+    if labels is None and theirs.keys() <= ours.keys() and not theirs.items() <= ours.items():
+        predicted = read_label_map(prediction, expected.labels)
+    return predicted, expected
+
+
+def _values(label_map: LabelMap) -> dict[str, int]:
+    return {label.name.casefold(): label.value for label in label_map.labels}
 
 
 def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Path]], list[str], list[str]]:

@@ -22,7 +22,7 @@ class EventWriter:
             with open(path, "ab") as stream:  # a killed writer left half a line: end it, or it would swallow the next
                 stream.write(b"\n")
 
-    def __call__(self, kind: str, **fields: Any) -> None:
+    def __call__(self, kind: str, /, **fields: Any) -> None:
         line = json.dumps({"event": kind, "time": round(time.time(), 3), **fields}, separators=(",", ":")) + "\n"
         # O_APPEND makes the position and the write one operation.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)

@@ -8,6 +8,7 @@ anything is installed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -51,6 +52,7 @@ class RunStatus:
 
     path: Path
     state: State
+    stage: str = ""
     step: int = 0
     total: int = 0
     progress: float = 0.0
@@ -74,17 +76,18 @@ def status(run: Run | Path | str) -> RunStatus:
     run = as_run(run).check()
     running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
     events, _ = read_events(run.events)
-    steps = [event for event in events if event["event"] == "progress"]
+    state, message, remedy = _state(events, running)
+    steps = [event for event in events if _is_step(event)]
+    step = int(steps[-1]["step"]) if steps else 0
+    total = int(steps[-1]["total"]) if steps else _planned_steps(run)
     metrics: dict[str, float] = {}
     for event in events:
         metrics.update(_numbers(event.get("metrics")))
-    state, message, remedy = _state(events, running)
-    last = steps[-1] if steps else {}
-    step, total = int(last.get("step", 0)), int(last.get("total", 0))
     who = holder(run) if running else None
     return RunStatus(
         path=run.path,
         state=state,
+        stage=str(next((e["stage"] for e in reversed(events) if "stage" in e), "")),
         step=step,
         total=total,
         progress=1.0 if state == "finished" else min(step / total, 1.0) if total else 0.0,
@@ -161,6 +164,20 @@ def kill(run: Run | Path | str, *, grace_s: float = 5.0) -> bool:
     return forced
 
 
+def _is_step(event: dict[str, Any]) -> bool:
+    """Say whether this is progress in training, not in reading the volumes before it."""
+    whole = isinstance(event.get("step"), int) and isinstance(event.get("total"), int)
+    return event["event"] == "progress" and event.get("stage") != "prepare" and whole
+
+
+def _planned_steps(run: Run) -> int:
+    try:
+        steps = json.loads(run.config.read_text(encoding="utf-8"))["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return steps if isinstance(steps, int) else 0
+
+
 def _numbers(values: object) -> dict[str, float]:
     if not isinstance(values, dict):
         return {}
@@ -189,14 +206,13 @@ def _state(events: list[dict[str, Any]], running: bool) -> tuple[State, str, str
 def _seconds_left(events: list[dict[str, Any]]) -> float | None:
     """Estimate the remaining time from the pace of the last progress events of this sitting."""
     starts = [index for index, event in enumerate(events) if event["event"] == "start"]
-    steps = [event for event in events[starts[-1] if starts else 0 :] if event["event"] == "progress"][-_RATE_EVENTS:]
+    sitting = events[starts[-1] if starts else 0 :]
+    steps = [event for event in sitting if _is_step(event)][-_RATE_EVENTS:]
     if len(steps) < 2:
         return None
     first, last = steps[0], steps[-1]
-    done, seconds = last.get("step", 0) - first.get("step", 0), last.get("time", 0) - first.get("time", 0)
-    if done <= 0 or seconds <= 0:
-        return None
-    return max(0.0, (last.get("total", 0) - last["step"]) * seconds / done)
+    done, seconds = last["step"] - first["step"], last.get("time", 0) - first.get("time", 0)
+    return max(0.0, (last["total"] - last["step"]) * seconds / done) if done > 0 and seconds > 0 else None
 
 
 _started: list[subprocess.Popen[bytes]] = []
@@ -268,7 +284,8 @@ def _end_tree(run: Run, number: int) -> None:
         subprocess.run([taskkill, "/T", "/F", "/PID", str(who.pid)], check=False, capture_output=True)
         return
     with contextlib.suppress(ProcessLookupError):
-        if who.group and who.group != os.getpgid(0):  # also when the holder is gone: its forked loaders may still keep the lock
+        if who.group and who.group != os.getpgid(0):
+            # Also when the holder is gone: its forked loaders may still keep the lock.
             os.killpg(who.group, number)
         elif not gone:  # else its number may belong to somebody else by now
             os.kill(who.pid, number)

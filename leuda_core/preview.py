@@ -37,7 +37,7 @@ class Previewer:
         labels = np.kron(labels, np.ones((factor, factor), labels.dtype))
         grey = resize((self._image + 1) / 2, labels.shape, order=1).clip(0, 1)
         outlines = labels * find_boundaries(labels, mode="inner")
-        picture = label2rgb(outlines, grey, colors=self._palette(outlines), alpha=1.0, bg_label=0)
+        picture = label2rgb(outlines, grey, colors=self._palette(outlines), alpha=1.0, bg_label=0, bg_color=None)
         path = self._folder / f"step-{step:06d}.png"
         path.parent.mkdir(exist_ok=True)
         imsave(path, (picture * 255).round().astype(np.uint8), check_contrast=False)

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from leuda_core.errors import InputError
 
@@ -92,17 +93,33 @@ class Holder:
 
 
 class RunLock:
-    """Hold a run for one process: ``with RunLock(run): train``.
+    """Hold a run for this process: ``with RunLock(run): train``. May be nested within one process.
 
     Raises:
         InputError: on entry, when another process has the run; says which.
     """
 
+    _held: ClassVar[dict[str, tuple[int, int]]] = {}  # folder: (descriptor, depth)
+
     def __init__(self, run: Run | Path | str) -> None:
         self._run = as_run(run)
-        self._descriptor: int | None = None
+        self._key = str(self._run.path.resolve())
 
     def __enter__(self) -> RunLock:
+        descriptor, depth = self._held.get(self._key) or (self._take(), 0)
+        self._held[self._key] = descriptor, depth + 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        descriptor, depth = self._held.pop(self._key)
+        if depth > 1:
+            self._held[self._key] = descriptor, depth - 1
+            return
+        os.ftruncate(descriptor, 0)  # a holder that left by itself leaves no name behind
+        _unlock(descriptor)
+        os.close(descriptor)
+
+    def _take(self) -> int:
         descriptor = os.open(self._run.lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         deadline = time.monotonic() + _PROBE_S
         while not _try_lock(descriptor, shared=False):
@@ -110,16 +127,8 @@ class RunLock:
                 os.close(descriptor)
                 raise busy(self._run)
             time.sleep(0.01)
-        self._descriptor = descriptor
         self._write_holder(descriptor)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.ftruncate(descriptor, 0)  # a holder that left by itself leaves no name behind
-            _unlock(descriptor)
-            os.close(descriptor)
+        return descriptor
 
     @staticmethod
     def _write_holder(descriptor: int) -> None:

@@ -168,7 +168,7 @@ class _Training:
         )
         self._seed(-1)
         self.method = kind(self.task, self.settings)
-        self.method.to(self.device, memory_format=torch.channels_last)
+        self.method.to(self.device)
         self.phases = self.method.phases(self.config.steps)
         self.total = sum(phase.steps for phase in self.phases)
         self.start = self._restore()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -28,7 +29,7 @@ from leuda_core.bundle.card import model_card
 from leuda_core.bundle.files import CARD, DOCUMENT, LIMITS, REMEDY, WEIGHTS, FolderFiles, ZipFiles, open_files
 from leuda_core.bundle.schema import BundleInfo, Document, DomainSummary, FileRecord, decode
 from leuda_core.errors import InputError
-from leuda_core.io.files import atomic_path
+from leuda_core.io.files import atomic_path, write_error
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.types import Task
 
@@ -47,8 +48,10 @@ class ModelBundle:
 
     def predictor(self) -> Predictor:
         """Return a new predictor with its own copy of the weights, on the CPU, in evaluation mode."""
-        predictor = _empty_predictor(self.spec).to_empty(device="cpu")
-        predictor.load_state_dict(dict(self.weights))
+        predictor = _empty_predictor(self.spec)
+        # numpy copies in one thread: torch's would wait for a core each time where all are busy
+        copies = {name: torch.from_numpy(tensor.numpy().copy()) for name, tensor in self.weights.items()}
+        predictor.load_state_dict(copies, assign=True)
         return predictor.eval().requires_grad_(False)
 
 
@@ -70,7 +73,10 @@ def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: Bund
     document = Document(task=task, predictor=predictor.spec, info=info, files=records)
     document = msgspec.structs.replace(document, checksum=document.content_hash())
     contents[DOCUMENT] = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2)
-    decode(contents[DOCUMENT])  # what we write, we must be able to read
+    try:
+        decode(contents[DOCUMENT])
+    except ValueError as error:
+        raise InputError(f"bundle {folder} would be refused on reading: {error}", "mend the task") from error
     _write_folder(folder, contents)
     return folder
 
@@ -115,7 +121,8 @@ def _read_document(files: FolderFiles | ZipFiles) -> Document:
         raise InputError(f"bundle {files.path}: {DOCUMENT}: {error}", REMEDY) from error
     expected = set(LIMITS) - {DOCUMENT}
     for name in sorted(expected ^ set(document.files)):
-        raise InputError(f"bundle {files.path}: {DOCUMENT} must list {', '.join(sorted(expected))}, not {name!r}", REMEDY)
+        problem = "does not list" if name in expected else "lists the unexpected file"
+        raise InputError(f"bundle {files.path}: {DOCUMENT} {problem} {name!r}", REMEDY)
     return document
 
 
@@ -133,8 +140,8 @@ def _read_checked(files: FolderFiles | ZipFiles, name: str, document: Document) 
 def _encode_weights(predictor: Predictor) -> bytes:
     state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in predictor.state_dict().items()}
     for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"weight {name!r} holds values that are not finite", "train again with a lower learning rate")
+        if not np.isfinite(tensor.numpy()).all():
+            raise InputError(f"weight {name!r} is not finite", "train again with a lower learning rate")
     return safetensors.torch.save(state)
 
 
@@ -155,7 +162,7 @@ def _check_weights(tensors: Mapping[str, Tensor], spec: PredictorSpec, path: Pat
         if shape != wanted or tensor.dtype != torch.float32:
             found = f"{tensor.dtype} {shape}, expected torch.float32 {wanted}"
             raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} is {found}", REMEDY)
-        if not torch.isfinite(tensor).all():
+        if not np.isfinite(tensor.numpy()).all():
             raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} holds values that are not finite", REMEDY)
 
 
@@ -178,7 +185,7 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise InputError(f"{folder.parent} cannot be written ({error.strerror})", "choose another folder") from error
+        raise write_error(folder, error) from error
     try:
         new, old = work / "new", work / "old"
         new.mkdir()
@@ -189,7 +196,7 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
                 os.fsync(stream.fileno())
         _swap(new, folder, old)
     except OSError as error:
-        raise InputError(f"bundle {folder} cannot be written ({error.strerror})", "free disk space or choose another folder") from error
+        raise write_error(folder, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

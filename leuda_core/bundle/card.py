@@ -7,13 +7,15 @@ from leuda_core.types import Task
 
 _LIMITS = (
     "Slices are segmented one by one: neighbouring slices do not inform each other.",
-    "It has seen the two modalities above, the scanners and the patients of its training data; elsewhere check every result.",
-    "The target modality had no labels in training, so nothing in training could notice a systematic error there.",
+    "It knows the two modalities as its training data show them: with other scanners or patients, check every result.",
 )
+_UNLABELLED = "The target domain had no labels in training: nothing there could notice a systematic error."
 
 
 def model_card(task: Task, info: BundleInfo) -> str:
     """Return the card's text."""
+    limits = [*_LIMITS, *(() if info.target.labelled_cases else (_UNLABELLED,)), *info.limits]
+    normalization = task.normalization
     names = ", ".join(label.name for label in task.labels)
     parts = [
         f"# {info.name}",
@@ -22,13 +24,13 @@ def model_card(task: Task, info: BundleInfo) -> str:
         f"## Method\n\n`{info.method}`, {info.steps} steps, seed {info.seed}."
         + (f"\n\n{info.citation}" if info.citation else ""),
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
-        f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to the "
-        f"{task.normalization.lower_percentile:g} and {task.normalization.upper_percentile:g} percentiles of the volume. "
+        f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to "
+        f"percentiles {normalization.lower_percentile:g} and {normalization.upper_percentile:g} of the volume. "
         "The label map lies on the grid of the input volume.",
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
         _metrics(info),
         "## Intended use\n\nResearch. Not a medical device: not for diagnosis, not for the care of patients.",
-        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*_LIMITS, *info.limits)),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -104,11 +104,13 @@ def open_files(path: Path) -> FolderFiles | ZipFiles:
     """
     if not path.exists():
         raise InputError(f"bundle {path} does not exist", "name a model folder or its zip file")
+    inner = path / "bundle"
+    if (inner / DOCUMENT).exists() and not (path / DOCUMENT).exists():
+        raise InputError(f"{path} is no bundle but holds one", f"use {inner}")
     files = FolderFiles(path) if path.is_dir() else ZipFiles(path)
-    missing = [name for name in LIMITS if name not in files.sizes]
-    if missing:
-        inner = path / "bundle" / DOCUMENT
-        raise InputError(f"bundle {path}: no {missing[0]}", f"did you mean {inner.parent}?" if inner.exists() else REMEDY)
+    for name in LIMITS:
+        if name not in files.sizes:
+            raise InputError(f"bundle {path}: no {name}", REMEDY)
     for name, size in files.sizes.items():
         if name not in LIMITS:
             raise InputError(f"bundle {path}: unexpected file {name!r}", f"a bundle holds {', '.join(LIMITS)} alone")

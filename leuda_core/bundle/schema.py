@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -106,15 +105,14 @@ def _check_task(task: Task) -> None:
     colors = [channel for label in task.labels for channel in label.color]
     _require(all(0 <= channel <= 1 for channel in colors), "a label colour leaves 0 to 1")
     _require(0 <= low < high <= 100, f"percentiles {low} and {high} are no range within 0 to 100")
-    _require(math.isfinite(task.spacing_mm) and 0 < task.spacing_mm <= 20, f"spacing_mm {task.spacing_mm} leaves 0 to 20")
+    _require(0 < task.spacing_mm <= 20, f"spacing_mm {task.spacing_mm} leaves 0 to 20")
     _require(16 <= task.patch_size <= 4096, f"patch_size {task.patch_size} leaves 16 to 4096")
 
 
 def _check_predictor(spec: PredictorSpec, task: Task) -> None:
-    _require(spec.n_classes == task.n_classes, f"predictor.n_classes {spec.n_classes} is not labels + 1 = {task.n_classes}")
-    _require(
-        spec.in_channels == task.in_channels == 1, f"in_channels {spec.in_channels} and {task.in_channels}, allowed is 1"
-    )
+    _require(spec.n_classes == task.n_classes, f"n_classes {spec.n_classes} is not labels + 1 = {task.n_classes}")
+    channels = {spec.in_channels, task.in_channels}
+    _require(channels == {1}, f"in_channels {sorted(channels)}, allowed is 1")
     _require(1 <= spec.base_channels <= 128, f"predictor.base_channels {spec.base_channels} leaves 1 to 128")
     _require(0 <= spec.translator_channels <= 128, f"translator_channels {spec.translator_channels} leaves 0 to 128")
     _require(0 <= spec.translator_blocks <= 32, f"translator_blocks {spec.translator_blocks} leaves 0 to 32")

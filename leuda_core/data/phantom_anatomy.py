@@ -1,12 +1,13 @@
 """Shapes of the phantom: a chest with a heart, drawn from implicit solids in millimetres.
 
-Positions are RAS mm of an upright patient around the middle of the heart: x to the right, y to the front, z to the head.
+Positions are mm in the patient, from about the middle of the heart: x to the right, y to the front, z to the head.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
@@ -113,7 +114,8 @@ class Anatomy:
             trabeculae=rng.uniform(0.02, 0.08),
             atrium=base + near(5, -27, 9, spread=4),
             atrium_axes=near(29, 18, 22, spread=4),
-            aorta_path=base + np.array([[19, 10, -4], [24, 15, 14], [25, 16, 32], [18, 10, 52], [4, -4, 66]])
+            aorta_path=base
+            + np.array([[19, 10, -4], [24, 15, 14], [25, 16, 32], [18, 10, 52], [4, -4, 66]])
             + near(0, 0, 0, spread=3),
             aorta_radius=rng.uniform(12.5, 16),
             descending_aorta=near(-22, -51, spread=4),
@@ -149,7 +151,7 @@ def _ellipsoid(points: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.n
 def _tube(points: np.ndarray, path: np.ndarray) -> np.ndarray:
     """Distance in mm from a polyline."""
     best = np.full(len(points), np.inf)
-    for start, end in zip(path, path[1:], strict=False):
+    for start, end in pairwise(path):
         along = end - start
         share = np.clip((points - start) @ along / (along @ along), 0, 1)
         best = np.minimum(best, ((points - start - share[:, None] * along) ** 2).sum(axis=1))
@@ -171,8 +173,10 @@ def _paint_chest(tissue: np.ndarray, p: np.ndarray, a: Anatomy) -> None:
     heart_sac = _ellipsoid(p, np.array([-4.0, 3, 0]), np.array([65.0, 56, 60]) * a.scale) < 1
     upper = (_ellipsoid(p, np.array([8.0, 6]), np.array([42.0, 38])) < 1) & (p[:, 2] > 15)
     tissue[inside & (heart_sac | upper)] = Tissue.FAT
-    tissue[inside & (_ellipsoid(p, np.array([-66.0, 0, a.liver_top - 54]), np.array([62.0, 58, 52])) < 1)] = Tissue.STOMACH
-    tissue[inside & (_ellipsoid(p, np.array([44.0, 8, a.liver_top - 50]), np.array([88.0, 62, 54])) < 1)] = Tissue.LIVER
+    stomach = _ellipsoid(p, np.array([-66.0, 0, a.liver_top - 54]), np.array([62.0, 58, 52])) < 1
+    liver = _ellipsoid(p, np.array([44.0, 8, a.liver_top - 50]), np.array([88.0, 62, 54])) < 1
+    tissue[inside & stomach] = Tissue.STOMACH
+    tissue[inside & liver] = Tissue.LIVER
     tissue[inside & (_ellipsoid(p, np.array([-2.0, -46]), np.array([27.0, 24])) < 1)] = Tissue.FAT
 
     for centre, axes, rim in (([2, -73], [21, 17], 0.84), ([4, a.thorax_axes[1] + 4], [17, 7], 0.66)):

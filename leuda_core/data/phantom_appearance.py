@@ -1,8 +1,9 @@
 """How the phantom's tissues look: an MR-like and a CT-like scanner.
 
-The two differ in more than a grey-value curve: blood is bright and muscle dark in the MR, while the CT is taken late
-after contrast, when the heart muscle has taken it up and the chambers hold different rests of it. A curve that maps one
-to the other does not exist; neighbourhood and texture tell the organs apart in both.
+The two differ in more than a grey-value curve. In the MR all blood is bright and fat lies between blood and muscle. The
+CT is taken early, while contrast fills the right heart and has only begun to reach the left: chambers that look alike in
+the MR differ, fat is darker than muscle, bone is bright. No curve maps one to the other in order; neighbourhood tells
+the organs apart in both.
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ CT_HU = {
     Tissue.BONE: 560,
     Tissue.MARROW: 260,
     Tissue.LUNG: -820,
-    Tissue.LIVER: 115,
+    Tissue.LIVER: 75,
     Tissue.OESOPHAGUS: 45,
-    Tissue.MYOCARDIUM: 265,
-    Tissue.LEFT_VENTRICLE: 95,
-    Tissue.LEFT_ATRIUM: 170,
-    Tissue.ASCENDING_AORTA: 110,
-    Tissue.RIGHT_HEART: 55,
-    Tissue.RIGHT_WALL: 240,
-    Tissue.DESCENDING_AORTA: 110,
-    Tissue.PULMONARY_ARTERY: 60,
-    Tissue.PULMONARY_VEIN: 165,
-    Tissue.VENA_CAVA: 50,
+    Tissue.MYOCARDIUM: 75,
+    Tissue.LEFT_VENTRICLE: 240,
+    Tissue.LEFT_ATRIUM: 295,
+    Tissue.ASCENDING_AORTA: 195,
+    Tissue.RIGHT_HEART: 350,
+    Tissue.RIGHT_WALL: 75,
+    Tissue.DESCENDING_AORTA: 195,
+    Tissue.PULMONARY_ARTERY: 360,
+    Tissue.PULMONARY_VEIN: 295,
+    Tissue.VENA_CAVA: 395,
     Tissue.STOMACH: 30,
 }
 """Mean Hounsfield units."""

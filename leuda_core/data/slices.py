@@ -118,7 +118,7 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
         slices: ``(B, rows, columns)``, any real dtype; result ``(B, 1, *size)`` float32.
     """
     low, high = intensities
-    images = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).unsqueeze(1)
+    images = torch.from_numpy(np.array(slices, dtype=np.float32, order="C")).unsqueeze(1)
     images = images.sub_(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
     if images.shape[-2:] == size:
         return images

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: every write goes to a temporary sibling that replaces the old file at the end.
+"""Files that are whole or not there: every write goes to a temporary sibling, which replaces the old file at the end.
 
 A full disk, a lost connection or a killed process therefore leaves the previous file as it was. Standard library only.
 """
@@ -20,19 +20,20 @@ TEMPORARY_PREFIX = ".tmp-"
 """How the names of unfinished files begin; whoever lists a folder leaves them out."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FREE_SPACE = "free space on the disk or choose another folder"
 
 
 def write_error(path: Path, error: OSError) -> LeudaError:
     """Return the error that tells a user why ``path`` could not be written."""
     if error.errno in _NO_SPACE:
-        return no_space_error(path)
+        return LeudaError(f"cannot write '{path}': no space left", _FREE_SPACE)
     reason = (error.strerror or str(error)).lower()
     return InputError(f"cannot write '{path}': {reason}", "choose a folder that exists and that you may write to")
 
 
-def no_space_error(path: Path) -> LeudaError:
-    """Return the error for a disk (or quota) that filled up while ``path`` was written."""
-    return LeudaError(f"cannot write '{path}': no space left", "free space on the disk or choose another folder")
+def incomplete_error(path: Path) -> LeudaError:
+    """Return the error for a file that came out incomplete though nothing was reported, as on a disk that filled up."""
+    return LeudaError(f"cannot write '{path}': the file came out incomplete, the disk may be full", _FREE_SPACE)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ SimpleITK works in LPS; everything that leaves this module is RAS. Arrays share 
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 COMPRESSION_LEVEL = 2  # level 6 takes four times as long for half the size, which is small already for label maps
-_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_CHUNK = 1 << 20
 _CUT_SHORT = "copy, download or export it again"
 
 
@@ -66,8 +68,8 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     reader = information(path)
     if reader.GetNumberOfComponents() > 1:
         raise _components_error(path, reader)
-    if path.suffix.lower() == ".mha":
-        _check_meta_image(path)
+    if path.suffix.lower() in (".nrrd", ".mha"):
+        _check_voxels(path)
     with quiet():
         try:
             image = sitk.ReadImage(str(path))
@@ -103,11 +105,13 @@ def write_image(data: np.ndarray, affine: np.ndarray, path: Path, metadata: Mapp
 
 def _components_error(path: Path, reader: Any) -> InputError:
     """Return the error for an image that holds several numbers a voxel."""
+    import SimpleITK as sitk
+
     if path.name.lower().endswith(".seg.nrrd"):
         return InputError(f"'{path}' holds overlapping segments in several layers", "export it as one label map")
-    kind = reader.GetPixelIDTypeAsString() if hasattr(reader, "GetPixelIDTypeAsString") else "vector"
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     count = reader.GetNumberOfComponents()
-    return InputError(f"'{path}' has {count} components a voxel ({kind})", "give a scalar (grey-value) volume")
+    return InputError(f"'{path}' has {count} numbers a voxel ({kind})", "give a scalar (grey-value) volume")
 
 
 def information(path: Path) -> Any:
@@ -148,37 +152,55 @@ def _affine(source: Any) -> np.ndarray:
     return LPS_TO_RAS @ affine
 
 
-def _check_meta_image(path: Path) -> None:
-    """Refuse a MetaImage whose voxels are not all there: ITK only prints about it and hands out what it has."""
+def _check_voxels(path: Path) -> None:
+    """Refuse a file whose voxels are not all there or fail their checksum, which ITK does not compare.
+
+    Of a MetaImage cut short ITK only prints, and hands out what it has. Files with voxels elsewhere, or of a kind
+    that is not known here, are left to ITK.
+    """
     with open(path, "rb") as stream:
-        fields = {}
-        while "ElementDataFile" not in fields:
-            key, _, value = stream.readline(4096).decode("latin-1").partition("=")
-            fields[key.strip()] = value.strip()
-        expected = _meta_bytes(fields)
-        if fields["ElementDataFile"] != "LOCAL" or expected is None:
+        fields = _header_fields(stream, ":" if path.suffix.lower() == ".nrrd" else "=")
+        elsewhere = {"data file", "datafile", "byte skip", "line skip"} & fields.keys()
+        if elsewhere or fields.get("ElementDataFile", "LOCAL") != "LOCAL":
             return
-        compressed = fields.get("CompressedData", "").lower() == "true"
-        found = _inflated_bytes(stream) if compressed else path.stat().st_size - stream.tell()
+        expected = _meta_bytes(fields) if "ElementDataFile" in fields else 0
+        if fields.get("CompressedData", "").lower() == "true" or fields.get("encoding") in ("gzip", "gz"):
+            found = _inflated_bytes(stream)
+        else:
+            found = path.stat().st_size - stream.tell()
     if found < expected:
-        why = "damaged" if found < 0 else f"{found} of {expected} bytes of voxels"
+        why = (
+            "its compressed voxels fail their checksum or have no end"
+            if found < 0
+            else f"{found} of {expected} bytes of voxels"
+        )
         raise InputError(f"'{path}' is cut short or damaged ({why})", _CUT_SHORT)
 
 
-def _meta_bytes(fields: dict[str, str]) -> int | None:
-    size = _META_BYTES.get(
-        fields.get("ElementType", "").removeprefix("MET_").replace("UCHAR", "CHAR").removeprefix("U")
-    )
+def _header_fields(stream: Any, separator: str) -> dict[str, str]:
+    """Read the text at the head of an NRRD file or MetaImage, up to its voxels."""
+    fields: dict[str, str] = {}
+    while (line := stream.readline()).strip():
+        key, _, value = line.decode("latin-1").partition(separator)
+        fields[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    return fields
+
+
+def _meta_bytes(fields: dict[str, str]) -> int:
+    """Return how many bytes of voxels a MetaImage's header announces; 0 if their type is not known."""
+    size = _META_BYTES.get(fields.get("ElementType", "").removeprefix("MET_").removeprefix("U"), 0)
     channels = int(fields.get("ElementNumberOfChannels", "1"))
-    return None if size is None else size * channels * int(np.prod([int(n) for n in fields["DimSize"].split()]))
+    return size * channels * math.prod(int(count) for count in fields.get("DimSize", "0").split())
 
 
 def _inflated_bytes(stream: Any) -> int:
-    """Return how many bytes a zlib stream unpacks to, -1 if it is damaged."""
+    """Return how many bytes a gzip or zlib stream unpacks to, -1 if it is damaged or has no end."""
     unpacker, total = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
     try:
-        while chunk := stream.read(1 << 18):
-            total += len(unpacker.decompress(chunk))
+        while not unpacker.eof and (chunk := unpacker.unconsumed_tail or stream.read(_CHUNK)):
+            total += len(unpacker.decompress(chunk, _CHUNK))
     except zlib.error:
         return -1
-    return total
+    return total if unpacker.eof else -1

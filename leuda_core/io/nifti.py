@@ -1,8 +1,9 @@
 """NIfTI-1 and NIfTI-2, read and written with nibabel.
 
-ITK's own reader is not used here, because of four things it does (found with ITK 5.4): a file cut short reads as
-zeros without an error; an sform with shear is refused, or silently replaced by the qform where there is one; voxel
-sizes come from ``pixdim`` even where the sform says otherwise; and a full disk while writing goes unnoticed.
+ITK's own reader is not used here, because of what it does (found with ITK 5.4): a file cut short reads as zeros without
+an error; ``a.nii.gz`` reads as ``a.nii`` where both exist; an sform with shear is refused, or silently replaced by the
+qform where there is one; voxel sizes come from ``pixdim`` even where the sform says otherwise; and a full disk while
+writing goes unnoticed.
 
 Where a file's qform and sform disagree but are both sound, this module chooses as ITK does (and so Slicer): the sform
 if it is marked as scanner coordinates, else the qform. Overlays made here then lie where Slicer shows the image.
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 GZIP_LEVEL = 1
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as perpendicular, as in ITK
 _SCANNER = 1
+_CHUNK = 1 << 20  # gzip buffers as much as it is asked for at once
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -96,11 +98,11 @@ def _read_into(stream: BinaryIO, offset: int, data: np.ndarray, path: Path) -> N
     buffer = memoryview(data.reshape(-1, order="F").view(np.uint8))
     filled = 0
     while filled < len(buffer):
-        count = stream.readinto(buffer[filled:])
+        count = stream.readinto(buffer[filled : filled + _CHUNK])
         if not count:
             raise _damaged(path, f"{filled} of {len(buffer)} bytes of voxels")
         filled += count
-    while stream.read(1 << 20):  # reading to the end is what makes gzip compare its checksum
+    while stream.read(_CHUNK):  # reading to the end is what makes gzip compare its checksum
         pass
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from leuda_core.errors import InputError
 from leuda_core.io import dicom, itk, nifti
-from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, no_space_error
+from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, incomplete_error
 from leuda_core.io.segmentations import segmentation_header, segmentation_labels, values_by_name
 from leuda_core.types import Label, LabelMap, Volume
 
@@ -144,7 +144,7 @@ def find_volumes(folder: Path) -> list[Path]:
 def volume_stem(path: Path) -> str:
     """Return the name of a volume without folder and extension (``a/ct 1.nii.gz`` gives ``ct 1``)."""
     name = Path(path).name
-    return name.removesuffix(name[len(name) - len(_extension(Path(path))) :]) if _extension(Path(path)) else name
+    return name[: len(name) - len(_extension(Path(name)))]
 
 
 def _extension(path: Path) -> str:
@@ -157,7 +157,12 @@ def _check_path(path: Path) -> str:
         return "dicom"
     if not path.exists():
         raise InputError(f"'{path}' does not exist", "check the path")
-    if path.stat().st_size == 0:
+    try:
+        with open(path, "rb") as stream:
+            is_empty = not stream.read(1)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}", "check its permissions") from error
+    if is_empty:
         raise InputError(f"'{path}' is empty (0 bytes)", "copy, download or export it again")
     extension = _extension(path) or (path.suffix.lower() if path.suffix.lower() == ".dcm" else "")
     if not extension:
@@ -267,10 +272,9 @@ def _write(data: np.ndarray, affine: np.ndarray, path: Path, header: Mapping[str
 
 
 def _write_itk(data: np.ndarray, affine: np.ndarray, temporary: Path, path: Path, header: Mapping[str, str]) -> None:
+    temporary.touch()  # says why a place cannot be written, which ITK does not
     try:
         itk.write_image(data, affine, temporary, header)
-        whole = itk.read_image(temporary)[0].shape == data.shape  # ITK may leave half a file without an error
+        itk.read_image(temporary)  # on a full disk ITK may leave half a file, or an empty one, without an error
     except (RuntimeError, InputError) as error:
-        raise no_space_error(path) from error
-    if not whole:
-        raise no_space_error(path)
+        raise incomplete_error(path) from error

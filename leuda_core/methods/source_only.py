@@ -6,7 +6,9 @@ generalisation, Ouyang et al., IEEE TMI 2022), still without a single target ima
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.config import MethodConfig
@@ -36,4 +38,4 @@ class ContrastRandomization(SourceOnly):
     paper = "in the spirit of Ouyang et al., IEEE TMI 2022"
 
     class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        augmentation: Literal["strong"] = "strong"
+        augmentation: Annotated[Literal["strong"], Meta(description="always strong: that is the method")] = "strong"

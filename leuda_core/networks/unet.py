@@ -2,7 +2,8 @@
 
 Widths double from ``base_channels`` over five levels, as in the released code of MT-UDA. Norm is GroupNorm with one
 group a channel: instance normalisation without running statistics, so that a batch may mix domains without mixing
-their statistics, a moving average of the weights is complete, and the CPU runs it markedly faster than InstanceNorm.
+their statistics and a moving average of the weights is complete. On a CPU, train it in PyTorch's contiguous layout: the
+gradient of GroupNorm takes many times longer in channels-last.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+# The released code also drops 5 and 10 % on the two finest levels: a tenth of the time for no measurable effect.
+DROPOUT = (0.0, 0.0, 0.2, 0.3, 0.5)
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -26,7 +28,7 @@ class Block(nn.Sequential):
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
             norm(out_channels),
             nn.LeakyReLU(0.01, inplace=True),
-            nn.Dropout(dropout),
+            nn.Dropout(dropout) if dropout else nn.Identity(),
             nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
             norm(out_channels),
             nn.LeakyReLU(0.01, inplace=True),

@@ -1,0 +1,59 @@
+import torch
+
+from leuda_core.data.augment import random_affine, random_appearance
+from leuda_core.types import IGNORE
+
+
+def disks(count, side=48):
+    grid = torch.linspace(-1, 1, side)
+    inside = ((grid[:, None] - 0.2) ** 2 + grid[None] ** 2) < 0.2
+    labels = inside.long().expand(count, side, side).contiguous()
+    return torch.where(inside, 0.8, -0.6).expand(count, 1, side, side).contiguous(), labels
+
+
+def test_image_and_labels_move_together():
+    torch.manual_seed(0)
+    images, labels = disks(16)
+    moved, moved_labels = random_affine(images, labels)
+    known = moved_labels != IGNORE
+    agree = ((moved[:, 0] > 0.1) == (moved_labels == 1))[known].float().mean()
+    assert agree > 0.99
+    overlap = ((moved_labels == 1) & (labels == 1)).sum() / (labels == 1).sum()
+    assert 0.8 < overlap < 0.999  # something did move
+
+
+def test_what_comes_in_from_outside_is_dark_and_unlabelled():
+    torch.manual_seed(1)
+    images, labels = torch.ones(32, 1, 32, 32), torch.ones(32, 32, 32, dtype=torch.long)
+    moved, moved_labels = random_affine(images, labels)
+    outside = moved_labels == IGNORE
+    assert outside.any()
+    assert moved[:, 0][outside].mean() < 0
+    assert set(moved_labels.unique().tolist()) == {1, IGNORE}
+
+
+def test_ignored_pixels_stay_ignored():
+    _, labels = random_affine(torch.zeros(4, 1, 16, 16), torch.full((4, 16, 16), IGNORE))
+    assert (labels == IGNORE).all()
+
+
+def test_appearance_stays_in_range_and_in_place():
+    torch.manual_seed(0)
+    images, _ = disks(64)
+    changed = random_appearance(images)
+    assert changed.shape == images.shape
+    assert changed.min() >= -1 and changed.max() <= 1
+    assert not torch.allclose(changed, images, atol=0.05)
+    inside = images > 0
+    difference = [(x[m].mean() - x[~m].mean()).item() for x, m in zip(changed, inside, strict=True)]
+    inverted = sum(d < 0 for d in difference)
+    assert 5 <= inverted <= 30  # a quarter of 64 on average
+    assert sum(abs(d) > 0.2 for d in difference) > 56  # the disk can still be seen
+
+
+def test_each_slice_gets_its_own_appearance():
+    torch.manual_seed(0)
+    images, _ = disks(8)
+    changed = random_appearance(images)
+    means = changed.mean((1, 2, 3))
+    assert means.std() > 0.05

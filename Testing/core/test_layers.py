@@ -1,0 +1,114 @@
+"""The layers of the package: a file imports from its own layer or a lower one, and some files import almost nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "leuda_core"
+
+LAYERS = {
+    0: ("types", "errors", "config", "events", "io", "runs"),
+    1: ("data",),
+    2: ("networks", "blocks"),
+    3: ("methods", "bundle"),
+    4: ("training", "prediction", "evaluation", "jobs", "worker", "devices", "doctor", "preview"),
+    5: ("cli", "commands", "report", "demo", "bench", "scene", "rendering", "pictures", "__init__", "__main__"),
+}
+LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
+STANDARD_LIBRARY_ONLY = ("errors", "events", "runs", "jobs", "__init__")
+WITHOUT_TORCH = ("types", "config", "cli")
+NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}
+SCENES = {"scene", "rendering"}  # what the demo shows of Slicer: slicer-core and its vtk, imported on use
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """Return the part of the package a file belongs to: the first name below ``leuda_core``."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the full names a file imports, and whether it does so when it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lazy = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_type_checking(node):
+            lazy |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) not in lazy
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: relative import; write the full name"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) not in lazy
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def ours(name: str) -> str | None:
+    """Return the part of the package that an imported name belongs to, if it is ours."""
+    parts = name.split(".")
+    if parts[0] != "leuda_core":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in LAYER else "__init__"
+
+
+def test_every_file_has_a_layer() -> None:
+    assert {unit(path) for path in FILES} <= set(LAYER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
+    own = LAYER[unit(path)]
+    used = {other for name, _ in imports(path) if (other := ours(name))}
+    used -= {"__init__"}  # the package itself: its version
+    too_high = {other for other in used if LAYER[other] > own}
+    assert not too_high, f"layer {own} uses {too_high}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_never_imports_the_application(path: Path) -> None:
+    used = {name.split(".")[0] for name, at_once in imports(path) if at_once or unit(path) not in SCENES}
+    assert not used & NEVER
+
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_needs_the_standard_library_alone(name: str) -> None:
+    for imported, _ in imports(PACKAGE / f"{name}.py"):
+        top = imported.split(".")[0]
+        if top == "leuda_core":
+            assert ours(imported) in STANDARD_LIBRARY_ONLY, imported
+        else:
+            assert top in sys.stdlib_module_names, imported
+
+
+@pytest.mark.parametrize("name", [*STANDARD_LIBRARY_ONLY, *WITHOUT_TORCH])
+def test_imports_without_torch(name: str) -> None:
+    """In a fresh process where torch cannot be imported at all, as in Slicer before anything was installed."""
+    forbidden = ["torch", "monai", "SimpleITK"]
+    if name in STANDARD_LIBRARY_ONLY:
+        forbidden += ["numpy", "msgspec", "nibabel", "tqdm"]
+    module = "leuda_core" if name == "__init__" else f"leuda_core.{name}"
+    code = f"import sys; sys.modules.update(dict.fromkeys({forbidden})); import {module}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_exist() -> None:
+    import leuda_core
+
+    for name in leuda_core.__all__:
+        assert getattr(leuda_core, name) is not None
+    assert "le_uda" in leuda_core.list_methods()
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = leuda_core.no_such_name

@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import torch
+
+from leuda_core.config import MethodConfig
+from leuda_core.data.dataset import load_dataset
+from leuda_core.data.loaders import SliceLoader, automatic_spacing, class_indices, make_task, read_slice
+from leuda_core.types import IGNORE, Label
+
+SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabeled_batch_size=3)
+
+
+def make_loader(path, folder, **options):
+    dataset = load_dataset(path)
+    return SliceLoader(dataset, make_task(dataset, SETTINGS), SETTINGS, folder, **options)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(tiny_dataset, tmp_path):
+    def draw(seed, step, folder):
+        torch.manual_seed(step)
+        return make_loader(tiny_dataset, tmp_path / folder, seed=seed).batch(step)
+
+    first, again, later, other = draw(1, 5, "a"), draw(1, 5, "b"), draw(1, 6, "c"), draw(2, 5, "d")
+    assert torch.equal(first.source, again.source) and torch.equal(first.target, again.target)
+    assert torch.equal(first.source_labels, again.source_labels)
+    assert not torch.equal(first.source, later.source)
+    assert not torch.equal(first.source, other.source)
+
+
+def test_a_batch_has_the_promised_shapes(tiny_dataset, tmp_path):
+    batch = make_loader(tiny_dataset, tmp_path).batch(0)
+    assert batch.source.shape == (4, 1, 48, 48) and batch.source.dtype == torch.float32
+    assert batch.source_labels.shape == (4, 48, 48) and batch.source_labels.dtype == torch.int64
+    assert batch.source_unlabeled.shape == batch.target.shape == (3, 1, 48, 48)
+    assert batch.target_labels is None
+    assert batch.source.abs().max() <= 1
+    assert set(batch.source_labels.unique().tolist()) <= {0, 1, 2, IGNORE}
+
+
+def test_slices_nobody_labelled_are_ignored_not_background(tiny_dataset, tmp_path):
+    document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
+    document["source"]["cases"][0]["labelled_slices"] = [2]
+    document["source"]["cases"][1].pop("label")
+    path = tiny_dataset.parent / "one_slice.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    loader = make_loader(path, tmp_path)
+    (case,) = loader.labelled
+    assert case.labelled == (2,)
+    labels = np.load(case.labels)
+    assert (labels[[0, 1, 3, 4, 5]] == IGNORE).all()
+    assert {0, 1, 2} == set(np.unique(labels[2]))
+    batch = loader.batch(0)
+    assert ((batch.source_labels == 1).flatten(1).any(1)).all()  # every drawn slice is the labelled one
+
+
+def test_target_labels_are_read_only_on_demand(tiny_dataset, tmp_path):
+    document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
+    test = document["test"]["target"].pop()
+    document["target"]["cases"].append(test)
+    path = tiny_dataset.parent / "oracle.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    blind = make_loader(path, tmp_path / "blind")
+    assert blind.batch(0).target_labels is None
+    assert all(case.labels is None for case in blind.target)
+    told = make_loader(path, tmp_path / "told", target_labels=True)
+    assert [case.id for case in told.target] == ["test_t"]
+    assert told.batch(0).target_labels.shape == (4, 48, 48)
+
+
+def test_prepared_slices_align_with_their_labels(tiny_dataset, tmp_path):
+    case = make_loader(tiny_dataset, tmp_path).labelled[0]
+    image, label = read_slice(case.images, 3).astype(np.float32), read_slice(case.labels, 3)
+    assert image.shape == label.shape
+    ring, core, outside = (image[label == c].mean() for c in (1, 2, 0))
+    assert ring > core > outside  # 500, 300 and 100 in the source's contrast
+
+
+def test_small_slices_are_centred_in_the_patch_and_the_rest_is_unlabelled(tiny_dataset, tmp_path):
+    settings = MethodConfig(patch_size=96, batch_size=2, unlabeled_batch_size=1, spacing_mm=1.25)
+    dataset = load_dataset(tiny_dataset)
+    loader = SliceLoader(dataset, make_task(dataset, settings), settings, tmp_path)
+    batch = loader.batch(0)
+    assert (batch.source_labels[:, :10] == IGNORE).all() and (batch.source_labels[:, :, -10:] == IGNORE).all()
+    assert (batch.source_labels[:, 40:56, 40:56] != IGNORE).all()
+
+
+def test_label_values_become_class_indices():
+    labels = (Label(205, "a"), Label(500, "b"))
+    assert class_indices(np.array([[0, 205], [500, 0]], np.uint16), labels).tolist() == [[0, 1], [2, 0]]
+
+
+def test_spacing_fits_the_slice_into_the_patch_within_limits(tiny_dataset):
+    dataset = load_dataset(tiny_dataset)  # 48 pixels of 1.25 mm
+    assert automatic_spacing(dataset, MethodConfig(patch_size=48)) == 1.25
+    assert automatic_spacing(dataset, MethodConfig(patch_size=96)) == 1.25
+    assert automatic_spacing(dataset, MethodConfig(patch_size=32)) == 1.875

@@ -1,0 +1,352 @@
+"""Segmenting a volume: right place, right orientation, any size, and no crash where memory or a device fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from leuda_core import devices
+from leuda_core.bundle import BundleInfo, DomainSummary, export_zip, save_bundle
+from leuda_core.errors import Cancelled, DeviceError, InputError
+from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
+from leuda_core.networks.predictor import Predictor, PredictorSpec
+from leuda_core.prediction import SliceSegmenter, segment
+from leuda_core.prediction import segmenter as segmenter_module
+from leuda_core.prediction.components import keep_largest_components
+from leuda_core.prediction.devices import bf16_is_faster, choose_device, is_out_of_memory
+from leuda_core.prediction.job import most_likely
+from leuda_core.types import Label, LabelMap, Task, Volume
+
+LABELS = (Label(3, "vessel"), Label(300, "organ"))
+OBLIQUE = np.array([[0.6, -0.5, 1.5, -40.0], [0.5, 0.6, -2.0, 25.0], [-0.3, 0.6, 3.2, 310.0], [0, 0, 0, 1.0]])
+AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 12345 bytes"
+
+
+class Threshold(nn.Module):
+    """Class 1 where the slice is brighter than the middle of its range, class 2 in the brightest tenth."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(images), 10 * images, 100 * (images - 0.8)], dim=1)
+
+
+class FirstColumns(nn.Module):
+    """Class 1 on the left half of every slice, whatever it shows."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        left = torch.linspace(1, -1, images.shape[-1]).expand_as(images)
+        return torch.cat([torch.zeros_like(images), left, torch.full_like(images, -9.0)], dim=1)
+
+
+class Hungry(Threshold):
+    """Fails for more than ``limit`` slices at once, as if memory had run out."""
+
+    limit = 1
+    error: Exception = RuntimeError(NO_MEMORY)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.limit:
+            raise self.error
+        return super().forward(images)
+
+
+def task(spacing_mm: float = 1.0, plane: str = "acquisition", patch_size: int = 32) -> Task:
+    return Task(labels=LABELS, spacing_mm=spacing_mm, patch_size=patch_size, plane=plane)
+
+
+def blob(shape: tuple[int, int, int], affine: np.ndarray, dtype: str = "int16", order: str = "F") -> Volume:
+    """A bright, lopsided ellipsoid in the dark: no symmetry hides a flip or a transposition."""
+    axes = np.meshgrid(*(np.linspace(0, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij")
+    distance = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, (0.3, 0.6, 0.4), (0.2, 0.3, 0.6), strict=True))
+    data = (1000 * np.exp(-(distance**4))).astype(dtype)
+    return Volume(np.asarray(data, order=order), affine)
+
+
+def expected_threshold(volume: Volume) -> np.ndarray:
+    low, high = np.percentile(volume.data, (0.5, 99.5))
+    return volume.data > (low + high) / 2
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    torch.manual_seed(1)
+    return Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Path:
+    domain = DomainSummary(name="d", modality="MR")
+    info = BundleInfo(name="b", method="m", source=domain, target=domain)
+    return save_bundle(tmp_path_factory.mktemp("model") / "b", predictor, task(), info)
+
+
+@pytest.mark.parametrize("plane", ["acquisition", "axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("order", ["F", "C"])
+@pytest.mark.parametrize(
+    "affine",
+    [AXIAL, OBLIQUE, AXIAL[:, [1, 2, 0, 3]], AXIAL * np.array([-1.0, 1, -1, 1])],
+    ids=["axial", "oblique", "permuted", "flipped"],
+)
+def test_a_threshold_comes_back_where_the_voxels_are(affine: np.ndarray, order: str, plane: str) -> None:
+    volume = blob((40, 36, 20), affine, order=order)
+    prediction = SliceSegmenter(Threshold(), task(0.8, plane), device="cpu")(volume)
+    found = prediction.label_map
+    assert found.data.shape == volume.shape and np.array_equal(found.affine, volume.affine)
+    assert found.data.dtype == np.uint16 and set(np.unique(found.data)) == {0, 3, 300}
+    assert dice(found.data > 0, expected_threshold(volume)) > 0.97
+
+
+def test_the_working_grid_of_the_voxels_gives_the_exact_mask() -> None:
+    volume = blob((40, 36, 12), AXIAL)
+    found = SliceSegmenter(Threshold(), task(1.0), device="cpu", precision="float32")(volume).label_map
+    assert np.array_equal(found.data > 0, expected_threshold(volume))
+
+
+@pytest.mark.parametrize(
+    ("plane", "left_half"),
+    [
+        ("axial", lambda data: data[20:]),  # the patient's right
+        ("coronal", lambda data: data[20:]),
+        ("sagittal", lambda data: data[:, 18:]),  # the front
+    ],
+)
+def test_named_planes_show_slices_as_displays_do(plane: str, left_half) -> None:
+    volume = blob((40, 36, 20), np.diag([1.0, 1.0, 3.0, 1.0]))  # RAS: i grows to the right, j to the front
+    found = SliceSegmenter(FirstColumns(), task(1.0, plane, 16), device="cpu")(volume).label_map.data
+    assert (left_half(found) == 3).mean() > 0.9
+    assert (found == 3).mean() < 0.55
+
+
+@pytest.mark.parametrize("shape", [(40, 36, 1), (1, 40, 36), (3, 40, 36), (17, 90, 5), (1, 1, 9)])
+def test_odd_shapes_keep_their_grid(shape: tuple[int, int, int], predictor: Predictor) -> None:
+    volume = blob(shape, OBLIQUE) if max(shape) > 9 else Volume(np.arange(9.0).reshape(shape), OBLIQUE)
+    found = SliceSegmenter(predictor, task(0.7), device="cpu")(volume)
+    assert found.label_map.data.shape == shape
+
+
+def test_the_input_is_left_alone(predictor: Predictor) -> None:
+    volume = blob((40, 36, 6), AXIAL, dtype="float32")
+    before = volume.data.copy()
+    SliceSegmenter(predictor, task(1.0), device="cpu")(volume)
+    assert np.array_equal(volume.data, before)
+    volume.data.setflags(write=False)
+    SliceSegmenter(predictor, task(2.0), device="cpu")(volume)
+
+
+def test_the_predictor_is_copied(predictor: Predictor) -> None:
+    predictor.train()
+    SliceSegmenter(predictor, task(1.0), device="cpu")(blob((40, 36, 2), AXIAL))
+    assert predictor.training and next(predictor.parameters()).requires_grad
+
+
+def test_batch_size_and_workers_do_not_matter(predictor: Predictor) -> None:
+    volume = blob((50, 44, 11), OBLIQUE)
+    options = ({"batch_size": 1, "workers": 1}, {"batch_size": 4, "workers": 1}, {"batch_size": 3, "workers": 3}, {})
+    maps = [
+        SliceSegmenter(predictor, task(1.0), device="cpu", precision="float32", **option)(volume).label_map.data
+        for option in options
+    ]
+    assert all((other == maps[0]).mean() > 0.9999 for other in maps)
+
+
+def test_bfloat16_agrees_with_float32() -> None:
+    volume = blob((64, 64, 6), AXIAL)
+    volume = Volume(volume.data + np.random.default_rng(0).normal(0, 60, volume.shape).astype(np.int16), AXIAL)
+    network = trained(volume)
+    maps = [
+        SliceSegmenter(network, task(1.0), device="cpu", precision=precision)(volume).label_map.data
+        for precision in ("float32", "bfloat16")
+    ]
+    assert dice(maps[0] > 0, blob((64, 64, 6), AXIAL).data > 500) > 0.9
+    assert (maps[0] == maps[1]).mean() >= 0.995
+
+
+def trained(volume: Volume) -> Predictor:
+    """Return a network that has learned to find the ellipsoid: an untrained one is undecided almost everywhere."""
+    torch.manual_seed(0)
+    network = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+    images = torch.from_numpy(volume.data.transpose(2, 1, 0).astype(np.float32))[:, None] / 500 - 1
+    labels = (blob(volume.shape, AXIAL).data.transpose(2, 1, 0) > 500).astype(np.int64)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(30):
+        loss = nn.functional.cross_entropy(network(images), torch.from_numpy(labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return network
+
+
+def test_probabilities_fit_the_labels(predictor: Predictor) -> None:
+    volume = blob((40, 36, 5), OBLIQUE)
+    prediction = SliceSegmenter(predictor, task(1.5), device="cpu")(volume, probabilities=True)
+    probabilities = prediction.probabilities
+    assert probabilities.shape == (3, *volume.shape) and probabilities.dtype == np.float16
+    assert np.allclose(probabilities.astype(np.float32).sum(0), 1, atol=2e-3)
+    chosen = np.array([0, 3, 300])[probabilities.argmax(0)]
+    assert (chosen == prediction.label_map.data).mean() > 0.99
+
+
+def test_many_classes_are_reduced_in_groups() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(21, 12, 10)
+    larger = nn.functional.interpolate(logits[None], size=(30, 17), mode="bilinear")[0]
+    assert torch.equal(most_likely(logits, (30, 17)).long(), larger.argmax(0))
+    assert torch.equal(most_likely(logits, (12, 10)).long(), logits.argmax(0))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(NO_MEMORY), MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")]
+)
+def test_out_of_memory_halves_the_batch_and_says_so(error: Exception) -> None:
+    volume, network = blob((40, 36, 9), AXIAL), Hungry()
+    network.error = error
+    segmenter = SliceSegmenter(network, task(1.0), device="cpu", batch_size=4, precision="float32")
+    prediction = segmenter(volume)
+    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
+    assert [note for note in prediction.notes if "4 slices" in note] and "with 1" in prediction.notes[-1]
+
+
+def test_no_memory_for_one_slice_is_a_clean_error() -> None:
+    network = Hungry()
+    network.limit = 0
+    with pytest.raises(DeviceError, match=r"36 x 40"):
+        SliceSegmenter(network, task(1.0), device="cpu", precision="float32")(blob((40, 36, 3), AXIAL))
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    network = Hungry()
+    network.limit, network.error = 0, RuntimeError("sizes do not match")
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        SliceSegmenter(network, task(1.0), device="cpu", precision="float32")(blob((40, 36, 3), AXIAL))
+
+
+def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
+    monkeypatch.setattr("leuda_core.prediction.segmenter.choose_device", lambda name: (torch.device("meta"), ""))
+    monkeypatch.setitem(segmenter_module.PIXELS_AT_ONCE, "meta", 1024)
+    volume = blob((40, 36, 3), AXIAL)
+    segmenter = SliceSegmenter(Threshold(), task(1.0), precision="float32")
+    prediction = segmenter(volume)
+    assert prediction.device == "cpu"
+    assert "meta failed" in prediction.notes[0] and "CPU" in prediction.notes[0]
+    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
+
+
+def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "kernel_problem", lambda device: "no kernel image is available")
+    device, note = choose_device("auto")
+    assert device.type == "cpu" and "no kernel image" in note
+    segmenter = SliceSegmenter(Threshold(), task(1.0))
+    assert "no kernel image" in segmenter(blob((40, 36, 2), AXIAL)).notes[0]
+    with pytest.raises(DeviceError, match="cuda"):
+        SliceSegmenter(Threshold(), task(1.0), device="cuda:0")
+
+
+@pytest.mark.parametrize(("native", "cost_s", "used"), [(True, 0.05, False), (True, 0.0, True), (False, 0.0, False)])
+def test_bfloat16_is_used_where_native_and_faster(
+    monkeypatch: pytest.MonkeyPatch, native: bool, cost_s: float, used: bool
+) -> None:
+    class Timed(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            assert native
+            time.sleep(cost_s if torch.is_autocast_enabled("cpu") else 0.02)
+            return images
+
+    monkeypatch.setattr(devices, "has_bf16", lambda device: native)
+    assert bf16_is_faster(Timed(), torch.zeros(1, 1, 64, 64)) is used
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("CUDA out of memory. Tried", True), (NO_MEMORY, True), ("oops", False)]
+)
+def test_out_of_memory_is_recognised(words: str, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(words)) is expected
+    assert not is_out_of_memory(ValueError(words))
+
+
+def test_cancelling_takes_effect_within_a_batch() -> None:
+    seen = []
+
+    class Slow(Threshold):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(len(images))
+            time.sleep(0.05)
+            return super().forward(images)
+
+    segmenter = SliceSegmenter(Slow(), task(1.0), device="cpu", batch_size=1, workers=1, precision="float32")
+    threads = threading.active_count()
+    with pytest.raises(Cancelled):
+        segmenter(blob((40, 36, 60), AXIAL), should_stop=lambda: bool(seen))
+    assert len(seen) <= 5
+    assert threading.active_count() == threads
+
+
+def test_progress_counts_every_slice_in_the_calling_thread(predictor: Predictor) -> None:
+    calls = []
+    SliceSegmenter(predictor, task(1.0), device="cpu", batch_size=2)(
+        blob((40, 36, 7), AXIAL), on_progress=lambda *args: calls.append((*args, threading.current_thread()))
+    )
+    assert {call[0] for call in calls} == {"segment"} and {call[3] for call in calls} == {threading.main_thread()}
+    done = [call[1] for call in calls]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == calls[-1][2] == 7
+
+
+def test_the_number_of_torch_threads_is_given_back(predictor: Predictor) -> None:
+    before = torch.get_num_threads()
+    SliceSegmenter(predictor, task(1.0), device="cpu", workers=3)(blob((40, 36, 7), AXIAL))
+    assert torch.get_num_threads() == before
+
+
+def test_infinite_voxels_are_refused(predictor: Predictor) -> None:
+    volume = blob((40, 36, 4), AXIAL, dtype="float32")
+    volume.data[:] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        SliceSegmenter(predictor, task(1.0), device="cpu")(volume)
+
+
+def test_largest_component_keeps_one_piece_a_label() -> None:
+    data = np.zeros((20, 20, 8), np.uint16, order="F")
+    data[2:6, 2:6, 1:3] = 3
+    data[6, 6, 3] = 3  # touches the first piece at a corner
+    data[15, 15, 6] = 3
+    data[10:12, 10:12, 5] = 300
+    expected = data.copy()
+    expected[15, 15, 6] = 0
+    assert keep_largest_components(data, [3, 300, 7, 999]) == 1
+    assert np.array_equal(data, expected)
+
+
+def test_segment_goes_from_file_to_file_on_the_same_grid(bundle: Path, tmp_path: Path) -> None:
+    volume = blob((40, 36, 6), OBLIQUE)
+    write_volume(volume, tmp_path / "in.nii.gz")
+    stages = []
+    prediction = segment(
+        str(tmp_path / "in.nii.gz"),
+        bundle,
+        device="cpu",
+        largest_component=True,
+        on_progress=lambda stage, done, total: stages.append(stage),
+    )
+    write_label_map(prediction.label_map, tmp_path / "out.nii.gz")
+    assert same_grid(read_volume(tmp_path / "in.nii.gz"), read_volume(tmp_path / "out.nii.gz"))
+    assert prediction.label_map.labels == LABELS and prediction.device == "cpu"
+    assert set(prediction.seconds) == {"load", "segment", "largest_component"}
+    assert set(stages) >= {"load", "segment"}
+
+
+def test_segment_takes_zips_and_volumes(bundle: Path, tmp_path: Path) -> None:
+    volume = blob((40, 36, 3), OBLIQUE)
+    packed = export_zip(bundle, tmp_path / "b.zip")
+    first, second = (segment(volume, path, device="cpu").label_map for path in (bundle, packed))
+    assert isinstance(first, LabelMap) and np.array_equal(first.data, second.data)

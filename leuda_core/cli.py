@@ -1,0 +1,210 @@
+"""The command line: ``leuda train``, ``leuda segment`` and the rest.
+
+Exit codes: 0 done; 2 the input or the call is wrong (one line: what, which value, what to do); 130 cancelled; 1 a
+fault of ours (with ``LEUDA_DEBUG=1`` the traceback too). Results go to standard output, everything else to standard
+error; with ``--json`` standard output is one JSON document, also when the command fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import leuda_core
+from leuda_core.commands.output import Result, say, to_json
+from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.runs import LAUNCH_TOKEN
+
+_FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "nii")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    logging.basicConfig(level=_log_level(), format="leuda: %(message)s", stream=sys.stderr)
+    try:
+        args = build_parser().parse_args(words)
+        with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is not our result
+            result = _command(args.run_command)(args)
+        _print(to_json(result.data) if as_json else result.text)
+        return result.code
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BaseException as error:
+        return _fail(error, as_json)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; importing nothing heavy."""
+    parser = _Parser(prog="leuda", description=(leuda_core.__doc__ or "").splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"leuda {leuda_core.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_info(commands)
+    _add_runs(commands)
+    _add_volumes(commands)
+    _add_tables(commands)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, f"see `{self.prog} --help`")
+
+
+def _add(commands: argparse._SubParsersAction, name: str, function: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.set_defaults(run_command=function)
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    return parser
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    _add(commands, "methods", "info:methods", "list the methods, their papers and, with --json, their settings")
+    check = _add(commands, "check", "info:check", "open every volume of a dataset and tell every problem found")
+    check.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
+    _add(
+        commands, "doctor", "info:doctor", "tell versions, devices (running a real kernel on each) and what is missing"
+    )
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    train = _add(commands, "train", "runs:train", "adapt a model to a target domain without labels")
+    train.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
+    train.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
+    train.add_argument("--out", required=True, type=Path, metavar="RUN", help="the run folder to make")
+    train.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 1000)")
+    train.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
+    _add_device(train)
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    train.add_argument("--detach", action="store_true", help="train in a process of its own and return at once")
+    resume = _add_run(commands, "resume", "go on with a run from its last checkpoint")
+    resume.add_argument("--detach", action="store_true", help="go on in a process of its own and return at once")
+    _add_run(commands, "status", "tell what a run is doing")
+    stop = _add_run(commands, "stop", "ask a run to write a checkpoint and end")
+    stop.add_argument("--force", action="store_true", help="end it by force when it has not stopped after 5 seconds")
+    report = _add_run(commands, "report", "write one self-contained page about a run")
+    report.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="the page to write")
+
+
+def _add_volumes(commands: argparse._SubParsersAction) -> None:
+    segment = _add(commands, "segment", "volumes:segment", "segment volumes with a trained model")
+    segment.add_argument("--model", required=True, type=Path, metavar="BUNDLE", help="a bundle's folder or zip file")
+    segment.add_argument(
+        "--input",
+        required=True,
+        type=Path,
+        metavar="FILE|DIR",
+        help="a volume, a DICOM series' folder, or many volumes",
+    )
+    segment.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FILE|DIR",
+        help="written by extension; existing files are replaced",
+    )
+    segment.add_argument(
+        "--format", choices=_FORMATS, default="", help="of files in an output folder (default: nii.gz)"
+    )
+    _add_device(segment)
+    segment.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write OUTPUT_probabilities.nii.gz: 4-D, one volume a class, the background first",
+    )
+    segment.add_argument("--largest-component", action="store_true", help="keep the largest part of each label")
+    evaluate = _add(commands, "evaluate", "volumes:evaluate", "score predictions: Dice, HD95 and ASD in mm")
+    evaluate.add_argument("--prediction", required=True, type=Path, metavar="FILE|DIR")
+    evaluate.add_argument("--reference", required=True, type=Path, metavar="FILE|DIR", help="files of the same names")
+
+
+def _add_tables(commands: argparse._SubParsersAction) -> None:
+    demo = _add(commands, "demo", "runs:demo", "show the whole story on phantom data; minutes on two cores")
+    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to put it (default: demo)")
+    bench = _add(commands, "bench", "runs:bench", "measure methods, seed by seed, and write tables")
+    bench.add_argument("datasets", nargs="*", type=Path, metavar="DATASET", help="dataset files (default: the phantom)")
+    bench.add_argument("--methods", type=_names, default=["all"], metavar="A,B", help="method names, or all")
+    bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
+    bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
+    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: the method's)")
+    _add_device(bench)
+    bench.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="runs and tables; goes on where it stopped"
+    )
+
+
+def _add_run(commands: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
+    parser = _add(commands, name, f"runs:{name}", text)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K", help="default: the GPU if one works")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _whole_numbers(text: str) -> list[int]:
+    return [int(number) for number in _names(text)]
+
+
+def _command(place: str) -> Callable[[argparse.Namespace], Result]:
+    module, _, function = place.partition(":")
+    return getattr(importlib.import_module(f"leuda_core.commands.{module}"), function)
+
+
+def _log_level() -> int:
+    if os.environ.get("LEUDA_DEBUG") == "1":
+        return logging.DEBUG
+    return logging.INFO if LAUNCH_TOKEN in os.environ else logging.WARNING  # a launched run's stderr is its log
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _fail(error: BaseException, as_json: bool) -> int:
+    """Say in one line what went wrong, and return the exit code."""
+    known = _known(error)
+    fault = known.exit_code == 1
+    if fault and (os.environ.get("LEUDA_DEBUG") == "1" or LAUNCH_TOKEN in os.environ):
+        traceback.print_exception(error, file=sys.stderr)
+    line = " ".join(str(known).split())
+    say(f"leuda: {line}" if known.exit_code == 130 else f"leuda: error: {line}")
+    if as_json:
+        document = {"kind": known.kind, "message": known.message, "remedy": known.remedy, "exit_code": known.exit_code}
+        with contextlib.suppress(BrokenPipeError):
+            _print(to_json({"error": document}))
+    return known.exit_code
+
+
+def _known(error: BaseException) -> LeudaError:
+    """Return any error as one of ours."""
+    if isinstance(error, LeudaError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Cancelled()
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("leuda_core"):
+        return InputError(f"the package {error.name} is missing", "see `leuda doctor` for how to get it")
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or str(error)).lower()
+        return InputError(f"{error.filename}: {reason}", "check the path, its permissions and the space left")
+    return LeudaError(f"{type(error).__name__}: {error}", "this is a fault of leuda; LEUDA_DEBUG=1 shows where")

@@ -1,0 +1,56 @@
+"""``leuda methods``, ``check``, ``doctor``: they look and tell, and change nothing."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from leuda_core.commands.output import Result, table
+
+
+def methods(_: Namespace) -> Result:
+    """List the methods with their papers and settings."""
+    from leuda_core.config import config_schema
+    from leuda_core.methods import METHODS
+
+    data = [
+        {
+            "name": name,
+            "title": kind.title,
+            "summary": kind.summary,
+            "paper": kind.paper,
+            "reads_target_labels": kind.reads_target_labels,
+            "settings": config_schema(kind.Config),
+        }
+        for name, kind in METHODS.items()
+    ]
+    rows = [(row["name"], row["summary"], row["paper"]) for row in data]
+    return Result(data, table(("method", "what it does", "paper"), rows) + "\nsettings: leuda methods --json")
+
+
+def check(args: Namespace) -> Result:
+    """Tell every problem of a dataset."""
+    from leuda_core.data.dataset import check_dataset
+
+    report = check_dataset(args.dataset)
+    problems = [str(problem) for problem in report.problems]
+    data = {"ok": not problems, "problems": problems, "summary": report.summary}
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        return Result(data, "\n".join([*problems, f"{args.dataset}: {count}"]), code=2)
+    facts = [f"  {name}: {value}" for name, value in report.summary.items()]
+    return Result(data, "\n".join([f"{args.dataset}: no problems", *facts]))
+
+
+def doctor(_: Namespace) -> Result:
+    """Tell what this machine can do."""
+    from leuda_core.doctor import examine
+
+    health = examine()
+    lines = [table(("package", "version"), health.versions.items()), ""]
+    rows = [
+        (d.device, d.name, d.problem or "works", d.milliseconds, "yes" if d.bfloat16 else "no", d.memory_gb, d.free_gb)
+        for d in health.devices
+    ]
+    lines.append(table(("device", "name", "kernels", "ms", "bfloat16", "memory GB", "free GB"), rows))
+    lines += ["", *(health.advice or ("nothing is missing",))]
+    return Result(health.to_json(), "\n".join(lines), code=0 if health.works else 2)

@@ -1,0 +1,231 @@
+"""``leuda train``, ``resume``, ``status``, ``stop``, ``report``, ``demo``, ``bench``: training and what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from leuda_core import jobs
+from leuda_core.commands.output import Progress, Result, duration, say, table
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.events import EventWriter
+from leuda_core.runs import LAUNCH_TOKEN
+
+
+def train(args: Namespace) -> Result:
+    """Train here, or with ``--detach`` in a process of its own."""
+    from leuda_core import training
+
+    choice = {
+        "steps": args.steps,
+        "seed": args.seed,
+        "device": args.device,
+        "settings": parse_settings(args.set),
+    }
+    if args.detach:
+        return _launch(training.create_run(args.dataset, args.method, args.out, **choice))
+    run = jobs.Run(args.out)
+    with Progress() as progress, _stopping(run), _logging_to(run.log):
+        return _ended(training.train(args.dataset, args.method, args.out, on_progress=progress, **choice))
+
+
+def resume(args: Namespace) -> Result:
+    """Go on with a run, or begin one that was made but not begun."""
+    run = jobs.Run(args.run).check()
+    if jobs.status(run).state == "finished":
+        return _ended(run)
+    if args.detach:
+        return _launch(run)
+    with jobs.RunLock(run):
+        events = EventWriter(run.events)
+        events("start", run=str(run.path))  # at once: the next line takes seconds
+        training = _import_training(events)
+        with Progress() as progress, _stopping(run), _logging_to(run.log):
+            return _ended(training.resume(run, on_progress=progress))
+
+
+def status(args: Namespace) -> Result:
+    """Tell what a run is doing."""
+    found = jobs.status(args.run)
+    data = found.to_json()
+    facts = [f"{found.state}: step {found.step} of {found.total} ({found.progress:.0%})"]
+    if found.seconds_left is not None:
+        facts.append(f"time left: about {duration(found.seconds_left)}")
+    facts += [f"{name}: {value:.4g}" for name, value in found.metrics.items()]
+    facts += [text for text in (found.message, found.remedy) if text]
+    if found.state == "finished":
+        facts.append(f"model: {jobs.Run(args.run).bundle}")
+    return Result(data, "\n".join(facts))
+
+
+def stop(args: Namespace) -> Result:
+    """Ask a run to stop; with ``--force`` end it when it does not."""
+    run = jobs.Run(args.run).check()
+    if not jobs.is_running(run):
+        return Result({"running": False}, f"{run.path}: not running ({jobs.status(run).state})")
+    if args.force:
+        forced = jobs.kill(run)
+        return Result({"running": False, "forced": forced}, f"{run.path}: {'ended by force' if forced else 'stopped'}")
+    jobs.request_stop(run)
+    return Result(
+        {"running": True}, f"{run.path}: asked to stop; it writes a checkpoint first (leuda status shows when)"
+    )
+
+
+def report(args: Namespace) -> Result:
+    """Write the page that tells a run's story; a finished model is first scored on the dataset's test cases, once."""
+    from leuda_core.report import write_report
+
+    run = jobs.Run(args.run).check()
+    _score_once(run)
+    write_report(run.path, args.out)
+    return Result({"report": args.out}, f"report: {args.out}")
+
+
+def demo(args: Namespace) -> Result:
+    """Show everything on phantom data."""
+    from leuda_core.demo import run_demo
+
+    data = run_demo(args.out, on_stage=lambda stage, detail: say(f"{stage}: {detail}" if detail else stage))
+    rows = [(method, dice) for method, dice in data["dice"].items()]
+    files = [f"{kind}: {args.out / name}" for kind, name in data["files"].items() if isinstance(name, str)]
+    lines = [table(("method", "mean Dice on unseen target cases"), rows), *files, *data["notes"]]
+    return Result(data, "\n".join([*lines, f"{duration(data['seconds'])}; everything is in {args.out}"]))
+
+
+def bench(args: Namespace) -> Result:
+    """Measure methods on datasets, seed by seed."""
+    from leuda_core.bench import run_bench
+
+    choice: dict[str, Any] = {
+        "methods": args.methods,
+        "seeds": args.seeds,
+        "augmentations": args.augmentation,
+        "steps": args.steps,
+        "device": args.device,
+    }
+    return Result(run_bench(args.datasets, out=args.out, **choice), f"tables: {args.out}")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, str]:
+    """Return the settings of ``KEY=VALUE`` words.
+
+    Raises:
+        InputError: a word without a key, or a key given twice.
+    """
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {pair!r} is not KEY=VALUE", "write for example --set batch_size=4")
+        if key in settings:
+            raise InputError(f"--set {key} is given twice ({settings[key]} and {value})", "keep one of them")
+        settings[key] = value
+    return settings
+
+
+def _launch(run: jobs.Run) -> Result:
+    pid = jobs.launch(run)
+    text = f"{run.path}: running as process {pid}\nwatch it: leuda status {run.path}\nstop it: leuda stop {run.path}"
+    return Result({"run": run.path, "state": "running", "pid": pid}, text)
+
+
+def _ended(run: jobs.Run) -> Result:
+    found = jobs.status(run)
+    model = run.bundle
+    text = [f"{found.state}: {found.step} steps", *(f"{name}: {value:.4g}" for name, value in found.metrics.items())]
+    text += [f"model: {model}", f"next: leuda segment --model {model} --input VOLUME --output SEGMENTATION.nii.gz"]
+    return Result({**found.to_json(), "bundle": model}, "\n".join(text))
+
+
+def _score_once(run: jobs.Run) -> None:
+    scores = run.path / "scores.json"
+    if scores.exists() or not run.bundle.is_dir():
+        return
+    from leuda_core.bundle import load_bundle
+    from leuda_core.data.dataset import load_dataset
+    from leuda_core.evaluation import score_bundle
+    from leuda_core.io.files import write_json
+
+    try:
+        cases = [case for case in load_dataset(_dataset_of(run)).test_target if case.label]
+    except InputError as error:  # a run outlives its data
+        say(f"leuda: no scores: {error}")
+        return
+    if cases:
+        bundle = load_bundle(run.bundle)
+        write_json(scores, score_bundle(bundle, cases, on_case=lambda case: say(f"scored {case}")).as_dict())
+
+
+def _dataset_of(run: jobs.Run) -> Path:
+    return Path(json.loads(run.config.read_text(encoding="utf-8"))["dataset"])
+
+
+def _import_training(events: EventWriter) -> Any:
+    try:
+        from leuda_core import training
+    except ImportError as error:
+        message, remedy = f"the package {error.name} is missing", "see `leuda doctor`"
+        events("error", kind="input", message=message, remedy=remedy)
+        raise InputError(message, remedy) from error
+    return training
+
+
+@contextlib.contextmanager
+def _stopping(run: jobs.Run) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM ask for a checkpoint and an orderly end; the second ends at once."""
+
+    def ask(number: int, _: object) -> None:
+        if jobs.stop_requested(run) or not jobs.is_running(run):
+            raise KeyboardInterrupt
+        jobs.request_stop(run)
+        say("stopping after a checkpoint; once more to end at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _RunLog(logging.FileHandler):
+    """Appends to a file as soon as its folder exists: a run's folder is made only once the call is found right."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if Path(self.baseFilename).parent.is_dir():
+            super().emit(record)
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Copy what is logged, and the traceback of a fault, into the run's log."""
+    if LAUNCH_TOKEN in os.environ:  # then standard error is that file
+        yield
+        return
+    handler = _RunLog(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("leuda_core")
+    logger.addHandler(handler)
+    try:
+        yield
+    except LeudaError:
+        raise
+    except Exception:
+        handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "failed", (), sys.exc_info()))
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

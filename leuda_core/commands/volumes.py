@@ -1,0 +1,192 @@
+"""``leuda segment`` and ``leuda evaluate``: files in, files or figures out. One bad file never stops the rest."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leuda_core.commands.output import Progress, Result, say, table
+from leuda_core.errors import Cancelled, InputError, LeudaError
+
+if TYPE_CHECKING:
+    from leuda_core.prediction import SliceSegmenter
+    from leuda_core.types import Prediction
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Show = Callable[[str, int, int], None]
+
+
+def segment(args: Namespace) -> Result:
+    """Segment a volume, a DICOM series or a folder of volumes."""
+    pairs = plan_outputs(args.input, args.output, args.format)
+    from leuda_core.bundle import load_bundle
+    from leuda_core.prediction import SliceSegmenter
+
+    bundle = load_bundle(args.model)
+    segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
+    one = len(pairs) == 1 and pairs[0][0] == args.input
+    rows = []
+    with Progress("slice" if one else "volume") as progress:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if one and stage == "segment":
+                progress(done, total)
+
+        for done, (source, target) in enumerate(pairs):
+            rows.append(_attempt(partial(_segment_one, args, segmenter, source, target, show), source, one))
+            if not one:
+                progress(done + 1, len(pairs))
+    failed = [row for row in rows if not row["ok"]]
+    data = {"model": args.model, "volumes": rows, "failed": len(failed)}
+    text = [_describe(row) for row in rows]
+    if len(rows) > 1:
+        text.append(f"{len(rows) - len(failed)} of {len(rows)} volumes segmented")
+    code = 1 if any(row["fault"] for row in failed) else 2
+    return Result(data, "\n".join(text), code if failed else 0)
+
+
+def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[Path, Path]]:
+    """Return (input, output) for each volume to segment.
+
+    Raises:
+        InputError: nothing to read, or an output would fall on an input or on another output.
+    """
+    from leuda_core.io.files import check_output_folder
+    from leuda_core.io.volumes import EXTENSIONS, find_volumes, volume_stem
+
+    if not source.exists():
+        raise InputError(f"{source} does not exist", "give an existing volume or folder to --input")
+    volumes = (find_volumes(source) or [source]) if source.is_dir() else [source]
+    named = next((e for e in EXTENSIONS if target.name.lower().endswith(e)), "")
+    if named and not target.is_dir():
+        if volumes != [source]:
+            raise InputError(f"{source} holds {len(volumes)} volumes, {target} is one file", "give --output a folder")
+        if extension and f".{extension}" != named:
+            raise InputError(f"{target} does not end as --format {extension} does", "leave --format out")
+        pairs = [(source, target)]
+        check_output_folder(target.resolve().parent)
+    elif source.is_file() and target.suffix and not target.is_dir():
+        raise InputError(f"{target} has an unknown extension", f"use one of {', '.join(EXTENSIONS)}, or a folder")
+    else:
+        ending = f".{extension or 'nii.gz'}"
+        pairs = [(volume, target / (volume_stem(volume) + ending)) for volume in volumes]
+        check_output_folder(target)
+    _check_distinct(pairs)
+    return pairs
+
+
+def evaluate(args: Namespace) -> Result:
+    """Score predictions against references."""
+    from leuda_core.evaluation import evaluate as score
+
+    found = score(args.prediction, args.reference)
+    data = found.as_dict()
+    header = ("case", "label", "Dice", "HD95 mm", "ASD mm", "")
+    rows: list[tuple[object, ...]] = [
+        (s.case, s.name, s.dice, s.hd95_mm, s.asd_mm, "" if s.state == "scored" else s.state) for s in found.scores
+    ]
+    rows += [("all", label.name, label.dice, label.hd95_mm, label.asd_mm, "") for label in found.labels]
+    rows.append(("all", "mean", found.overall.dice, found.overall.hd95_mm, found.overall.asd_mm, ""))
+    lines = [table(header, rows)]
+    lines += [f"no reference for {name}" for name in found.unmatched_predictions]
+    lines += [f"no prediction for {name}" for name in found.unmatched_references]
+    return Result(data, "\n".join(lines))
+
+
+def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
+    from leuda_core.io.volumes import read_volume, write_label_map
+
+    start = time.perf_counter()
+    volume = read_volume(source)
+    read = time.perf_counter()
+    prediction = segmenter(
+        volume,
+        probabilities=args.probabilities,
+        largest_component=args.largest_component,
+        on_progress=show,
+    )
+    written = time.perf_counter()
+    write_label_map(prediction.label_map, target)
+    row = {"input": source, "output": target, "ok": True, "device": prediction.device}
+    if args.probabilities:
+        row["probabilities"] = write_probabilities(prediction, target)
+    seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - written}
+    return {
+        **row,
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "volumes_ml": _volumes_ml(prediction),
+        "notes": list(prediction.notes),
+    }
+
+
+def write_probabilities(prediction: Prediction, target: Path) -> Path:
+    """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
+    import nibabel
+    import numpy as np
+
+    from leuda_core.io.files import atomic_path
+    from leuda_core.io.volumes import volume_stem
+
+    assert prediction.probabilities is not None
+    path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
+    data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
+    with atomic_path(path) as temporary:
+        nibabel.save(nibabel.Nifti1Image(data, prediction.label_map.affine), temporary)
+    return path
+
+
+def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
+    """Do one volume of many; its failure becomes a row. A volume on its own fails as the call does."""
+    try:
+        return work()
+    except Cancelled:
+        raise
+    except LeudaError as error:
+        if one:
+            raise
+        say(f"leuda: {source}: {error}")
+        problem = {"kind": error.kind, "message": error.message, "remedy": error.remedy}
+        return {"input": source, "ok": False, "fault": error.exit_code == 1, "error": problem}
+    except Exception as error:
+        if one:
+            raise
+        logger.debug("%s", traceback.format_exc())
+        say(f"leuda: {source}: {type(error).__name__}: {error}")
+        problem = {"kind": "fault", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+        return {"input": source, "ok": False, "fault": True, "error": problem}
+
+
+def _volumes_ml(prediction: Prediction) -> dict[str, float]:
+    import numpy as np
+
+    label_map = prediction.label_map
+    voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
+    counts = np.bincount(label_map.data.ravel(), minlength=256)
+    return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in label_map.labels}
+
+
+def _describe(row: Row) -> str:
+    if not row["ok"]:
+        return f"{row['input']}: failed: {row['error']['message']}"
+    parts = ", ".join(f"{name} {ml:.1f} ml" for name, ml in row["volumes_ml"].items())
+    seconds = sum(row["seconds"].values())
+    return "; ".join([f"{row['output']}: {parts} ({seconds:.1f} s on {row['device']})", *row["notes"]])
+
+
+def _check_distinct(pairs: list[tuple[Path, Path]]) -> None:
+    inputs = {source.resolve() for source, _ in pairs}
+    seen: dict[Path, Path] = {}
+    for source, target in pairs:
+        if target.resolve() in inputs:
+            raise InputError(f"{target} is an input and would be overwritten", "give another --output")
+        other = seen.setdefault(target, source)
+        if other != source:
+            raise InputError(f"{other.name} and {source.name} would both become {target}", "rename one of them")

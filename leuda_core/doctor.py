@@ -1,0 +1,166 @@
+"""What this machine can do: versions, a real kernel on each device, memory, and what is missing. Changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = {  # distribution: (module, what needs it, how to get it)
+    "numpy": ("numpy", "everything", "numpy"),
+    "torch": ("torch", "training and segmentation", "torch"),
+    "SimpleITK": ("SimpleITK", "reading volumes and DICOM", "SimpleITK"),
+    "nibabel": ("nibabel", "NIfTI files that ITK refuses", "nibabel"),
+    "scikit-image": ("skimage", "largest component, histogram matching", "scikit-image"),
+    "monai": ("monai", "surface distances", "'monai>=1.4,<2'"),
+    "msgspec": ("msgspec", "settings and dataset files", "msgspec"),
+    "safetensors": ("safetensors", "models", "safetensors"),
+    "tqdm": ("tqdm", "progress on a terminal", "tqdm"),
+}
+_OPTIONAL = {
+    "matplotlib": ("matplotlib", "leuda report", "'leuda-core[report]'"),
+    "slicer-core": ("slicer_core", "the scene of leuda demo", "'leuda-core[slicer]'"),
+    "ray": ("ray", "many volumes on many machines", "'leuda-core[cluster]'"),
+}
+_TOLERANCE = 1e-2  # of the largest gradient; GPUs multiply float32 in TF32, of about three digits
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """One device. ``problem`` is empty when a convolution and its gradient ran there and agree with the CPU."""
+
+    device: str
+    name: str
+    problem: str = ""
+    milliseconds: float | None = None
+    bfloat16: bool = False
+    memory_gb: float | None = None
+    free_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """All that was found. ``missing`` maps a package to why it is wanted and the command that brings it."""
+
+    works: bool
+    versions: dict[str, str]
+    devices: tuple[DeviceReport, ...]
+    missing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values under the same names."""
+        return asdict(self)
+
+
+def examine() -> Health:
+    """Look at the packages and devices of this machine."""
+    versions, missing = _packages()
+    required = [name for name, entry in missing.items() if entry["required"]]
+    devices: tuple[DeviceReport, ...] = ()
+    advice = [f"{name} is missing ({entry['for']}): {entry['get']}" for name, entry in missing.items()]
+    if not {"torch", "numpy"} & set(required):
+        devices = _devices()
+        advice += _device_advice(devices)
+    works = not required and any(not device.problem for device in devices)
+    return Health(works, versions, devices, missing, tuple(advice))
+
+
+def _packages() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    import leuda_core
+
+    versions = {
+        "leuda-core": leuda_core.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    missing: dict[str, dict[str, Any]] = {}
+    for name, (module, purpose, source) in (_PACKAGES | _OPTIONAL).items():
+        if importlib.util.find_spec(module) is None:
+            command = f"{Path(sys.executable).name} -m pip install {source}"
+            missing[name] = {"for": purpose, "get": command, "required": name in _PACKAGES}
+            continue
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "unknown"
+    return versions, missing
+
+
+def _devices() -> tuple[DeviceReport, ...]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return tuple(_probe(torch.device(name)) for name in ("cpu", *(f"cuda:{i}" for i in range(count))))
+
+
+def _probe(device: Any) -> DeviceReport:
+    """Run the kernels a segmenter is made of, forward and backward, and compare with the CPU."""
+    import torch
+
+    from leuda_core.devices import has_bf16
+
+    total, free = _memory_gb(device)
+    report = {
+        "device": str(device),
+        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU",
+        "memory_gb": total,
+        "free_gb": free,
+    }
+    try:
+        _gradient(device)  # the first call compiles and loads kernels
+        start = time.perf_counter()
+        found = _gradient(device)
+        milliseconds = round((time.perf_counter() - start) * 1000, 1)
+        expected = _gradient(torch.device("cpu"))
+        error = float((found - expected).abs().max() / expected.abs().max())
+        problem = "" if error <= _TOLERANCE else f"gradients differ from the CPU's by {error:.1e}"
+        return DeviceReport(**report, problem=problem, milliseconds=milliseconds, bfloat16=has_bf16(device))
+    except (RuntimeError, AssertionError) as error:
+        return DeviceReport(**report, problem=str(error).splitlines()[0])
+
+
+def _gradient(device: Any) -> Any:
+    """Return the gradient of a small convolution with group normalisation, on the CPU."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)  # leaves the caller's random state alone
+    images = torch.randn(2, 8, 64, 64, generator=generator).to(device)
+    kernel = torch.randn(16, 8, 3, 3, generator=generator).to(device).requires_grad_()
+    maps = torch.nn.functional.group_norm(torch.nn.functional.conv2d(images, kernel, padding=1), 4)
+    maps.square().mul(maps.sigmoid()).mean().backward()
+    return kernel.grad.cpu()
+
+
+def _memory_gb(device: Any) -> tuple[float | None, float | None]:
+    """Return total and free memory in GB, ``None`` where the system does not say."""
+    if device.type == "cuda":
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)
+        return round(total / 1e9, 1), round(free / 1e9, 1)
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = (page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return None, None
+    return round(total / 1e9, 1), round(free / 1e9, 1)
+
+
+def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:
+    import torch
+
+    advice = [
+        f"{device.device} ({device.name}) cannot be used: {device.problem}; install the PyTorch build for this card"
+        for device in devices
+        if device.problem
+    ]
+    if len(devices) == 1 and torch.version.cuda is None and Path("/proc/driver/nvidia").exists():
+        advice.append("there is an NVIDIA driver, but this PyTorch was built for the CPU alone; install its CUDA build")
+    return advice

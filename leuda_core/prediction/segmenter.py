@@ -1,0 +1,233 @@
+"""A loaded predictor that turns volumes into label maps, a few slices at a time.
+
+On a CPU every core works on slices of its own, from reading them to writing their labels, with one thread inside the
+network: preparing, convolving and restoring the grid then all scale, and no core waits for another's part of a layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from leuda_core.errors import Cancelled, DeviceError
+from leuda_core.prediction.components import keep_largest_components
+from leuda_core.prediction.devices import bf16_is_faster, choose_device, is_out_of_memory
+from leuda_core.prediction.job import SliceJob
+from leuda_core.types import LabelMap, Prediction, Task, Volume
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[str, int, int], None]
+ShouldStop = Callable[[], bool]
+
+MULTIPLE, SMALLEST = 16, 32  # the U-Net halves four times, and its norm needs more than one pixel at the bottom
+PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: stays in caches, fills a GPU
+PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to bound the memory of the feature maps
+POLL_S = 0.1
+
+
+class SliceSegmenter:
+    """A predictor on a device, reusable for any number of volumes, one at a time.
+
+    A volume that does not fit into memory makes the segmenter smaller (fewer slices at once, then the CPU) for
+    itself and for the volumes after it; ``notes`` says so.
+
+    Args:
+        predictor: maps ``(B, 1, H, W)`` in [-1, 1] to logits ``(B, n_classes, H, W)``; a copy is used.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+        batch_size: slices at once; 0 takes what suits the device and the size of the slices.
+        workers: batches in flight; 0 takes one a CPU core, and two on a GPU (one computes, one prepares).
+        precision: ``auto`` takes bfloat16 where it is faster; that changes about one label in two thousand.
+    """
+
+    def __init__(
+        self,
+        predictor: nn.Module,
+        task: Task,
+        *,
+        device: str = "auto",
+        batch_size: int = 0,
+        workers: int = 0,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    ) -> None:
+        self.task = task
+        self.device, note = choose_device(device)
+        self.notes: list[str] = [note] if note else []
+        self._batch_size, self._workers = batch_size, workers
+        self._precision = precision
+        self._predictor = copy.deepcopy(predictor).cpu().eval().requires_grad_(False)
+        self._place()
+
+    def __call__(
+        self,
+        volume: Volume,
+        *,
+        probabilities: bool = False,
+        largest_component: bool = False,
+        on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Prediction:
+        """Segment a volume; ``on_progress(stage, done, total)`` and ``should_stop()`` are called in this thread.
+
+        Raises:
+            Cancelled: ``should_stop`` returned true; raised as soon as the slices in work are done.
+            InputError: the volume holds NaN or infinite voxels.
+            DeviceError: not even one slice fits into memory.
+        """
+        start = time.perf_counter()
+        job = SliceJob(volume, self.task, probabilities)
+        self._run(job, on_progress or _ignore, should_stop or _never)
+        seconds = {"segment": time.perf_counter() - start}
+        if largest_component:
+            start = time.perf_counter()
+            keep_largest_components(job.label_map, [label.value for label in self.task.labels])
+            seconds["largest_component"] = time.perf_counter() - start
+        label_map = LabelMap(job.label_map, volume.affine, self.task.labels)
+        return Prediction(label_map, job.probabilities, str(self.device), tuple(self.notes), seconds)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the logits of slices of any size, padded as in training.
+
+        Shape:
+            images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)`` float32, on the device.
+        """
+        height, width = images.shape[-2:]
+        (top, bottom), (left, right) = self._padding(height), self._padding(width)
+        images = pad(images.to(self.device), (left, right, top, bottom), value=-1.0)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bf16)):
+            return self._network(images)[..., top : top + height, left : left + width].float()
+
+    def _padding(self, length: int) -> tuple[int, int]:
+        wanted = max(-(-length // MULTIPLE) * MULTIPLE, self.task.patch_size, SMALLEST)
+        before = (wanted - length) // 2
+        return before, wanted - length - before
+
+    def _run(self, job: SliceJob, on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        remaining = dict.fromkeys(range(job.plan.n_slices))
+        while remaining:
+            try:
+                self._work_off(job, remaining, on_progress, should_stop)
+            except (RuntimeError, MemoryError) as error:
+                self._retreat(error, job.size)
+
+    def _work_off(
+        self, job: SliceJob, remaining: dict[int, None], on_progress: OnProgress, should_stop: ShouldStop
+    ) -> None:
+        """Segment the remaining slices; an exception leaves in ``remaining`` those still to do."""
+        batch_size, workers = self._sizes(job.size)
+        indices, total = list(remaining), job.plan.n_slices
+        batches = [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
+        with _worker_threads(min(workers, len(batches))) as pool:
+            pool.submit(self._settle_precision).result()
+            on_progress("segment", total - len(remaining), total)
+            pending = {pool.submit(self._segment_slices, job, batch): batch for batch in batches}
+            while pending:
+                if should_stop():
+                    raise Cancelled
+                for future in wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
+                    batch = pending.pop(future)
+                    future.result()
+                    for index in batch:
+                        del remaining[index]
+                    on_progress("segment", total - len(remaining), total)
+
+    def _segment_slices(self, job: SliceJob, batch: list[int]) -> None:
+        with torch.inference_mode():
+            logits = self.logits(job.images(batch))
+            for index, values in zip(batch, logits, strict=True):
+                job.store(index, values)
+
+    def _settle_precision(self) -> None:
+        if self._bf16 is None:
+            images = torch.zeros(1, self.task.in_channels, 128, 128, device=self.device)
+            self._bf16 = bf16_is_faster(self._network, images)
+            logger.info("segmenting in %s on %s", "bfloat16" if self._bf16 else "float32", self.device)
+        if self._bf16:  # rounded once, and not by autocast again for every batch
+            for module in self._network.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    module.to(torch.bfloat16)
+
+    def _sizes(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return how many slices of ``size`` pixels make a batch, and the number of workers."""
+        pixels = (size[0] + sum(self._padding(size[0]))) * (size[1] + sum(self._padding(size[1])))
+        batch = self._batch_size or max(1, PIXELS_AT_ONCE[self.device.type] // pixels)
+        if self._workers:
+            return batch, self._workers
+        if self.device.type != "cpu":
+            return batch, 2
+        return batch, max(1, min(_cores(), PIXELS_IN_FLIGHT // (batch * pixels)))
+
+    def _retreat(self, error: RuntimeError | MemoryError, size: tuple[int, int]) -> None:
+        """Make the next attempt smaller, or move to the CPU; re-raise what is no matter of size or device."""
+        batch, workers = self._sizes(size)
+        if not is_out_of_memory(error):
+            if self.device.type == "cpu":
+                raise error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            self._move_to_cpu(f"{self.device} failed ({reason}): continued on the CPU")
+        elif batch > 1:
+            self._batch_size = batch // 2
+            self._note(f"not enough memory on {self.device} for {batch} slices at once: continued with {batch // 2}")
+        elif workers > 1:
+            self._workers = 1
+            self._note(f"not enough memory on {self.device} for {workers} slices side by side: continued one by one")
+        elif self.device.type != "cpu":
+            self._move_to_cpu(f"not enough memory on {self.device} for one slice: continued on the CPU")
+        else:
+            reason = f"not enough memory for one slice of {size[0]} x {size[1]} pixels"
+            raise DeviceError(reason, "close other programs or use a machine with more memory") from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _move_to_cpu(self, note: str) -> None:
+        self._note(note)
+        self.device, self._batch_size, self._workers = torch.device("cpu"), 0, 0
+        self._place()
+        with suppress(RuntimeError):  # a broken context cannot even free
+            torch.cuda.empty_cache()
+
+    def _place(self) -> None:
+        """Put a copy of the predictor on the device: one that a broken GPU held could not be read back."""
+        self._network = copy.deepcopy(self._predictor).to(self.device, memory_format=torch.channels_last)
+        self._bf16 = None if self._precision == "auto" else self._precision == "bfloat16"
+
+    def _note(self, note: str) -> None:
+        logger.warning(note)
+        self.notes.append(note)
+
+
+@contextmanager
+def _worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose threads share the cores evenly; on leaving, work not yet begun is dropped."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "segment", torch.set_num_threads, (max(1, _cores() // count),))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use: those it is bound to, and no more than the user gave torch."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(bound, torch.get_num_threads()))
+
+
+def _ignore(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
