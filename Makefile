@@ -1,8 +1,8 @@
 # make install | demo | test | lint | bench: each works on a bare clone, on Linux and macOS.
 #
 # PYTHON    the interpreter the environment is made with (3.10 to 3.13)
-# PIP_ARGS  more words for pip. PyPI's torch for Linux brings CUDA (some GB); for the CPU build alone:
-#           make install PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# PIP_ARGS  more words for pip, such as another index with PyTorch's build for the CPU alone: the usual one for Linux
+#           brings CUDA, some GB
 
 PYTHON ?= python3
 PIP_ARGS ?=

@@ -142,6 +142,7 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
     bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: the method's)")
+    bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
     _add_device(bench)
     bench.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="runs and tables; goes on where it stopped"

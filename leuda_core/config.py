@@ -74,7 +74,9 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
-        raise InputError(f"{where}: {key}={values.get(key)!r} is not allowed", reason[0].lower() + reason[1:]) from error
+        raise InputError(
+            f"{where}: {key}={values.get(key)!r} is not allowed", reason[0].lower() + reason[1:]
+        ) from error
 
 
 def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -38,10 +38,11 @@ BEFORE, AFTER = "source_only", "le_uda"
 STEPS = {BEFORE: 300, AFTER: 300}
 SETTINGS: dict[str, dict[str, Any]] = {
     BEFORE: {"patch_size": 64, "base_channels": 12, "augmentation": "paper"},
-    AFTER: {"patch_size": 64, "base_channels": 12, "augmentation": "paper"},
+    AFTER: {"patch_size": 64, "base_channels": 12, "augmentation": "paper", "translator_steps": 300},
 }
 PHANTOM = {"source_cases": 12, "labelled": 4, "target_cases": 12, "test_cases": 4}
 N_SLICES = 3
+SURFACE_PIXELS = 420
 SUMMARY = "demo.json"
 
 
@@ -50,6 +51,7 @@ def run_demo(
     *,
     on_stage: OnStage | None = None,
     steps: Mapping[str, int] = STEPS,
+    settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
     phantom: Mapping[str, int] = PHANTOM,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -58,7 +60,8 @@ def run_demo(
     Args:
         out: a new or empty folder, or one that holds an earlier demo, which is replaced.
         on_stage: called with what is being done and how far it is.
-        steps: training steps by method; ``phantom``: sizes of the cohort, as for ``make_phantom``.
+        steps: training steps by method; ``settings``: the methods' settings; ``phantom``: sizes of the cohort, as for
+            ``make_phantom``.
 
     Returns:
         ``dice``: mean Dice over the unseen target cases, by method. ``files``: paths relative to ``out``, by kind.
@@ -74,7 +77,7 @@ def run_demo(
     dataset = load_dataset(dataset_file)
     models, scores = {}, {}
     for method in (BEFORE, AFTER):
-        models[method] = _train(dataset_file, method, out / method, steps[method], seed, say)
+        models[method] = _train(dataset_file, method, out / method, steps[method], settings[method], seed, say)
         say(f"scoring {method}", f"{len(dataset.test_target)} unseen target cases")
         scores[method] = score_bundle(models[method], dataset.test_target, device="cpu")
         write_json(out / method / "scores.json", scores[method].as_dict())
@@ -111,15 +114,15 @@ def _is_demo(out: Path) -> bool:
         return False
 
 
-def _train(dataset: Path, method: str, folder: Path, steps: int, seed: int, say: OnStage) -> ModelBundle:
+def _train(
+    dataset: Path, method: str, folder: Path, steps: int, settings: Mapping[str, Any], seed: int, say: OnStage
+) -> ModelBundle:
     def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
         if 10 * step // total > 10 * max(0, step - 10) // total:  # training reports every ten steps
             say(f"training {method}", f"step {step} of {total}")
 
     say(f"training {method}", "starting")
-    run = train(
-        dataset, method, folder, steps=steps, seed=seed, device="cpu", settings=SETTINGS[method], on_progress=progress
-    )
+    run = train(dataset, method, folder, steps=steps, seed=seed, device="cpu", settings=settings, on_progress=progress)
     return load_bundle(run.bundle)
 
 
@@ -142,7 +145,7 @@ def _show(
     }
     write_label_map(maps[AFTER], out / files["segmentation"])
     write_bytes(out / files["before_after"], before_after_png(volume, list(maps.values()), titles, case.id))
-    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D")
+    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D", pixels=SURFACE_PIXELS)
     write_bytes(out / files["surface"], png_bytes(surfaces))
     write_text(out / files["table"], _table(scores))
     notes = _write_scene(out, files, case, volume, maps[AFTER])

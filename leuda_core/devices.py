@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import AbstractContextManager
 
 import torch
@@ -51,9 +52,22 @@ def has_bf16(device: torch.device) -> bool:
     """Say whether bfloat16 runs natively; emulated, it is many times slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # private, and not in every version
+    return bool(known and known())
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
     """Return the context that runs convolutions in bfloat16 where that is native; weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+
+
+def peak_memory_mib(device: torch.device) -> int:
+    """Return the most memory this process has used: of the GPU on a GPU, else resident; 0 where it is unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> 20 if sys.platform == "darwin" else peak >> 10

@@ -203,9 +203,9 @@ def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[floa
     long_axes = [axis for axis in range(a.ndim) if a.shape[axis] > 1]
     axes = long_axes if len(long_axes) == 2 else list(range(a.ndim))
     box = _bounding_box(a | b)
-    # The empty rim makes the surface of a structure that the edge of the volume cuts off like any other surface.
-    cut = [np.pad(mask[box].reshape([mask[box].shape[axis] for axis in axes]), 1) for mask in (a, b)]
-    masks = [torch.from_numpy(mask)[None, None] for mask in cut]
+    masks = [
+        torch.from_numpy(mask[box].reshape([mask[box].shape[axis] for axis in axes]))[None, None] for mask in (a, b)
+    ]
     options = {"include_background": True, "spacing": [float(spacing_mm[axis]) for axis in axes]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI's own calls, nothing a user could mend

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.color import label2rgb
 from skimage.io import imsave
 from skimage.segmentation import find_boundaries
 from skimage.transform import resize
@@ -25,7 +24,7 @@ class Previewer:
         image = read_slice(case.images, case.n_slices // 2).astype(np.float32)
         rows, columns = (n // 16 * 16 or 16 for n in image.shape)
         self._image = resize(image, (rows, columns), order=1) if image.shape != (rows, columns) else image
-        self._colors = [label.color for label in task.labels]
+        self._colors = np.array([label.color for label in task.labels])
         self._folder = folder
 
     def write(self, method: Method, step: int) -> Path:
@@ -36,13 +35,10 @@ class Previewer:
         factor = max(1, HEIGHT // self._image.shape[0])
         labels = np.kron(labels, np.ones((factor, factor), labels.dtype))
         grey = resize((self._image + 1) / 2, labels.shape, order=1).clip(0, 1)
-        outlines = labels * find_boundaries(labels, mode="inner")
-        picture = label2rgb(outlines, grey, colors=self._palette(outlines), alpha=1.0, bg_label=0, bg_color=None)
+        picture = np.repeat(grey[..., None], 3, axis=2)
+        outline = find_boundaries(labels, mode="inner") & (labels > 0)
+        picture[outline] = self._colors[labels[outline] - 1]
         path = self._folder / f"step-{step:06d}.png"
         path.parent.mkdir(exist_ok=True)
         imsave(path, (picture * 255).round().astype(np.uint8), check_contrast=False)
         return path
-
-    def _palette(self, labels: np.ndarray) -> list[tuple[float, float, float]]:
-        # label2rgb hands colours out in the order of the values present.
-        return [self._colors[value - 1] for value in np.unique(labels) if value] or [(1.0, 1.0, 1.0)]

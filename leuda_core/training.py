@@ -19,7 +19,7 @@ from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.config import RunConfig, make_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
-from leuda_core.devices import autocast, choose_device
+from leuda_core.devices import autocast, choose_device, peak_memory_mib
 from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.events import EventWriter
 from leuda_core.io.files import atomic_path, check_output_folder, write_bytes
@@ -45,6 +45,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Adapt a segmenter from the dataset's source to its target domain and return the finished run.
@@ -55,6 +56,7 @@ def train(
         out: the run folder to make; must not hold a run yet.
         steps: training steps of the segmenter; a translator's come on top. The default is the method's.
         settings: the method's settings by name; values may be strings.
+        checkpoint_every: steps between checkpoints and previews.
         on_progress: called with the step, the number of steps and the latest losses.
 
     Raises:
@@ -62,7 +64,16 @@ def train(
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     existed = Path(out).exists()
-    run = create_run(dataset, method, out, steps=steps, seed=seed, device=device, settings=settings)
+    run = create_run(
+        dataset,
+        method,
+        out,
+        steps=steps,
+        seed=seed,
+        device=device,
+        settings=settings,
+        checkpoint_every=checkpoint_every,
+    )
     try:
         return resume(run, on_progress=on_progress)
     except InputError:
@@ -82,21 +93,22 @@ def create_run(
     seed: int = 0,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
 ) -> Run:
     """Check a call and write the folder of a run that has not begun, for ``resume`` or ``jobs.launch`` to go on."""
     kind = _method(method)
     load_dataset(dataset)
-    config = kind.Config if settings is None else make_config(kind.Config, settings)
-    values = {"steps": steps} if steps is not None else {}
+    chosen = make_config(kind.Config, settings or {})
+    optional = {"steps": steps, "checkpoint_every": checkpoint_every}
     config = make_config(
         RunConfig,
         {
             "dataset": str(Path(dataset).resolve()),
             "method": method,
-            "settings": msgspec.to_builtins(config() if isinstance(config, type) else config),
+            "settings": msgspec.to_builtins(chosen),
             "seed": seed,
             "device": device,
-            **values,
+            **{name: value for name, value in optional.items() if value is not None},
         },
         where="train",
     )
@@ -188,7 +200,9 @@ class _Training:
                 self._log(done, phase, losses)
             if done % self.config.checkpoint_every == 0 or done == self.total:
                 self._save(done)
-                self.events("preview", step=done, file=str(previewer.write(self.method, done).relative_to(self.run.path)))
+                self.events(
+                    "preview", step=done, file=str(previewer.write(self.method, done).relative_to(self.run.path))
+                )
             if stop_requested(self.run):
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")
@@ -232,7 +246,13 @@ class _Training:
             self.method.save_translator(self.run.path)
         save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
-        self.events("end", state="finished", step=self.total, bundle=self.run.bundle.name)
+        self.events(
+            "end",
+            state="finished",
+            step=self.total,
+            bundle=self.run.bundle.name,
+            peak_memory_mib=peak_memory_mib(self.device),
+        )
 
     def _info(self) -> BundleInfo:
         config = self.config

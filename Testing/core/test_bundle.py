@@ -118,7 +118,7 @@ def test_zip_reads_like_its_folder_without_extracting(folder: Path, tmp_path: Pa
 
 def test_zip_of_a_folder_as_file_browsers_pack_it_is_read(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.mkdir("heart")
+        archive.writestr("heart/", b"")
         for name in FILES:
             archive.write(folder / name, f"heart/{name}")
         archive.writestr("__MACOSX/heart/._README.md", b"x")

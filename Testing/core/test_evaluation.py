@@ -77,6 +77,15 @@ def test_shifted_sphere_agrees_with_brute_force(shift):
     assert surface_distances_mm(b, a, spacing) == pytest.approx((hd95, asd))
 
 
+def test_both_directions_count():
+    spacing = np.array([1.0, 1.3, 4.0])
+    reference = sphere((17, 16, 9), 12.0, spacing)
+    spilled = reference | box(reference.shape, (34, 40), (25, 31), (13, 18)).astype(bool)
+    expected = brute_force_mm(spilled, reference, spacing)
+    assert surface_distances_mm(spilled, reference, spacing) == pytest.approx(expected, rel=1e-5)
+    assert surface_distances_mm(reference, spilled, spacing) == pytest.approx(expected, rel=1e-5)
+
+
 def test_equal_masks_at_the_edge_of_the_volume_are_perfect():
     mask = box((6, 6, 4), (0, 6), (0, 3), (0, 4)).astype(bool)
     assert surface_distances_mm(mask, mask, (1, 1, 5)) == (0, 0)

@@ -36,7 +36,9 @@ def test_segmentation_loss_is_half_cross_entropy_half_dice():
     logits = maps((math.log(0.8), math.log(0.2)), (math.log(0.4), math.log(0.6))).float()
     cross_entropy = -(math.log(0.8) + math.log(0.6)) / 2
     dice = 1 - 0.5 * (1.6 / 1.8 + 1.2 / 1.4)
-    assert losses.segmentation_loss(logits, labels(0, 1)).item() == pytest.approx(0.5 * (cross_entropy + dice), abs=1e-5)
+    assert losses.segmentation_loss(logits, labels(0, 1)).item() == pytest.approx(
+        0.5 * (cross_entropy + dice), abs=1e-5
+    )
 
 
 def test_ignored_pixels_change_neither_loss_nor_gradient():

@@ -106,14 +106,18 @@ def bench(args: Namespace) -> Result:
     """Measure methods on datasets, seed by seed."""
     from leuda_core.bench import run_bench
 
-    choice: dict[str, Any] = {
-        "methods": args.methods,
-        "seeds": args.seeds,
-        "augmentations": args.augmentation,
-        "steps": args.steps,
-        "device": args.device,
-    }
-    return Result(run_bench(args.datasets, out=args.out, **choice), f"tables: {args.out}")
+    found = run_bench(
+        args.datasets,
+        out=args.out,
+        methods=args.methods,
+        seeds=args.seeds,
+        augmentations=args.augmentation,
+        steps=args.steps,
+        device=args.device,
+        settings=parse_settings(args.set),
+        on_run=lambda name, done, total: say(f"run {done + 1} of {total}: {name}"),
+    )
+    return Result(found, f"{Path(found['table']).read_text(encoding='utf-8')}\ntable: {found['table']}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:

@@ -140,7 +140,7 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
     if not dataset.source.cases:
         problems.append(("no source case", "list at least one labelled source volume"))
     elif not any(case.label for case in dataset.source.cases):
-        problems.append(("no source case has a label", "add \"label\" to at least one source case"))
+        problems.append(("no source case has a label", 'add "label" to at least one source case'))
     if not dataset.target.cases:
         problems.append(("no target case", "list at least one unlabelled target volume"))
     learnt = [*dataset.source.cases, *dataset.target.cases]

@@ -53,7 +53,7 @@ def automatic_spacing(dataset: Dataset, settings: MethodConfig) -> float:
 
 @dataclass(frozen=True)
 class CachedCase:
-    """Prepared slices of one case: ``(n, rows, columns)`` float16 images, uint8 class indices, and which are labelled."""
+    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices."""
 
     id: str
     images: Path
@@ -96,7 +96,6 @@ def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     for index, label in enumerate(labels, start=1):
         table[label.value] = index
     return table[values]
-
 
 
 class SliceLoader:

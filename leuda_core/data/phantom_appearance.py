@@ -1,9 +1,9 @@
 """How the phantom's tissues look: an MR-like and a CT-like scanner.
 
-The two differ in more than a grey-value curve. In the MR all blood is bright and fat lies between blood and muscle. The
-CT is taken early, while contrast fills the right heart and has only begun to reach the left: chambers that look alike in
-the MR differ, fat is darker than muscle, bone is bright. No curve maps one to the other in order; neighbourhood tells
-the organs apart in both.
+The two differ in more than a grey-value curve. In the MR all blood is bright and fat lies between blood and muscle.
+The CT is taken early, while contrast fills the right heart and has only begun to reach the left: chambers that look
+alike in the MR differ, fat is darker than muscle, bone is bright. No rising curve maps one to the other; neighbourhood
+tells the organs apart in both.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ CT_HU = {
     Tissue.LUNG: -820,
     Tissue.LIVER: 75,
     Tissue.OESOPHAGUS: 45,
-    Tissue.MYOCARDIUM: 75,
-    Tissue.LEFT_VENTRICLE: 240,
-    Tissue.LEFT_ATRIUM: 295,
-    Tissue.ASCENDING_AORTA: 195,
-    Tissue.RIGHT_HEART: 350,
-    Tissue.RIGHT_WALL: 75,
-    Tissue.DESCENDING_AORTA: 195,
-    Tissue.PULMONARY_ARTERY: 360,
-    Tissue.PULMONARY_VEIN: 295,
-    Tissue.VENA_CAVA: 395,
+    Tissue.MYOCARDIUM: 85,
+    Tissue.LEFT_VENTRICLE: 195,
+    Tissue.LEFT_ATRIUM: 260,
+    Tissue.ASCENDING_AORTA: 155,
+    Tissue.RIGHT_HEART: 330,
+    Tissue.RIGHT_WALL: 85,
+    Tissue.DESCENDING_AORTA: 155,
+    Tissue.PULMONARY_ARTERY: 340,
+    Tissue.PULMONARY_VEIN: 260,
+    Tissue.VENA_CAVA: 380,
     Tissue.STOMACH: 30,
 }
 """Mean Hounsfield units."""

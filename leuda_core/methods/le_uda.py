@@ -11,6 +11,7 @@ The code was never released: levels follow the paper's figure, adversarial weigh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -45,9 +46,9 @@ class LeUda(MtUda):
     paper = "Zhao et al., IEEE TMI 2022"
 
     class Config(MtUda.Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        adversarial_weight: Annotated[float, Meta(ge=0, description="weight of passing for a teacher at the output")] = (
-            1e-3
-        )
+        adversarial_weight: Annotated[
+            float, Meta(ge=0, description="weight of passing for a teacher at the output")
+        ] = 1e-3
         auxiliary_adversarial_weight: Annotated[
             float, Meta(ge=0, description="the same at the auxiliary head, one block earlier")
         ] = 2e-4
@@ -71,12 +72,14 @@ class LeUda(MtUda):
         views, s = self.views(batch), self.settings
         images = torch.cat([self.appearance(views.labelled), self.appearance(views.student)])
         sizes = [len(views.labelled), len(views.student)]
-        labelled, student = zip(*(x.split(sizes) for x in _levels(self.segmenter, self.auxiliary_head, images)))
+        labelled, student = _split(_levels(self.segmenter, self.auxiliary_head, images), sizes)
         with torch.no_grad():
-            intra = _levels(self.teacher, self.auxiliary_teacher, with_noise(views.intra))
-            inter = _levels(self.teacher, self.auxiliary_teacher, with_noise(views.inter))
-        faces_intra = tuple(map(views.facing_intra, student))
-        faces_inter = tuple(map(views.facing_inter, student))
+            shown = with_noise(torch.cat([views.intra, views.inter]))
+            intra, inter = _split(
+                _levels(self.teacher, self.auxiliary_teacher, shown), [len(views.intra), len(views.inter)]
+            )
+        faces_intra = tuple(map(views.intra_pairs, student))
+        faces_inter, inter = zip(*map(views.inter_pairs, student, inter), strict=True)
 
         # The losses are means over a batch that joins 2, 2 and 4 streams; the paper sums over the streams.
         segmentation = 2 * segmentation_loss(labelled[0], views.labels)
@@ -118,6 +121,11 @@ def _levels(network: UNet, auxiliary_head: nn.Module, images: Tensor) -> Levels:
     *_, coarse, fine = network.features(images)
     auxiliary = interpolate(auxiliary_head(coarse), scale_factor=2, mode="bilinear")
     return network.head(fine), auxiliary
+
+
+def _split(levels: Levels, sizes: list[int]) -> Iterable[Levels]:
+    """Cut the batch of every level."""
+    return zip(*(level.split(sizes) for level in levels), strict=True)
 
 
 def _judge(judges: nn.ModuleList, teacher: Levels, student: Levels) -> Tensor:

@@ -35,9 +35,9 @@ class MeanTeacher(Method):
 
     class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         consistency_weight: Annotated[float, Meta(ge=0, description="weight of the consistency term")] = 1.0
-        ramp_start: Annotated[
-            float, Meta(ge=0, le=1, description="share of the run without the consistency term")
-        ] = 0.2
+        ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the consistency term")] = (
+            0.2
+        )
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabeled = torch.cat([batch.source_unlabeled, batch.target])

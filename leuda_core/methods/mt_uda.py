@@ -30,27 +30,29 @@ from leuda_core.types import Batch
 
 
 class Views(NamedTuple):
-    """What the student and the two teachers are shown in one step.
+    """What the student and the two teachers are shown in one step, each slice once.
 
-    ``student`` joins the streams x_s, x_ts and x_sts, of ``sizes``.
+    ``student`` joins the streams x_s, x_ts and x_sts, ``inter`` joins x_st, x_t and x_tst, both of ``sizes``;
+    ``intra`` joins x_s and x_ts.
     """
 
     labelled: Tensor
     labels: Tensor
     student: Tensor
-    sizes: list[int]
     intra: Tensor
     inter: Tensor
+    sizes: tuple[int, int]
 
-    def facing_intra(self, maps: Tensor) -> Tensor:
+    def intra_pairs(self, student: Tensor) -> Tensor:
         """Return the student's maps in the order of the intra-domain teacher's."""
-        s, ts, _ = maps.split(self.sizes)
-        return torch.cat([s, ts])
+        return student[: sum(self.sizes)]
 
-    def facing_inter(self, maps: Tensor) -> Tensor:
-        """Return the student's maps in the order of the inter-domain teacher's."""
-        s, ts, sts = maps.split(self.sizes)
-        return torch.cat([s, sts, ts, ts])
+    def inter_pairs(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Return student and inter-domain teacher maps slice by slice: s-st, sts-st, ts-t, ts-tst."""
+        n_s, n_t = self.sizes
+        s, ts, sts = student.split([n_s, n_t, n_s])
+        st, t, tst = teacher.split([n_s, n_t, n_t])
+        return torch.cat([s, sts, ts, ts]), torch.cat([st, st, t, tst])
 
 
 class MtUda(TranslatingMethod):
@@ -79,9 +81,9 @@ class MtUda(TranslatingMethod):
             labelled=torch.cat([batch.source, streams.source_cycled[:labelled]]),
             labels=torch.cat([batch.source_labels, batch.source_labels]),
             student=torch.cat([x_s, x_ts, x_sts]),
-            sizes=[len(x_s), len(x_ts), len(x_sts)],
             intra=torch.cat([x_s, x_ts]),
-            inter=torch.cat([x_st, x_st, x_t, x_tst]),
+            inter=torch.cat([x_st, x_t, x_tst]),
+            sizes=(len(x_s), len(x_t)),
         )
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
@@ -89,13 +91,13 @@ class MtUda(TranslatingMethod):
         images = torch.cat([self.appearance(views.labelled), self.appearance(views.student)])
         labelled_logits, student_logits = self.segmenter(images).split([len(views.labelled), len(views.student)])
         with torch.no_grad():
-            intra_logits = self.teacher(with_noise(views.intra))
-            inter_logits = self.teacher(with_noise(views.inter))
+            shown = with_noise(torch.cat([views.intra, views.inter]))
+            intra_logits, inter_logits = self.teacher(shown).split([len(views.intra), len(views.inter)])
 
         # The losses are means over a batch that joins 2, 2 and 4 streams; the paper sums over the streams.
         segmentation = 2 * segmentation_loss(labelled_logits, views.labels)
-        intra = 2 * consistency_loss(views.facing_intra(student_logits), intra_logits)
-        inter = 4 * structure_loss(views.facing_inter(student_logits), inter_logits)
+        intra = 2 * consistency_loss(views.intra_pairs(student_logits), intra_logits)
+        inter = 4 * structure_loss(*views.inter_pairs(student_logits, inter_logits))
         ramp = delayed_ramp(progress, self.settings.ramp_start)
         loss = segmentation + ramp * (self.settings.intra_weight * intra + self.settings.inter_weight * inter)
         self.minimize(loss, "segmenter")

@@ -1,4 +1,4 @@
-"""What prediction needs of a trained method, and nothing else: a segmenter, and for some methods a translator before it.
+"""What prediction needs of a trained method and nothing else: a segmenter, for some methods behind a translator.
 
 A bundle stores a predictor's spec and weights; it is rebuilt from the spec alone, so that a shipped model does not
 depend on the code of the method that trained it.

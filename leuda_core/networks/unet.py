@@ -8,6 +8,8 @@ gradient of GroupNorm takes many times longer in channels-last.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -51,10 +53,7 @@ class UNet(nn.Module):
             for before, after, rate in zip([in_channels, *widths], widths, DROPOUT, strict=False)
         )
         reverse = widths[::-1]
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, 2, stride=2)
-            for before, after in zip(reverse, reverse[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(before, after, 2, stride=2) for before, after in pairwise(reverse))
         self.merge = nn.ModuleList(Block(2 * width, width) for width in reverse[1:])
         self.head = nn.Conv2d(base_channels, n_classes, 3, padding=1)
 

@@ -1,16 +1,10 @@
-"""What prediction needs to know of a device: why it was chosen, whether it ran out of memory, what bfloat16 gains."""
+"""What prediction needs to know of a device: why it was chosen, and whether it ran out of memory."""
 
 from __future__ import annotations
 
-import logging
-import time
-
 import torch
-from torch import Tensor, nn
 
 from leuda_core import devices
-
-logger = logging.getLogger(__name__)
 
 _MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
 
@@ -33,27 +27,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
-
-
-def bf16_is_faster(network: nn.Module, images: Tensor) -> bool:
-    """Say whether bfloat16 autocast pays, on the device of ``images``: native there, and on a CPU timed to be faster.
-
-    Emulated bfloat16 is never even tried: one slice can take seconds.
-    """
-    if not devices.has_bf16(images.device):
-        return False
-    if images.device.type == "cuda":
-        return True
-    seconds = {bf16: _best_seconds(network, images, bf16=bf16) for bf16 in (False, True)}
-    logger.debug("probe: float32 %.4f s, bfloat16 %.4f s", seconds[False], seconds[True])
-    return seconds[True] < seconds[False]
-
-
-def _best_seconds(network: nn.Module, images: Tensor, *, bf16: bool) -> float:
-    best = float("inf")
-    for _ in range(2):  # the first also sets up
-        start = time.perf_counter()
-        with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            network(images)
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -10,8 +10,8 @@ from leuda_core.errors import InputError
 from leuda_core.io.files import write_text
 from leuda_core.jobs import status
 from leuda_core.report.curves import curves_html
-from leuda_core.report.page import escape, markdown_html, page, picture, section, table
-from leuda_core.report.run_files import RunFiles, read_run_files, scores_dict
+from leuda_core.report.page import details, escape, markdown_html, page, picture, section, table
+from leuda_core.report.run_files import RunFiles, read_run_files
 from leuda_core.report.scores import comparison_html, scores_html
 
 MAX_PREVIEWS = 8
@@ -107,10 +107,12 @@ def _data(run: RunFiles) -> str:
 
 
 def _settings(run: RunFiles) -> str:
-    general = {"method": run.config.method, "steps": run.config.steps, "seed": run.config.seed}
-    rows = [(name, value, "") for name, value in {**general, "device": run.config.device}.items()]
-    rows += [(name, value, run.descriptions.get(name, "")) for name, value in run.config.settings.items()]
-    return table(rows, ("setting", "value", "what it is"))
+    config = run.config
+    general = {"method": config.method, "steps": config.steps, "seed": config.seed, "device": config.device}
+    rows = [(name, value, run.descriptions.get(name, "")) for name, value in config.settings.items()]
+    return table(list(general.items())) + details(
+        f"All {len(rows)} settings of the method", table(rows, ("setting", "value", "what it is"))
+    )
 
 
-__all__ = ["scores_dict", "write_report"]
+__all__ = ["write_report"]

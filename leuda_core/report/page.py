@@ -44,7 +44,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th { text-align: left; font-weight: 600; font-size: 13px; color: var(--soft); }
 th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 .bar { width: 140px; height: 8px; margin-top: 8px; border-radius: 4px; background: var(--line); overflow: hidden; }
 .bar i { display: block; height: 100%; }
 details { margin-top: 12px; } summary { cursor: pointer; color: var(--accent); margin-bottom: 6px; }
@@ -90,6 +90,11 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), *, raw: bool 
     ]
     top = "<tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + "</tr>" if head else ""
     return f"<table>{top}{''.join(lines)}</table>" if lines else ""
+
+
+def details(summary: str, content: str) -> str:
+    """Return a block that opens on a click; nothing if there is no content."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>" if content else ""
 
 
 def escape(text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leuda_core.report.page import escape, section, table
+from leuda_core.report.page import details, escape, section, table
 
 Scores = Mapping[str, Any]
 
+COUNTS = {"n_missed": "missed", "n_false": "false", "n_absent": "absent"}
 _HOW = (
     "Mean over cases. HD95 and ASD are symmetric, in mm. Where a structure was missed, or found where there is none, "
     "Dice counts as 0 and both distances as the diagonal of the volume."
@@ -20,12 +21,13 @@ def scores_html(scores: Scores | None, colors: Mapping[str, str]) -> str:
     if not scores:
         return ""
     overall = {**scores["overall"], "name": "mean"}
-    rows = [_row(entry, colors) for entry in (*scores["labels"], overall)]
-    head = ("label", "Dice", "", "HD95 (mm)", "ASD (mm)", "missed", "false", "absent")
+    entries = (*scores["labels"], overall)
+    counts = [key for key in COUNTS if overall[key]]  # a column of zeros says nothing
+    rows = [_row(entry, colors, counts) for entry in entries]
+    head = ("label", "Dice", "", "HD95 (mm)", "ASD (mm)", *(COUNTS[key] for key in counts))
     cases = [(case["name"], number(case["dice"], 3), *_distances(case)) for case in scores["cases"]]
-    per_case = table(cases, ("case", "Dice", "HD95 (mm)", "ASD (mm)"))
-    details = f"<details><summary>Each of {len(cases)} cases</summary>{per_case}</details>"
-    return section("Results on held-out target cases", table(rows, head, raw=True) + details, _HOW)
+    per_case = details(f"Each of {len(cases)} cases", table(cases, ("case", "Dice", "HD95 (mm)", "ASD (mm)")))
+    return section("Results on held-out target cases", table(rows, head, raw=True) + per_case, _HOW)
 
 
 def comparison_html(comparison: Mapping[str, Scores], colors: Mapping[str, str]) -> str:
@@ -48,7 +50,7 @@ def number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _row(entry: Scores, colors: Mapping[str, str]) -> tuple[str, ...]:
+def _row(entry: Scores, colors: Mapping[str, str], counts: Sequence[str]) -> tuple[str, ...]:
     dice, spread = number(entry["dice"], 3), entry.get("dice_std")
     width = 100 * max(0.0, min(1.0, entry["dice"] or 0.0))
     color = colors.get(entry["name"], "var(--accent)")
@@ -57,7 +59,7 @@ def _row(entry: Scores, colors: Mapping[str, str]) -> tuple[str, ...]:
         f"<b>{dice}</b>" + (f" <small>± {spread:.3f}</small>" if spread is not None else ""),
         f"<div class='bar'><i style='width:{width:.1f}%;background:{color}'></i></div>",
         *_distances(entry),
-        *(str(entry[key] or "") for key in ("n_missed", "n_false", "n_absent")),
+        *(str(entry[key]) for key in counts),
     )
 
 

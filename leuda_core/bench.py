@@ -1,0 +1,276 @@
+"""``leuda bench``: the same data, segmenter, budget and metrics for every method, and a table of what came out.
+
+Every run is trained in a process of its own and leaves one JSON file; a bench that was interrupted goes on with what
+is missing. One CycleGAN a dataset and seed serves all methods that translate. Test labels are read after training.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from leuda_core.bundle import load_bundle
+from leuda_core.config import make_config
+from leuda_core.data.dataset import load_dataset
+from leuda_core.data.phantom import make_phantom
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.evaluation import Score, score_bundle
+from leuda_core.events import read_events
+from leuda_core.io.files import check_output_folder, write_bytes, write_text
+from leuda_core.methods import METHODS
+from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod
+from leuda_core.runs import Run
+from leuda_core.training import create_run
+from leuda_core.types import Dataset
+
+logger = logging.getLogger(__name__)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run measured on the test cases of its target domain."""
+
+    dataset: str
+    method: str
+    augmentation: str
+    seed: int
+    steps: int
+    settings: dict[str, Any]
+    scores: tuple[Score, ...]
+    minutes: float
+    peak_memory_mib: int
+
+    def case_means(self, metric: str) -> dict[str, float]:
+        """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
+        cases: dict[str, list[float]] = {}
+        for score in self.scores:
+            value = getattr(score, metric)
+            if value is not None and not math.isnan(value):
+                cases.setdefault(score.case, []).append(value)
+        return {case: statistics.fmean(values) for case, values in cases.items()}
+
+
+@dataclass(frozen=True)
+class _Job:
+    dataset: Dataset
+    method: str
+    augmentation: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.name}-{self.method}-{self.augmentation}-{self.seed}"
+
+
+def run_bench(
+    datasets: Sequence[Path],
+    *,
+    out: Path,
+    methods: Sequence[str] = ("all",),
+    seeds: Sequence[int] = (0, 1, 2),
+    augmentations: Sequence[str] = ("paper", "strong"),
+    steps: int | None = None,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    on_run: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Train and score every combination that has no result in ``out`` yet; write ``table.md`` and return its rows.
+
+    Methods that read target labels run on datasets whose target cases have labels, all others on those without.
+    ``settings`` apply to the methods that know them. Without ``datasets`` the phantom is used, in both roles.
+    """
+    check_output_folder(out)
+    loaded = [load_dataset(path) for path in datasets or _phantoms(out / "phantom")]
+    jobs = list(_jobs(loaded, _chosen(methods), augmentations, seeds))
+    if not jobs:
+        raise InputError(
+            "no method fits the datasets", "target_supervised needs target labels, the others a target without"
+        )
+    results = []
+    for index, job in enumerate(jobs):
+        if on_run:
+            on_run(job.name, index, len(jobs))
+        results.append(_result(job, out, steps, device, settings or {}))
+        write_text(out / "table.md", table(results))
+    return {"rows": rows(results), "table": str(out / "table.md"), "runs": len(results)}
+
+
+def _phantoms(folder: Path) -> list[Path]:
+    blind, told = folder / "unlabelled", folder / "labelled"
+    return [
+        path if (path := place / "dataset.json").exists() else make_phantom(place, target_labels=place is told)
+        for place in (blind, told)
+    ]
+
+
+def _chosen(methods: Sequence[str]) -> list[str]:
+    names = list(METHODS) if list(methods) == ["all"] else list(methods)
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"unknown method {name!r}", f"choose among {', '.join(METHODS)}, or all")
+    return names
+
+
+def _jobs(
+    datasets: Iterable[Dataset], methods: Sequence[str], augmentations: Sequence[str], seeds: Sequence[int]
+) -> Iterable[_Job]:
+    for dataset, seed, augmentation, method in product(datasets, seeds, augmentations, methods):
+        told = any(case.label for case in dataset.target.cases)
+        # contrast_randomization is strong by definition: under the other level it would be the same run again.
+        fixed = METHODS[method].Config().augmentation if method == "contrast_randomization" else augmentation
+        if METHODS[method].reads_target_labels == told and fixed == augmentation:
+            yield _Job(dataset, method, augmentation, seed)
+
+
+def _result(job: _Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Result:
+    path = out / "results" / f"{job.name}.json"
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Result)
+    run = _trained(job, out, steps, device, settings)
+    evaluation = score_bundle(load_bundle(run.bundle), job.dataset.test_target, device=device)
+    seconds, memory = _cost(run)
+    config = msgspec.json.decode(run.config.read_bytes())
+    result = Result(
+        dataset=job.dataset.name,
+        method=job.method,
+        augmentation=job.augmentation,
+        seed=job.seed,
+        steps=config["steps"],
+        settings=config["settings"],
+        scores=evaluation.scores,
+        minutes=round(seconds / 60, 2),
+        peak_memory_mib=memory,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    run.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _trained(job: _Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Run:
+    """Return the finished run of a job, going on from what an interrupted bench left."""
+    run = Run(out / "runs" / job.name)
+    if not run.config.exists():
+        kind = METHODS[job.method]
+        known = {field.name for field in msgspec.structs.fields(kind.Config)}
+        chosen = {key: value for key, value in settings.items() if key in known} | {"augmentation": job.augmentation}
+        if issubclass(kind, TranslatingMethod):
+            chosen["translator"] = str(_shared_translator(job, out, device, chosen))
+        shutil.rmtree(run.path, ignore_errors=True)
+        create_run(
+            job.dataset.path, job.method, run.path, steps=steps, seed=job.seed, device=device, settings=chosen,
+            checkpoint_every=500,
+        )  # fmt: skip
+    _finish(run)
+    return run
+
+
+def _shared_translator(job: _Job, out: Path, device: str, settings: Mapping[str, Any]) -> Path:
+    """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
+    run = Run(out / "translators" / f"{job.dataset.name}-{job.seed}")
+    if not run.config.exists():
+        config = METHODS["cyclegan"].Config
+        known = {field.name for field in msgspec.structs.fields(config)}
+        chosen = msgspec.to_builtins(make_config(config, {k: v for k, v in settings.items() if k in known}))
+        create_run(job.dataset.path, "cyclegan", run.path, steps=1, seed=job.seed, device=device, settings=chosen)
+    if not (run.path / TRANSLATOR_FILE).exists():
+        _finish(run)
+    return run.path
+
+
+def _finish(run: Run) -> None:
+    """Train a run to its end in a process of its own, so that its peak memory is its own too."""
+    command = [sys.executable, "-m", "leuda_core", "resume", str(run.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise LeudaError(f"{run.path.name}: {lines[-1]}", f"see {run.log}")
+
+
+def _cost(run: Run) -> tuple[float, int]:
+    """Return the seconds a run was at work over all its sittings, and its peak memory in MiB."""
+    events, _ = read_events(run.events)
+    seconds, began = 0.0, None
+    for event in events:
+        if event["event"] == "start":
+            began = event["time"]
+        elif event["event"] in ("checkpoint", "end") and began is not None:
+            seconds, began = seconds + event["time"] - began, event["time"]
+    return seconds, max((event.get("peak_memory_mib", 0) for event in events), default=0)
+
+
+def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Average results over seeds: one row for each dataset, method and augmentation.
+
+    ``dice_std_seeds`` is the standard deviation of the mean over seeds, ``dice_std_cases`` that over cases of the
+    means over seeds; ``None`` where there is only one.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.dataset, result.method, result.augmentation), []).append(result)
+    return [_row(*key, group) for key, group in groups.items()]
+
+
+def _row(dataset: str, method: str, augmentation: str, group: Sequence[Result]) -> dict[str, Any]:
+    by_seed = [result.case_means("dice") for result in group]
+    seed_means = [statistics.fmean(cases.values()) for cases in by_seed]
+    case_means = [statistics.fmean(cases[case] for cases in by_seed) for case in by_seed[0]]
+    return {
+        "dataset": dataset,
+        "method": method,
+        "augmentation": augmentation,
+        "seeds": len(group),
+        "dice": statistics.fmean(seed_means),
+        "dice_std_seeds": statistics.stdev(seed_means) if len(seed_means) > 1 else None,
+        "dice_std_cases": statistics.stdev(case_means) if len(case_means) > 1 else None,
+        "hd95_mm": statistics.fmean(statistics.fmean(r.case_means("hd95_mm").values()) for r in group),
+        "asd_mm": statistics.fmean(statistics.fmean(r.case_means("asd_mm").values()) for r in group),
+        "missed": sum(score.state == "missed" for result in group for score in result.scores),
+        "minutes": statistics.fmean(result.minutes for result in group),
+        "peak_memory_mib": max(result.peak_memory_mib for result in group),
+    }
+
+
+_COLUMNS = (
+    "| method | augmentation | seeds | Dice | sd seeds | sd cases | HD95 mm | ASD mm | missed | minutes | MiB |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return one Markdown table a dataset, the best Dice first."""
+    parts, all_rows = [], rows(results)
+    for dataset in dict.fromkeys(row["dataset"] for row in all_rows):
+        mine = sorted((row for row in all_rows if row["dataset"] == dataset), key=lambda row: -row["dice"])
+        parts += [f"### {dataset}", "", *_COLUMNS, *map(_line, mine), ""]
+    return "\n".join(parts)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    def number(name: str, digits: int) -> str:
+        return "" if row[name] is None else f"{row[name]:.{digits}f}"
+
+    cells = [
+        f"`{row['method']}`",
+        row["augmentation"],
+        str(row["seeds"]),
+        number("dice", 3),
+        number("dice_std_seeds", 3),
+        number("dice_std_cases", 3),
+        number("hd95_mm", 1),
+        number("asd_mm", 2),
+        str(row["missed"]),
+        number("minutes", 1),
+        str(row["peak_memory_mib"]),
+    ]
+    return "| " + " | ".join(cells) + " |"
