@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from leuda_core.commands.output import Result, table
 
@@ -37,8 +38,18 @@ def check(args: Namespace) -> Result:
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         return Result(data, "\n".join([*problems, f"{args.dataset}: {count}"]), code=2)
-    facts = [f"  {name}: {value}" for name, value in report.summary.items()]
-    return Result(data, "\n".join([f"{args.dataset}: no problems", *facts]))
+    return Result(data, f"{args.dataset}: no problems\n{_overview(report.summary)}")
+
+
+def _overview(summary: dict[str, Any]) -> str:
+    labels = ", ".join(f"{value} {name}" for value, name in summary["labels"].items())
+    rows = [
+        (row["role"], row["id"], " x ".join(map(str, row["shape"])), " x ".join(f"{mm:g}" for mm in row["spacing_mm"]),
+         row["labelled_slices"], row["slices"])
+        for row in summary["volumes"]
+    ]  # fmt: skip
+    columns = ("role", "case", "voxels", "spacing mm", "labelled slices", "of")
+    return f"labels: {labels}; {summary['labelled_source_slices']} labelled source slices\n\n{table(columns, rows)}"
 
 
 def doctor(_: Namespace) -> Result:
