@@ -10,11 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# libegl1           the window-less OpenGL context slicer-core renders the demo's scene in
-# libgl1-mesa-dri   the software renderer behind it, where there is no graphics card
-# python3-venv      Debian's python3 cannot make environments without it (asked for only then)
-APT := libegl1 libgl1-mesa-dri
-
 .PHONY: install demo test lint bench system
 .DELETE_ON_ERROR:
 
@@ -26,17 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[slicer,report,test]'
 	@touch $@
 
-# Debian and its like alone, and only as root. Elsewhere say what is missing and go on: only pictures of scenes need it.
+# Debian's python3 cannot make environments without python3-venv. Install it as root, else say what is missing.
 system:
-	@command -v dpkg-query >/dev/null || exit 0; \
-	missing=; \
-	for name in $(APT); do \
-	  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; \
-	done; \
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine:$$missing"; exit 0; fi; \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
+	@if ! command -v dpkg-query >/dev/null || $(PYTHON) -c 'import ensurepip' 2>/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine: python3-venv"; exit 0; fi; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
 
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo

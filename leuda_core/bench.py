@@ -12,7 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -61,7 +61,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """One training of a bench, and where to find it."""
+
     dataset: Dataset
     method: str
     augmentation: str
@@ -91,7 +93,7 @@ def run_bench(
     """
     check_output_folder(out)
     loaded = [load_dataset(path) for path in datasets or _phantoms(out / "phantom")]
-    jobs = list(_jobs(loaded, _chosen(methods), augmentations, seeds))
+    jobs = list(plan(loaded, _chosen(methods), augmentations, seeds))
     if not jobs:
         raise InputError(
             "no method fits the datasets", "target_supervised needs target labels, the others a target without"
@@ -121,18 +123,19 @@ def _chosen(methods: Sequence[str]) -> list[str]:
     return names
 
 
-def _jobs(
+def plan(
     datasets: Iterable[Dataset], methods: Sequence[str], augmentations: Sequence[str], seeds: Sequence[int]
-) -> Iterable[_Job]:
+) -> Iterator[Job]:
+    """Yield the runs of a bench: each method on the datasets it fits, seed by seed."""
     for dataset, seed, augmentation, method in product(datasets, seeds, augmentations, methods):
         told = any(case.label for case in dataset.target.cases)
         # contrast_randomization is strong by definition: under the other level it would be the same run again.
         fixed = METHODS[method].Config().augmentation if method == "contrast_randomization" else augmentation
         if METHODS[method].reads_target_labels == told and fixed == augmentation:
-            yield _Job(dataset, method, augmentation, seed)
+            yield Job(dataset, method, augmentation, seed)
 
 
-def _result(job: _Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Result:
+def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Result:
     path = out / "results" / f"{job.name}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Result)
@@ -157,7 +160,7 @@ def _result(job: _Job, out: Path, steps: int | None, device: str, settings: Mapp
     return result
 
 
-def _trained(job: _Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Run:
+def _trained(job: Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Run:
     """Return the finished run of a job, going on from what an interrupted bench left."""
     run = Run(out / "runs" / job.name)
     if not run.config.exists():
@@ -175,7 +178,7 @@ def _trained(job: _Job, out: Path, steps: int | None, device: str, settings: Map
     return run
 
 
-def _shared_translator(job: _Job, out: Path, device: str, settings: Mapping[str, Any]) -> Path:
+def _shared_translator(job: Job, out: Path, device: str, settings: Mapping[str, Any]) -> Path:
     """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
     run = Run(out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():

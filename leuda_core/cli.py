@@ -141,7 +141,7 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     bench.add_argument("--methods", type=_names, default=["all"], metavar="A,B", help="method names, or all")
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
-    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: the method's)")
+    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 1000)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
     _add_device(bench)
     bench.add_argument(

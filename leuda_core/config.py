@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from leuda_core.errors import InputError
+
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
 class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,9 +51,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: str
     method: str
     settings: dict[str, Any] = {}
-    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = 1000
+    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = 800
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
 
 
@@ -74,9 +77,27 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
-        raise InputError(
-            f"{where}: {key}={values.get(key)!r} is not allowed", reason[0].lower() + reason[1:]
-        ) from error
+        raise InputError(f"{where}: {key}={values.get(key)!r} is not allowed", _allowed(kind, key, reason)) from error
+
+
+def _allowed(kind: type[msgspec.Struct], key: str, reason: str) -> str:
+    """Return what a setting may be; ``reason`` says it well enough for numbers."""
+    field = config_schema(kind)["properties"].get(key, {})
+    if "enum" in field:
+        return f"use one of {', '.join(field['enum'])}"
+    return f"use {field['description']}" if "pattern" in field else reason[0].lower() + reason[1:]
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """Read the ``run.json`` of a run.
+
+    Raises:
+        InputError: the file has been damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunConfig)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}", "restore the file, or train again") from error
 
 
 def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

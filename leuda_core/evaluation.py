@@ -12,7 +12,6 @@ structure:
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
+from leuda_core.blocks.metrics import surface_distances_mm
 from leuda_core.errors import InputError
 from leuda_core.types import Case, Label, LabelMap
 
@@ -188,40 +188,6 @@ def _score(predicted: np.ndarray, expected: np.ndarray, grid: LabelMap, label: L
     return Score(case=case, label=label.value, name=label.name, dice=dice, hd95_mm=hd95, asd_mm=asd, state=state)
 
 
-def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """Return the 95th-percentile Hausdorff distance and the average surface distance of two masks, neither empty.
-
-    Both are symmetric: the larger of the two directed percentiles, and the mean over the surface voxels of both.
-    A volume of one slice is measured in its plane, for as a 3-D body every pixel of it would be surface.
-
-    Shape:
-        a, b: the same ``(I, J, K)``, bool; ``spacing_mm``: three.
-    """
-    import torch
-    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
-
-    long_axes = [axis for axis in range(a.ndim) if a.shape[axis] > 1]
-    axes = long_axes if len(long_axes) == 2 else list(range(a.ndim))
-    box = _bounding_box(a | b)
-    masks = [
-        torch.from_numpy(mask[box].reshape([mask[box].shape[axis] for axis in axes]))[None, None] for mask in (a, b)
-    ]
-    options = {"include_background": True, "spacing": [float(spacing_mm[axis]) for axis in axes]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI's own calls, nothing a user could mend
-        hd95 = compute_hausdorff_distance(*masks, percentile=95, **options)
-        asd = compute_average_surface_distance(*masks, symmetric=True, **options)
-    return float(hd95), float(asd)
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    box = []
-    for axis in range(mask.ndim):
-        found = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(box)
-
-
 def _mean(values: Sequence[float]) -> float:
     known = [v for v in values if not math.isnan(v)]
     return float(np.mean(known)) if known else math.nan
@@ -241,7 +207,7 @@ def _all_labels(prediction: LabelMap, reference: LabelMap) -> list[Label]:
 
 
 def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
-    from leuda_core.io.volumes import same_grid
+    from leuda_core.io.volumes import grid_gap_mm, same_grid
 
     if same_grid(prediction, reference):
         return
@@ -249,7 +215,8 @@ def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
     if prediction.shape != reference.shape:
         what = f"prediction grid {prediction.shape} differs from reference grid {reference.shape}"
     else:
-        what = "prediction and reference have the same shape but lie in different places"
+        gap = grid_gap_mm(prediction, reference)
+        what = f"prediction and reference have the same shape but lie apart, by up to {gap:.3g} mm"
     raise InputError(which + what, "resample one onto the grid of the other")
 
 

@@ -62,8 +62,8 @@ class RunStatus:
     remedy: str = ""
     pid: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values under the same names."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-ready values under the same names."""
         return {**self.__dict__, "path": str(self.path), "metrics": dict(self.metrics)}
 
 
@@ -204,10 +204,10 @@ def _state(events: list[dict[str, Any]], running: bool) -> tuple[State, str, str
 
 
 def _seconds_left(events: list[dict[str, Any]]) -> float | None:
-    """Estimate the remaining time from the pace of the last progress events of this sitting."""
+    """Estimate the remaining time from the pace of the last progress events since the last start."""
     starts = [index for index, event in enumerate(events) if event["event"] == "start"]
-    sitting = events[starts[-1] if starts else 0 :]
-    steps = [event for event in sitting if _is_step(event)][-_RATE_EVENTS:]
+    recent = events[starts[-1] if starts else 0 :]
+    steps = [event for event in recent if _is_step(event)][-_RATE_EVENTS:]
     if len(steps) < 2:
         return None
     first, last = steps[0], steps[-1]

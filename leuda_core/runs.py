@@ -69,6 +69,10 @@ class Run:
     def bundle(self) -> Path:
         return self.path / "bundle"
 
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.json"
+
     def check(self) -> Run:
         """Return self, or raise InputError when the folder holds no run."""
         if not self.config.is_file():

@@ -19,7 +19,7 @@ from leuda_core.errors import InputError
 from leuda_core.types import Label, LabelMap, Volume
 
 BINARY, SURFACE = "Binary labelmap", "Closed surface"
-SLICE_VIEWS = ("Red", "Green", "Yellow")
+SLICE_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def write_scene(volume: Volume, label_map: LabelMap, path: Path, *, name: str = 
     """
     volume, label_map = right_handed(volume), right_handed(label_map)
     with _scene() as (core, scene, application):
-        volume_node = _add_volume(core, scene, volume, name)
+        volume_node = _add_volume(scene, volume, name)
         segmentation_node = _add_segmentation(core, scene, label_map, volume_node, f"{name} segmentation")
         if not segmentation_node.CreateClosedSurfaceRepresentation():
             raise InputError("no surface could be made of the segmentation", "check that the label map is not empty")
@@ -158,7 +158,7 @@ def _scene() -> Iterator[tuple[Any, Any, Any]]:
         scene.Clear(1)
 
 
-def _add_volume(core: Any, scene: Any, volume: Volume, name: str) -> Any:
+def _add_volume(scene: Any, volume: Volume, name: str) -> Any:
     data = volume.data.astype(np.uint8) if volume.data.dtype == bool else volume.data
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAndObserveImageData(_image(data))
@@ -193,13 +193,13 @@ def _add_segmentation(core: Any, scene: Any, label_map: LabelMap, volume_node: A
 
 def _add_views(core: Any, scene: Any, application: Any, volume_node: Any) -> None:
     """Show the volume in the slice views: a scene without this opens on three black rectangles."""
-    for name in SLICE_VIEWS:
+    for name, orientation in SLICE_VIEWS.items():
         logic = core.vtkMRMLSliceLogic()
         logic.SetMRMLApplicationLogic(application)
         logic.SetMRMLScene(scene)
         slice_node = logic.AddSliceNode(name)
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume_node.GetID())
-        slice_node.SetOrientation({"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}[name])
+        slice_node.SetOrientation(orientation)
         logic.FitSliceToBackground()
 
 

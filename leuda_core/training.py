@@ -16,13 +16,13 @@ import msgspec
 import torch
 
 from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
-from leuda_core.config import RunConfig, make_config
+from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
 from leuda_core.devices import autocast, choose_device, peak_memory_mib
-from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
 from leuda_core.events import EventWriter
-from leuda_core.io.files import atomic_path, check_output_folder, write_bytes
+from leuda_core.io.files import atomic_path, check_output_folder, existing, remove_new, write_bytes
 from leuda_core.jobs import Run, RunLock, clear_stop, stop_requested
 from leuda_core.methods import METHODS
 from leuda_core.methods.base import Losses, Method, Phase
@@ -60,10 +60,11 @@ def train(
         on_progress: called with the step, the number of steps and the latest losses.
 
     Raises:
-        InputError: the call or a volume is unusable; a folder that was made for the run is removed again.
+        InputError: the call or a volume is unusable; whatever was written for the run is removed again.
+        DeviceError: the device does not work; likewise.
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
-    existed = Path(out).exists()
+    kept = existing(Path(out))
     run = create_run(
         dataset,
         method,
@@ -76,11 +77,9 @@ def train(
     )
     try:
         return resume(run, on_progress=on_progress)
-    except InputError:
-        if existed:
-            run.config.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(run.path, ignore_errors=True)
+    except (InputError, DeviceError):
+        if not run.checkpoint.exists():  # later, such as on a disk taken away, the work done so far is worth keeping
+            remove_new(run.path, kept)
         raise
 
 
@@ -162,7 +161,7 @@ class _Training:
     def __init__(self, run: Run, events: EventWriter, on_progress: OnProgress | None) -> None:
         events("start", run=str(run.path))
         self.run, self.events, self.on_progress = run, events, on_progress
-        self.config = msgspec.json.decode(run.config.read_bytes(), type=RunConfig)
+        self.config = read_run_config(run.config)
         kind = _method(self.config.method)
         self.settings = make_config(kind.Config, self.config.settings, where=run.config.name)
         self.dataset = load_dataset(self.config.dataset)

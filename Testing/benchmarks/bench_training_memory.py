@@ -28,17 +28,17 @@ def write_cohort(folder: Path, count: int) -> Path:
     """Write ``count`` volumes, half source and half target, one in four of the source labelled."""
     rng = np.random.default_rng(0)
     affine = np.diag([1.0, 1.0, 5.0, 1.0])
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[: SHAPE[0] // 2] = 1
+    halves = np.zeros(SHAPE, np.uint8)
+    halves[: SHAPE[0] // 2] = 1
     cases: dict[str, list[dict[str, str]]] = {"source": [], "target": []}
     for index in range(count):
         role = ("source", "target")[index % 2]
         entry = {"id": f"v{index}", "image": f"v{index}.nii.gz"}
         noise = rng.integers(0, 400, SHAPE, dtype=np.int16)
-        write_volume(Volume(noise + mask * np.int16(300), affine), folder / entry["image"])
+        write_volume(Volume(noise + halves * np.int16(300), affine), folder / entry["image"])
         if role == "source" and len(cases["source"]) % 4 == 0:
             entry["label"] = f"v{index}_label.nii.gz"
-            write_label_map(LabelMap(mask, affine, LABELS), folder / entry["label"])
+            write_label_map(LabelMap(halves, affine, LABELS), folder / entry["label"])
         cases[role].append(entry)
     document = {
         "name": f"memory-{count}",

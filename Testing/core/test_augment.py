@@ -1,3 +1,5 @@
+"""Image and labels move together; appearances stay in range, and the anatomy in place."""
+
 import torch
 
 from leuda_core.data.augment import random_affine, random_appearance

@@ -21,8 +21,20 @@ from leuda_core.commands import output, runs, volumes
 from leuda_core.errors import Cancelled, InputError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["methods", "check", "train", "status", "stop", "resume", "segment", "evaluate", "report", "doctor"]
-COMMANDS += ["demo", "bench"]
+COMMANDS = [
+    "methods",
+    "check",
+    "train",
+    "status",
+    "stop",
+    "resume",
+    "segment",
+    "evaluate",
+    "report",
+    "doctor",
+    "demo",
+    "bench",
+]
 TINY = ["--set", "base_channels=4", "--set", "patch_size=32", "--set", "batch_size=2", "--device", "cpu"]
 
 
@@ -271,6 +283,8 @@ def test_train_status_stop_and_resume(tiny_dataset: Path, tmp_path: Path, capsys
     assert call(capsys, "resume", run)[0] == 0  # of a finished run: says so again
     code, _, err = call(capsys, *words)
     assert code == 2 and "already holds a run" in err
+    code, _, err = call(capsys, "report", run, "--out", tmp_path / "run.pdf")
+    assert code == 2 and ".html" in err and not (run / "scores.json").exists()  # before the cases are scored
     page = tmp_path / "run.html"
     assert call_json(capsys, "report", run, "--out", page) == (0, {"report": str(page)})
     assert "test_t" in page.read_text(encoding="utf-8")  # the held-out case was scored

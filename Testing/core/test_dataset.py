@@ -1,3 +1,5 @@
+"""A dataset file is read as written, and every fault in it or its volumes is named."""
+
 import json
 
 import numpy as np

@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
+from leuda_core.blocks.metrics import surface_distances_mm
 from leuda_core.errors import InputError
-from leuda_core.evaluation import evaluate, evaluate_pair, summarize, surface_distances_mm
+from leuda_core.evaluation import evaluate, evaluate_pair, summarize
 from leuda_core.io.volumes import write_label_map
 from leuda_core.types import Label, LabelMap
 

@@ -121,7 +121,7 @@ def test_a_held_lock_is_running_whatever_was_written(run: Run) -> None:
     assert status(run).state == "finished" and status(run).pid is None
 
 
-def test_seconds_left_from_this_sitting(run: Run) -> None:
+def test_seconds_left_since_the_last_start(run: Run) -> None:
     lines = [
         {"event": "progress", "time": 0.0, "step": 10, "total": 400},  # before a break of a day
         {"event": "start", "time": 90000.0},

@@ -1,3 +1,5 @@
+"""Batches are functions of seed and step; what nobody labelled is ignored; target labels stay unread."""
+
 import json
 
 import numpy as np

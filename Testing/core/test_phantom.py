@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label as components
 
+from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import LABELS, make_case, make_phantom
 from leuda_core.data.phantom_anatomy import Tissue
 from leuda_core.data.phantom_appearance import render_ct, render_mr
@@ -166,7 +167,7 @@ def test_target_labels_only_when_asked(tmp_path):
 
 
 def test_dataset_loads(small_phantom):
-    dataset = pytest.importorskip("leuda_core.data.dataset").load_dataset(small_phantom)
+    dataset = load_dataset(small_phantom)
     assert [label.name for label in dataset.labels] == [label.name for label in LABELS]
     assert [label.terminology for label in dataset.labels] == [label.terminology for label in LABELS]
     assert dataset.labels[0].color == pytest.approx(LABELS[0].color)

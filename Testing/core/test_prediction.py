@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from leuda_core import devices
 from leuda_core.bundle import BundleInfo, DomainSummary, export_zip, save_bundle
+from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction import SliceSegmenter, segment
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.components import keep_largest_components
-from leuda_core.prediction.devices import choose_device, is_out_of_memory
 from leuda_core.prediction.job import most_likely
 from leuda_core.types import Label, LabelMap, Task, Volume
 
@@ -159,6 +159,20 @@ def test_batch_size_and_workers_do_not_matter(predictor: Predictor) -> None:
     assert all((other == maps[0]).mean() > 0.9999 for other in maps)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_labels_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    torch.manual_seed(1)
+    network = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=12))
+    volume = Volume(np.random.default_rng(0).normal(0, 100, (72, 70, 9)).astype(np.float32), AXIAL)
+    maps = []
+    for cores in (1, 2, 6):
+        monkeypatch.setattr(segmenter_module, "_cores", lambda cores=cores: cores)
+        for workers in (0, 1):
+            options = {"batch_size": 3, "workers": workers, "precision": precision}
+            maps.append(SliceSegmenter(network, task(1.0), device="cpu", **options)(volume).label_map.data)
+    assert all(np.array_equal(other, maps[0]) for other in maps)
+
+
 def test_bfloat16_agrees_with_float32() -> None:
     volume = blob((64, 64, 6), AXIAL)
     volume = Volume(volume.data + np.random.default_rng(0).normal(0, 60, volume.shape).astype(np.int16), AXIAL)
@@ -232,7 +246,7 @@ def test_other_errors_are_not_swallowed() -> None:
 
 def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
-    monkeypatch.setattr("leuda_core.prediction.segmenter.choose_device", lambda name: (torch.device("meta"), ""))
+    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("meta"), ""))
     monkeypatch.setitem(segmenter_module.PIXELS_AT_ONCE, "meta", 1024)
     volume = blob((40, 36, 3), AXIAL)
     segmenter = SliceSegmenter(Threshold(), task(1.0), precision="float32")
@@ -245,7 +259,7 @@ def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.Mo
 def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(devices, "kernel_problem", lambda device: "no kernel image is available")
-    device, note = choose_device("auto")
+    device, note = find_device("auto")
     assert device.type == "cpu" and "no kernel image" in note
     segmenter = SliceSegmenter(Threshold(), task(1.0))
     assert "no kernel image" in segmenter(blob((40, 36, 2), AXIAL)).notes[0]
@@ -307,9 +321,10 @@ def test_the_number_of_torch_threads_is_given_back(predictor: Predictor) -> None
     assert torch.get_num_threads() == before
 
 
-def test_infinite_voxels_are_refused(predictor: Predictor) -> None:
+@pytest.mark.parametrize("where", [..., (7, 8, 3)], ids=["all", "one"])
+def test_nan_voxels_are_refused(predictor: Predictor, where) -> None:
     volume = blob((40, 36, 4), AXIAL, dtype="float32")
-    volume.data[:] = np.nan
+    volume.data[where] = np.nan
     with pytest.raises(InputError, match="NaN"):
         SliceSegmenter(predictor, task(1.0), device="cpu")(volume)
 

@@ -1,3 +1,5 @@
+"""Slices go out of a volume and back into it, whatever its axes; intensities and sizes come out as promised."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,8 @@
-"""Losses as pure functions. All return a scalar; probabilities and logits are ``(B, C, H, W)``.
+"""Losses as pure functions: float32 scalars.
+
+Shape:
+    logits, probabilities: ``(B, C, H, W)``; labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` where nobody
+    labelled; scores: any, as a discriminator gives them; images: ``(B, 1, H, W)`` in [-1, 1].
 
 Weights published for the consistency terms hold for means over pixels *and* classes, as computed here; they do not
 carry over to another number of classes.
@@ -22,12 +26,12 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
         probabilities: ``(B, C, H, W)``; labels: ``(B, H, W)`` int64.
     """
     labelled = labels != IGNORE
-    truth = one_hot(torch.where(labelled, labels, 0), probabilities.shape[1]).movedim(-1, 1)
-    truth = truth.to(probabilities.dtype) * labelled.unsqueeze(1)
+    expected = one_hot(torch.where(labelled, labels, 0), probabilities.shape[1]).movedim(-1, 1)
+    expected = expected.to(probabilities.dtype) * labelled.unsqueeze(1)
     probabilities = probabilities * labelled.unsqueeze(1)
     over = (0, 2, 3)
-    overlap = (probabilities * truth).sum(over)
-    sizes = probabilities.square().sum(over) + truth.square().sum(over)
+    overlap = (probabilities * expected).sum(over)
+    sizes = probabilities.square().sum(over) + expected.square().sum(over)
     return (1 - (2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
 
 

@@ -222,7 +222,7 @@ def _sha256(data: bytes) -> str:
 
 def _software() -> dict[str, str]:
     versions = {"python": platform.python_version()}
-    for package in ("leuda", "torch", "numpy", "SimpleITK", "msgspec", "safetensors"):
+    for package in ("leuda-core", "torch", "numpy", "SimpleITK", "msgspec", "safetensors"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

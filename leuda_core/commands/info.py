@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from leuda_core.commands.output import Result, table
+from leuda_core.commands.output import Result, say, table
 
 
 def methods(_: Namespace) -> Result:
@@ -36,8 +36,9 @@ def check(args: Namespace) -> Result:
     problems = [str(problem) for problem in report.problems]
     data = {"ok": not problems, "problems": problems, "summary": report.summary}
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        return Result(data, "\n".join([*problems, f"{args.dataset}: {count}"]), code=2)
+        count, them = ("1 problem", "it") if len(problems) == 1 else (f"{len(problems)} problems", "them")
+        say(f"leuda: error: {args.dataset} has {count}; mend {them} and check again")
+        return Result(data, "\n".join(problems), code=2)
     return Result(data, f"{args.dataset}: no problems\n{_overview(report.summary)}")
 
 
@@ -64,4 +65,4 @@ def doctor(_: Namespace) -> Result:
     ]
     lines.append(table(("device", "name", "kernels", "ms", "bfloat16", "memory GB", "free GB"), rows))
     lines += ["", *(health.advice or ("nothing is missing",))]
-    return Result(health.to_json(), "\n".join(lines), code=0 if health.works else 2)
+    return Result(health.as_dict(), "\n".join(lines), code=0 if health.works else 2)

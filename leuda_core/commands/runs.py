@@ -56,7 +56,7 @@ def resume(args: Namespace) -> Result:
 def status(args: Namespace) -> Result:
     """Tell what a run is doing."""
     found = jobs.status(args.run)
-    data = found.to_json()
+    data = found.as_dict()
     facts = [f"{found.state}: step {found.step} of {found.total} ({found.progress:.0%})"]
     if found.seconds_left is not None:
         facts.append(f"time left: about {duration(found.seconds_left)}")
@@ -83,9 +83,10 @@ def stop(args: Namespace) -> Result:
 
 def report(args: Namespace) -> Result:
     """Write the page that tells a run's story; a finished model is first scored on the dataset's test cases, once."""
-    from leuda_core.report import write_report
+    from leuda_core.report import check_report, write_report
 
     run = jobs.Run(args.run).check()
+    check_report(args.out)  # before minutes of scoring
     _score_once(run)
     write_report(run.path, args.out)
     return Result({"report": args.out}, f"report: {args.out}")
@@ -148,12 +149,11 @@ def _ended(run: jobs.Run) -> Result:
     model = run.bundle
     text = [f"{found.state}: {found.step} steps", *(f"{name}: {value:.4g}" for name, value in found.metrics.items())]
     text += [f"model: {model}", f"next: leuda segment --model {model} --input VOLUME --output SEGMENTATION.nii.gz"]
-    return Result({**found.to_json(), "bundle": model}, "\n".join(text))
+    return Result({**found.as_dict(), "bundle": model}, "\n".join(text))
 
 
 def _score_once(run: jobs.Run) -> None:
-    scores = run.path / "scores.json"
-    if scores.exists() or not run.bundle.is_dir():
+    if run.scores.exists() or not run.bundle.is_dir():
         return
     from leuda_core.bundle import load_bundle
     from leuda_core.data.dataset import load_dataset
@@ -167,7 +167,8 @@ def _score_once(run: jobs.Run) -> None:
         return
     if cases:
         bundle = load_bundle(run.bundle)
-        write_json(scores, score_bundle(bundle, cases, on_case=lambda case: say(f"scored {case}")).as_dict())
+        found = score_bundle(bundle, cases, on_case=lambda case: say(f"scored {case}"))
+        write_json(run.scores, found.as_dict())
 
 
 def _dataset_of(run: jobs.Run) -> Path:

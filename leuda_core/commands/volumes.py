@@ -117,7 +117,7 @@ def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, targe
     write_label_map(prediction.label_map, target)
     row = {"input": source, "output": target, "ok": True, "device": prediction.device}
     if args.probabilities:
-        row["probabilities"] = write_probabilities(prediction, target)
+        row["probabilities"] = _write_probabilities(prediction, target)
     seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - written}
     return {
         **row,
@@ -127,19 +127,19 @@ def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, targe
     }
 
 
-def write_probabilities(prediction: Prediction, target: Path) -> Path:
+def _write_probabilities(prediction: Prediction, target: Path) -> Path:
     """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
-    import nibabel
     import numpy as np
 
     from leuda_core.io.files import atomic_path
+    from leuda_core.io.nifti import write_nifti
     from leuda_core.io.volumes import volume_stem
 
     assert prediction.probabilities is not None
     path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
     data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
     with atomic_path(path) as temporary:
-        nibabel.save(nibabel.Nifti1Image(data, prediction.label_map.affine), temporary)
+        write_nifti(data, prediction.label_map.affine, temporary)
     return path
 
 

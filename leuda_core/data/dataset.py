@@ -6,6 +6,7 @@ all problems at once, as ``leuda check`` shows them.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ from msgspec import Meta
 
 from leuda_core.data.slices import SlicePlan, plan_slices
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.io.volumes import read_grid, read_label_map, read_volume, same_grid
+from leuda_core.io.volumes import grid_gap_mm, read_grid, read_label_map, read_volume, same_grid
 from leuda_core.types import Case, Dataset, Domain, Label, LabelMap
 
 PALETTE = ((200, 90, 80), (110, 184, 209), (120, 180, 100), (216, 180, 80), (150, 120, 190), (221, 130, 101))
 """Display colours (RGB, 0 to 255) for labels that name none."""
+
+MAX_LABELS, MAX_LABEL_VALUE = 254, 65535
+"""What a bundle and its label maps can hold."""
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,7 +86,9 @@ def _parse(path: Path) -> Dataset:
     except OSError as error:
         raise InputError(f"dataset file {path} cannot be read: {error.strerror}", "check the path") from error
     try:
-        file = msgspec.json.decode(content, type=_File)
+        file = msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=_File)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
     except msgspec.DecodeError as error:
         reason = re.sub(r"`(\$[^`]*)`", r"\1", str(error))
         raise InputError(f"{path.name}: {reason}", "see the dataset file format in the README") from error
@@ -103,6 +109,8 @@ def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
     for key, entry in table.items():
         if not key.isdecimal():
             raise InputError(f"{path.name}: label value {key!r} is not a whole number", "use '1', '2', …")
+        if int(key) > MAX_LABEL_VALUE:
+            raise InputError(f"{path.name}: label value {key} is too large", f"use values up to {MAX_LABEL_VALUE}")
         if int(key) == 0:
             continue
         entry = _Label(name=entry) if isinstance(entry, str) else entry
@@ -110,8 +118,13 @@ def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
         if len(color) != 3:
             raise InputError(f"{path.name}: colour {list(color)} of label {key} has no 3 values", "use [r, g, b]")
         labels.append(Label(int(key), entry.name, tuple(c / 255 for c in color), entry.terminology))
-    if not labels:
-        raise InputError(f"{path.name}: labels name no structure", "add at least one beside the background")
+    if not 1 <= len(labels) <= MAX_LABELS:
+        what = f"labels name {len(labels)} structures" if labels else "labels name no structure"
+        raise InputError(f"{path.name}: {what}", f"name 1 to {MAX_LABELS} beside the background")
+    for what in ("value", "name"):
+        found = [getattr(label, what) for label in labels]
+        if twice := next((one for one in found if found.count(one) > 1), None):
+            raise InputError(f"{path.name}: two labels have the {what} {twice!r}", "give each its own")
     return tuple(sorted(labels, key=lambda label: label.value))
 
 
@@ -147,11 +160,11 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
     problems += _twice(learnt, "in source and target")
     tests = [*dataset.test_target, *dataset.test_source]
     problems += _twice(tests, "in test")
-    learnt_images = {case.image: case.id for case in learnt}
+    learnt_images = {case.image.resolve(): case.id for case in learnt}
     problems += [
-        (f"test case {case.id!r} is also learnt from, as {learnt_images[case.image]!r}", "remove it from one of them")
+        (f"test case {case.id!r} is also learnt from, as {learnt_images[image]!r}", "remove it from one of them")
         for case in tests
-        if case.image in learnt_images
+        if (image := case.image.resolve()) in learnt_images
     ]
     problems += [(f"test case {case.id!r} has no label", "add its label") for case in tests if case.label is None]
     problems += [
@@ -165,13 +178,14 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
 def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
     problems, ids, images = [], set(), {}
     for case in cases:
+        image = case.image.resolve()  # the same file by another path, or by a link, is still the same
         if case.id in ids:
             problems.append((f"case {case.id!r} stands twice {where}", "remove or rename one"))
-        elif case.image in images:
-            first = images[case.image]
+        elif image in images:
+            first = images[image]
             problems.append((f"cases {first!r} and {case.id!r} are the same volume {case.image.name}", "remove one"))
         ids.add(case.id)
-        images[case.image] = case.id
+        images[image] = case.id
     return problems
 
 
@@ -190,8 +204,8 @@ def check_dataset(path: Path | str) -> DatasetReport:
         dataset = _parse(path)
     except InputError as error:
         return DatasetReport((str(error),), {})
-    problems = [f"{what}; {remedy}" for what, remedy in _structure_problems(dataset)]
-    labelled = 0
+    problems = [f"{path.name}: {what}; {remedy}" for what, remedy in _structure_problems(dataset)]
+    labelled, unread = 0, 0
     groups = {
         "source": dataset.source.cases,
         "target": dataset.target.cases,
@@ -202,14 +216,15 @@ def check_dataset(path: Path | str) -> DatasetReport:
     for role, cases in groups.items():
         for case in cases:
             try:
-                row = _check_case(case, dataset, dataset.source.cases is cases)
+                row = _check_case(case, dataset)
             except LeudaError as error:
                 problems.append(str(error))
+                unread += role == "source" and case.label is not None
             else:
                 rows.append({"role": role, **row})
                 labelled += row["labelled_slices"] if role == "source" else 0
-    if not labelled and any(case.label for case in dataset.source.cases) and not problems:
-        problems.append("no source slice is labelled; mark at least one slice")
+    if not labelled and not unread and any(case.label for case in dataset.source.cases):
+        problems.append(str(nothing_labelled(dataset)))
     summary = {
         "name": dataset.name,
         "labels": {label.value: label.name for label in dataset.labels},
@@ -220,7 +235,7 @@ def check_dataset(path: Path | str) -> DatasetReport:
     return DatasetReport(tuple(problems), summary)
 
 
-def _check_case(case: Case, dataset: Dataset, is_source: bool) -> dict[str, Any]:
+def _check_case(case: Case, dataset: Dataset) -> dict[str, Any]:
     volume = read_volume(case.image)
     plan = plan_slices(volume.shape, volume.affine)
     row = {
@@ -244,15 +259,23 @@ def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
     image, label = read_grid(case.image), read_grid(case.label)
     if image.shape != label.shape:
         raise InputError(
-            f"case {case.id!r}: label grid {label.shape} differs from image grid {image.shape}",
+            f"case {case.id!r}: grid {label.shape} of label {case.label.name} differs from image grid {image.shape}",
             "re-export the label on the image grid",
         )
     if not same_grid(image, label):
         raise InputError(
-            f"case {case.id!r}: label {case.label.name} lies elsewhere in space than its image",
+            f"case {case.id!r}: label {case.label.name} lies elsewhere in space than its image, "
+            f"by up to {grid_gap_mm(image, label):.3g} mm",
             "re-export the label on the image grid",
         )
     return read_label_map(case.label, labels)
+
+
+def nothing_labelled(dataset: Dataset) -> InputError:
+    """Return the error for a dataset whose source labels mark no slice at all."""
+    named = ", ".join(repr(case.id) for case in dataset.source.cases if case.label)
+    what = f"dataset {dataset.name!r}: no source slice is labelled, the labels of {named} leave 0 slices to learn from"
+    return InputError(what, "label at least one slice, or list it in labelled_slices")
 
 
 def labelled_slices(case: Case, label_map: LabelMap, plan: SlicePlan) -> tuple[int, ...]:

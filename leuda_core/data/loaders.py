@@ -17,7 +17,7 @@ from torch import Tensor
 
 from leuda_core.config import MethodConfig
 from leuda_core.data.augment import random_affine
-from leuda_core.data.dataset import labelled_slices, read_case_labels
+from leuda_core.data.dataset import labelled_slices, nothing_labelled, read_case_labels
 from leuda_core.data.slices import intensity_range, labels_to_working, plan_slices, to_working
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_grid, read_volume
@@ -130,9 +130,10 @@ class SliceLoader:
         self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
         self._target_labels = target_labels
         if not self.labelled:
-            raise InputError("no source slice is labelled", "mark at least one slice of a source case")
+            raise nothing_labelled(dataset)
         if not self.target:
-            raise InputError("no target slice is labelled", "target_supervised needs target cases with labels")
+            what = f"dataset {dataset.name!r}: no target slice is labelled"
+            raise InputError(what, "target_supervised needs target cases with labels")
         logger.info(
             "%d source slices, %d of them labelled, %d target slices",
             sum(case.n_slices for case in source),

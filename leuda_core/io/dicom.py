@@ -13,7 +13,7 @@ import numpy as np
 from leuda_core.errors import InputError
 from leuda_core.io import itk
 
-_POSITION, _DESCRIPTION = "0020|0032", "0008|103e"
+_DESCRIPTION = "0008|103e"
 _UNEVEN = 0.1  # largest deviation of a slice's place, as a part of the slice spacing
 
 

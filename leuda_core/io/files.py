@@ -12,13 +12,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from leuda_core.errors import InputError, LeudaError
 
-TEMPORARY_PREFIX = ".tmp-"
-"""How the names of unfinished files begin; whoever lists a folder leaves them out."""
-
+_TEMPORARY_PREFIX = ".tmp-"  # hidden: whoever lists a folder leaves unfinished files out
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FREE_SPACE = "free space on the disk or choose another folder"
 
@@ -47,7 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         LeudaError: the disk is full. InputError: the place cannot be written.
     """
     final = Path(os.path.realpath(path))
-    temporary = final.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
+    temporary = final.with_name(f"{_TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -114,7 +113,7 @@ def check_output_folder(path: Path) -> None:
             if not folder.is_dir():
                 folder.mkdir()
                 made.append(folder)
-        probe = path / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
+        probe = path / f"{_TEMPORARY_PREFIX}{secrets.token_hex(4)}"
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
@@ -123,3 +122,22 @@ def check_output_folder(path: Path) -> None:
     finally:
         for folder in reversed(made):
             folder.rmdir()
+
+
+def existing(path: Path) -> set[Path]:
+    """Return what is there before work on a folder: the folders on the way to it, and what it holds."""
+    found = {folder for folder in (path, *path.parents) if folder.exists()}
+    return found | set(path.iterdir()) if path.is_dir() else found
+
+
+def remove_new(path: Path, kept: set[Path]) -> None:
+    """Take everything away again that came into a folder, and the folder, unless it is among the ``existing``."""
+    for entry in set(path.iterdir()) - kept:
+        if entry.is_dir():
+            rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    with suppress(OSError):  # a folder that somebody has put something else into stays
+        for folder in (path, *path.parents):
+            if folder not in kept:
+                folder.rmdir()

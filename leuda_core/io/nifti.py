@@ -24,7 +24,7 @@ from leuda_core.errors import InputError
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GZIP_LEVEL = 1
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as perpendicular, as in ITK
@@ -126,7 +126,7 @@ def _affine(header: Nifti1Header, path: Path) -> np.ndarray:
     except Exception as error:
         raise InputError(f"'{path}' has a broken orientation ({error})", "export the volume again") from error
     if note:
-        log.warning("'%s': %s", path, note)
+        logger.warning("'%s': %s", path, note)
     affine = np.array(affine, dtype=np.float64)
     affine[:3] *= _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
     if header["dim"][0] == 2 and not affine[:3, 2].any():

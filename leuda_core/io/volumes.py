@@ -6,7 +6,6 @@ file). An array's axes are the voxel indices i, j, k; the affine takes them to R
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,9 @@ import numpy as np
 
 from leuda_core.errors import InputError
 from leuda_core.io import dicom, itk, nifti
-from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, incomplete_error
+from leuda_core.io.files import atomic_path, incomplete_error
 from leuda_core.io.segmentations import segmentation_header, segmentation_labels, values_by_name
 from leuda_core.types import Label, LabelMap, Volume
-
-log = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 """Extensions of the formats that are read and written; the longer of two that fit comes first."""
@@ -120,10 +117,15 @@ def same_grid(a: Grid | Volume, b: Grid | Volume, tolerance: float = 1e-4) -> bo
     """
     if tuple(a.shape) != tuple(b.shape):
         return False
-    corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(a.shape)[:, None] - 1.0)
-    corners = np.vstack([corners, np.ones(8)])
+    corners = _corners(a.shape)
     shift = np.linalg.solve(a.affine, b.affine @ corners) - corners
     return bool(np.abs(shift).max() <= tolerance * max(a.shape))
+
+
+def grid_gap_mm(a: Grid | Volume, b: Grid | Volume) -> float:
+    """Return how far apart the same corner of two grids of one shape lies at most."""
+    corners = _corners(a.shape)
+    return float(np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max())
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -137,8 +139,14 @@ def find_volumes(folder: Path) -> list[Path]:
         raise InputError(f"'{folder}' is not a folder", "give a folder with volumes")
     if dicom.has_series(folder):
         return [folder]
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith((".", TEMPORARY_PREFIX))]
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # unfinished files too
     return sorted(entry for entry in entries if (dicom.has_series(entry) if entry.is_dir() else _extension(entry)))
+
+
+def _corners(shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the voxel indices of the corners of a grid, as columns ``(4, 8)`` for an affine."""
+    corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(shape)[:, None] - 1.0)
+    return np.vstack([corners, np.ones(8)])
 
 
 def volume_stem(path: Path) -> str:

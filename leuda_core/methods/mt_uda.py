@@ -63,6 +63,9 @@ class MtUda(TranslatingMethod):
     paper = "Zhao et al., MICCAI 2021"
 
     class Config(TranslatorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        batch_size: Annotated[
+            int, Meta(ge=1, le=256, description="labelled slices in one step, each also seen translated there and back")
+        ] = 4
         intra_weight: Annotated[float, Meta(ge=0, description="weight of agreement with the intra-domain teacher")] = (
             1.0
         )

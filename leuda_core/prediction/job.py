@@ -25,8 +25,6 @@ class SliceJob:
         self.plan = plan_slices(volume.shape, volume.affine, task.plane)
         self.size = self.plan.working_size(task.spacing_mm)
         self._range = intensity_range(volume.data, task.normalization)
-        if not np.isfinite(self._range).all():
-            raise InputError("the volume holds NaN or infinite voxels", "replace them, by the background say")
         self._values = np.array([0, *(label.value for label in task.labels)])
         self._values = self._values.astype(np.min_scalar_type(int(self._values.max())))
         self._slices = self.plan.view(volume.data)
@@ -38,8 +36,15 @@ class SliceJob:
             self._probabilities = [self.plan.view(channel) for channel in self.probabilities]
 
     def images(self, indices: list[int]) -> Tensor:
-        """Return slices as network input ``(len(indices), 1, *size)``, float32 in [-1, 1]."""
-        return to_working(self._slices[indices], self.size, self._range)
+        """Return slices as network input ``(len(indices), 1, *size)``, float32 in [-1, 1].
+
+        Raises:
+            InputError: a voxel is NaN, or so many are infinite that the intensity range is.
+        """
+        images = to_working(self._slices[indices], self.size, self._range)
+        if not torch.isfinite(images).all():
+            raise InputError("the volume holds NaN or infinite voxels", "replace them, by the background say")
+        return images
 
     def store(self, index: int, logits: Tensor) -> None:
         """Write the labels (and probabilities) of a slice from its logits ``(n_classes, *size)``."""

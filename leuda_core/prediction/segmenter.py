@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from leuda_core.devices import has_bf16
+from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
 from leuda_core.prediction.components import keep_largest_components
-from leuda_core.prediction.devices import choose_device, is_out_of_memory
 from leuda_core.prediction.job import SliceJob
 from leuda_core.types import LabelMap, Prediction, Task, Volume
 
@@ -62,7 +61,7 @@ class SliceSegmenter:
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
     ) -> None:
         self.task = task
-        self.device, note = choose_device(device)
+        self.device, note = find_device(device)
         self.notes: list[str] = [note] if note else []
         self._batch_size, self._workers = batch_size, workers
         self._precision = precision
@@ -82,7 +81,7 @@ class SliceSegmenter:
 
         Raises:
             Cancelled: ``should_stop`` returned true; raised as soon as the slices in work are done.
-            InputError: the volume holds NaN or infinite voxels.
+            InputError: the volume holds NaN voxels, or too many infinite ones.
             DeviceError: not even one slice fits into memory.
         """
         start = time.perf_counter()
@@ -120,16 +119,16 @@ class SliceSegmenter:
             try:
                 self._work_off(job, remaining, on_progress, should_stop)
             except (RuntimeError, MemoryError) as error:
-                self._retreat(error, job.size)
+                self._retreat(error, job)
 
     def _work_off(
         self, job: SliceJob, remaining: dict[int, None], on_progress: OnProgress, should_stop: ShouldStop
     ) -> None:
         """Segment the remaining slices; an exception leaves in ``remaining`` those still to do."""
-        batch_size, workers = self._sizes(job.size)
+        batch_size, workers = self._sizes(job)
         indices, total = list(remaining), job.plan.n_slices
         batches = [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
-        with _worker_threads(min(workers, len(batches))) as pool:
+        with _worker_threads(min(workers, len(batches)), self.device) as pool:
             on_progress("segment", total - len(remaining), total)
             pending = {pool.submit(self._segment_slices, job, batch): batch for batch in batches}
             while pending:
@@ -148,19 +147,21 @@ class SliceSegmenter:
             for index, values in zip(batch, logits, strict=True):
                 job.store(index, values)
 
-    def _sizes(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return how many slices of ``size`` pixels make a batch, and the number of workers."""
-        pixels = (size[0] + sum(self._padding(size[0]))) * (size[1] + sum(self._padding(size[1])))
-        batch = self._batch_size or max(1, PIXELS_AT_ONCE[self.device.type] // pixels)
+    def _sizes(self, job: SliceJob) -> tuple[int, int]:
+        """Return how many slices make a batch, and the number of workers."""
+        rows, columns = (length + sum(self._padding(length)) for length in job.size)
+        batch = self._batch_size or max(1, PIXELS_AT_ONCE[self.device.type] // (rows * columns))
         if self._workers:
             return batch, self._workers
         if self.device.type != "cpu":
             return batch, 2
-        return batch, max(1, min(_cores(), PIXELS_IN_FLIGHT // (batch * pixels)))
+        workers = max(1, min(_cores(), PIXELS_IN_FLIGHT // (batch * rows * columns)))
+        share = -(-job.plan.n_slices // workers)
+        return batch if self._batch_size else min(batch, share), workers
 
-    def _retreat(self, error: RuntimeError | MemoryError, size: tuple[int, int]) -> None:
+    def _retreat(self, error: RuntimeError | MemoryError, job: SliceJob) -> None:
         """Make the next attempt smaller, or move to the CPU; re-raise what is no matter of size or device."""
-        batch, workers = self._sizes(size)
+        batch, workers = self._sizes(job)
         if not is_out_of_memory(error):
             if self.device.type == "cpu":
                 raise error
@@ -175,7 +176,7 @@ class SliceSegmenter:
         elif self.device.type != "cpu":
             self._move_to_cpu(f"not enough memory on {self.device} for one slice: continued on the CPU")
         else:
-            reason = f"not enough memory for one slice of {size[0]} x {size[1]} pixels"
+            reason = f"not enough memory for one slice of {job.size[0]} x {job.size[1]} pixels"
             raise DeviceError(reason, "close other programs or use a machine with more memory") from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -203,10 +204,15 @@ class SliceSegmenter:
 
 
 @contextmanager
-def _worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool whose threads share the cores evenly; on leaving, work not yet begun is dropped."""
+def _worker_threads(count: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of ``count`` workers; on leaving, work not yet begun is dropped.
+
+    On a CPU each has one thread: with several, a convolution adds up in an order that depends on their number, and
+    labels would change with the cores that happen to be free.
+    """
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "segment", torch.set_num_threads, (max(1, _cores() // count),))
+    threads = 1 if device.type == "cpu" else max(1, _cores() // count)
+    pool = ThreadPoolExecutor(count, "segment", torch.set_num_threads, (threads,))
     try:
         yield pool
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_text
 from leuda_core.jobs import status
+from leuda_core.pictures import new_figure
 from leuda_core.report.curves import curves_html
 from leuda_core.report.page import details, escape, markdown_html, page, picture, section, table
 from leuda_core.report.run_files import RunFiles, read_run_files
@@ -45,8 +46,7 @@ def write_report(
         InputError: the folder holds no run, matplotlib is missing, or the page cannot be written.
     """
     out = Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"report {out} is no HTML file", "let the name end in .html")
+    check_report(out)
     run = read_run_files(Path(run_path))
     body = [
         _head(run),
@@ -62,6 +62,17 @@ def write_report(
     ]
     write_text(out, page(f"{run.dataset_name}: {run.method_title}", "\n".join(part for part in body if part)))
     return out
+
+
+def check_report(out: Path) -> None:
+    """Refuse at once what would fail at the end of ``write_report``.
+
+    Raises:
+        InputError: the name is not that of an HTML file, or matplotlib is missing.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"report {out} is no HTML file", "let the name end in .html")
+    new_figure(1, 1)
 
 
 def _head(run: RunFiles) -> str:
@@ -117,4 +128,4 @@ def _settings(run: RunFiles) -> str:
     )
 
 
-__all__ = ["write_report"]
+__all__ = ["check_report", "write_report"]

@@ -1,4 +1,4 @@
-"""What a run folder says, gathered without loading a network; whatever is not there yet is left empty."""
+"""What a run folder says, gathered without loading its model; whatever is not there yet is left empty."""
 
 from __future__ import annotations
 
@@ -10,22 +10,13 @@ from typing import Any
 
 import msgspec
 
-from leuda_core.config import RunConfig, config_schema
+from leuda_core.bundle import DomainSummary
+from leuda_core.commands.output import duration
+from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.errors import InputError
 from leuda_core.events import read_events
 from leuda_core.jobs import Run
 from leuda_core.types import Dataset, Domain, Label
-
-
-@dataclass(frozen=True)
-class DomainCounts:
-    """How much of one domain there was. ``labelled_slices`` is known once a run has finished."""
-
-    name: str
-    modality: str
-    cases: int
-    labelled_cases: int
-    labelled_slices: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class RunFiles:
     config: RunConfig
     method_title: str
     dataset_name: str
-    domains: tuple[DomainCounts, ...] = ()
+    domains: tuple[DomainSummary, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     previews: list[tuple[int, Path]] = field(default_factory=list)
@@ -54,11 +45,7 @@ class RunFiles:
                 seconds += last - begin if begin is not None else 0.0
                 begin = event.get("time", 0.0)
             last = event.get("time", last)
-        if seconds < 1:
-            return ""
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return duration(seconds) if seconds >= 1 else ""
 
 
 def read_run_files(path: Path) -> RunFiles:
@@ -68,10 +55,7 @@ def read_run_files(path: Path) -> RunFiles:
         InputError: the folder holds no run, or one of its files has been damaged.
     """
     run = Run(path).check()
-    try:
-        config = msgspec.json.decode(run.config.read_bytes(), type=RunConfig)
-    except msgspec.MsgspecError as error:
-        raise InputError(f"{run.config}: {error}", "restore the file, or train again") from error
+    config = read_run_config(run.config)
     bundle = _json(run.bundle / "bundle.json") or {}
     dataset = _dataset(config.dataset)
     title, descriptions = _method(config.method)
@@ -84,23 +68,18 @@ def read_run_files(path: Path) -> RunFiles:
         labels=_labels(bundle, dataset),
         events=read_events(run.events)[0],
         previews=_previews(run.previews),
-        scores=scores_dict(_json(path / "scores.json"), path / "scores.json"),
+        scores=_scores(run.scores),
         card=_text(run.bundle / "README.md"),
         software=bundle.get("info", {}).get("software", {}),
         descriptions=descriptions,
     )
 
 
-def scores_dict(value: Any, path: Path) -> dict[str, Any] | None:
-    """Return ``value`` if it is the JSON form of an ``Evaluation`` or nothing.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if value is None:
-        return None
+def _scores(path: Path) -> dict[str, Any] | None:
+    """Return the JSON form of an ``Evaluation``, or nothing where nothing was scored."""
+    value = _json(path)
     keys = ("scores", "cases", "labels", "overall")
-    if not isinstance(value, dict) or not all(key in value for key in keys):
+    if value is not None and not (isinstance(value, dict) and all(key in value for key in keys)):
         raise InputError(f"{path} holds no scores", "write it with `leuda evaluate --json`, or delete it")
     return value
 
@@ -125,15 +104,18 @@ def _dataset(path: str) -> Dataset | None:
         return None
 
 
-def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainCounts, ...]:
+def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainSummary, ...]:
     if "info" in bundle:
-        return tuple(msgspec.convert(bundle["info"][side], DomainCounts) for side in ("source", "target"))
+        return tuple(msgspec.convert(bundle["info"][side], DomainSummary) for side in ("source", "target"))
     return (_counts(dataset.source), _counts(dataset.target)) if dataset else ()
 
 
-def _counts(domain: Domain) -> DomainCounts:
-    return DomainCounts(
-        domain.name, domain.modality, len(domain.cases), sum(case.label is not None for case in domain.cases)
+def _counts(domain: Domain) -> DomainSummary:
+    return DomainSummary(
+        name=domain.name,
+        modality=domain.modality,
+        cases=len(domain.cases),
+        labelled_cases=sum(case.label is not None for case in domain.cases),
     )
 
 

@@ -1,0 +1,90 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from leuda_core.bench import Result, plan, rows, run_bench, table
+from leuda_core.data.dataset import load_dataset
+from leuda_core.errors import InputError
+from leuda_core.evaluation import Score
+from leuda_core.methods import METHODS
+
+SMALL = {
+    "base_channels": 4,
+    "patch_size": 48,
+    "batch_size": 2,
+    "unlabeled_batch_size": 2,
+    "translator_channels": 4,
+    "translator_blocks": 1,
+    "translator_steps": 4,
+}
+
+
+def result(seed, dice, **changes):
+    """Return a result with one score a case and label: ``dice[case][label]``."""
+    scores = tuple(
+        Score(case=case, label=label, name=f"l{label}", dice=value, hd95_mm=10 * value, asd_mm=value)
+        for case, values in dice.items()
+        for label, value in enumerate(values, start=1)
+    )
+    fields = {"dataset": "d", "method": "m", "augmentation": "paper", "steps": 1, "settings": {}, **changes}
+    return Result(seed=seed, scores=scores, minutes=seed + 1.0, peak_memory_mib=100 + seed, **fields)
+
+
+def test_rows_average_labels_then_cases_then_seeds():
+    (row,) = rows([result(0, {"a": [0.2, 0.4], "b": [0.8]}), result(1, {"a": [0.4, 0.6], "b": [1.0]})])
+    assert row["dice"] == pytest.approx((0.55 + 0.75) / 2)  # not the mean over labels, of which a has two
+    assert row["dice_std_seeds"] == pytest.approx(0.2 / 2**0.5)
+    assert row["dice_std_cases"] == pytest.approx(0.5 / 2**0.5)  # a: 0.4, b: 0.9
+    assert row["hd95_mm"] == pytest.approx(6.5)
+    assert (row["seeds"], row["minutes"], row["peak_memory_mib"]) == (2, 1.5, 101)
+
+
+def test_absent_labels_count_nowhere():
+    (row,) = rows([result(0, {"a": [0.5, float("nan")]})])
+    assert row["dice"] == pytest.approx(0.5)
+    assert row["dice_std_seeds"] is None and row["dice_std_cases"] is None
+
+
+def test_the_table_has_the_best_first():
+    text = table([result(0, {"a": [0.5]}), result(0, {"a": [0.9]}, method="better")])
+    assert text.index("`better`") < text.index("`m`")
+    assert "| 0.900 |" in text and "### d" in text
+
+
+def test_each_method_runs_where_it_fits(tiny_dataset):
+    dataset = load_dataset(tiny_dataset)
+    jobs = [(job.method, job.augmentation) for job in plan([dataset], list(METHODS), ["paper", "strong"], [0])]
+    methods = [method for method, _ in jobs]
+    assert "target_supervised" not in methods  # nobody labelled this target
+    assert jobs.count(("le_uda", "paper")) == jobs.count(("le_uda", "strong")) == 1
+    assert methods.count("contrast_randomization") == 1  # strong by definition
+    told = replace(dataset, target=replace(dataset.target, cases=dataset.source.cases))
+    assert {job.method for job in plan([told], list(METHODS), ["paper"], [0])} == {"target_supervised"}
+
+
+def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tiny_dataset, tmp_path):
+    options = {"out": tmp_path, "seeds": [0], "augmentations": ["paper"], "steps": 2, "settings": SMALL}
+    names = []
+    found = run_bench(
+        [tiny_dataset], methods=["le_uda", "cyclegan"], on_run=lambda *call: names.append(call), **options
+    )
+    assert names == [("discs-le_uda-paper-0", 0, 2), ("discs-cyclegan-paper-0", 1, 2)]
+    assert all(0 <= row["dice"] <= 1 and row["minutes"] > 0 and row["peak_memory_mib"] > 100 for row in found["rows"])
+    assert [path.name for path in (tmp_path / "translators").iterdir()] == ["discs-0"]
+    config = json.loads((tmp_path / "runs" / "discs-le_uda-paper-0" / "run.json").read_text())
+    assert config["settings"]["translator"].endswith("discs-0")
+
+    kept, gone = (tmp_path / "results" / f"discs-{name}-paper-0.json" for name in ("le_uda", "cyclegan"))
+    stamp = kept.stat().st_mtime_ns
+    gone.unlink()
+    again = run_bench([tiny_dataset], methods=["le_uda", "cyclegan"], **options)
+    assert again["rows"] == found["rows"]
+    assert kept.stat().st_mtime_ns == stamp
+
+
+def test_a_bench_without_fitting_methods_says_so(tiny_dataset, tmp_path):
+    with pytest.raises(InputError, match="no method fits"):
+        run_bench([tiny_dataset], out=tmp_path, methods=["target_supervised"])
+    with pytest.raises(InputError, match="unknown method 'gan'"):
+        run_bench([tiny_dataset], out=tmp_path, methods=["gan"])
