@@ -87,7 +87,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     train.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
     train.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
     train.add_argument("--out", required=True, type=Path, metavar="RUN", help="the run folder to make")
-    train.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 1000)")
+    train.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 800)")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
     _add_device(train)
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
@@ -141,7 +141,7 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     bench.add_argument("--methods", type=_names, default=["all"], metavar="A,B", help="method names, or all")
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
-    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 1000)")
+    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 800)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
     _add_device(bench)
     bench.add_argument(

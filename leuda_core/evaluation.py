@@ -216,7 +216,7 @@ def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
         what = f"prediction grid {prediction.shape} differs from reference grid {reference.shape}"
     else:
         gap = grid_gap_mm(prediction, reference)
-        what = f"prediction and reference have the same shape but lie apart, by up to {gap:.3g} mm"
+        what = f"prediction and reference have the same shape but lie in different places, up to {gap:.3g} mm apart"
     raise InputError(which + what, "resample one onto the grid of the other")
 
 

@@ -181,12 +181,12 @@ def _add_segmentation(core: Any, scene: Any, label_map: LabelMap, volume_node: A
     for label in label_map.labels:
         segment = core.vtkSegment()
         segment.SetName(label.name)
-        segment.SetColor(*label.color)
         segment.SetLabelValue(label.value)
         if label.terminology:
             segment.SetTag(core.vtkSegment.GetTerminologyEntryTagName(), label.terminology)
         segment.AddRepresentation(BINARY, image)
         node.GetSegmentation().AddSegment(segment)
+        segment.SetColor(*label.color)  # not before: Slicer gives a grey segment that is added a colour of its own
     node.GetDisplayNode().SetPreferredDisplayRepresentationName3D(SURFACE)
     return node
 

@@ -49,8 +49,8 @@ def test_appearance_stays_in_range_and_in_place():
     inside = images > 0
     difference = [(x[m].mean() - x[~m].mean()).item() for x, m in zip(changed, inside, strict=True)]
     inverted = sum(d < 0 for d in difference)
-    assert 5 <= inverted <= 30  # a quarter of 64 on average
-    assert sum(abs(d) > 0.2 for d in difference) > 56  # the disk can still be seen
+    assert 8 <= inverted <= 36  # by inversion, or by a curve that falls
+    assert sum(abs(d) > 0.15 for d in difference) > 48  # most disks can still be seen
 
 
 def test_each_slice_gets_its_own_appearance():

@@ -26,7 +26,6 @@ _ZIP_ERRORS = (
     zipfile.LargeZipFile,
     zlib.error,
     struct.error,
-    NotImplementedError,
     RuntimeError,
     EOFError,
     ValueError,

@@ -64,15 +64,21 @@ def _some(images: Tensor, changed: Tensor, probability: float) -> Tensor:
 
 
 def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
-    """Map intensities through a random increasing piecewise linear curve, blended with the identity."""
+    """Map intensities through a random piecewise linear curve, blended with the identity.
+
+    Half of the curves rise, the others go up and down as they like: between modalities the order of tissues changes,
+    and a segmenter that has only seen rising curves still relies on it.
+    """
     count, device = len(images), images.device
     steps = torch.rand(count, knots - 1, device=device).pow(2) + 0.02
-    heights = torch.cat([torch.zeros(count, 1, device=device), steps.cumsum(1)], dim=1)
-    heights = 2 * heights / heights[:, -1:] - 1
+    rising = torch.cat([torch.zeros(count, 1, device=device), steps.cumsum(1)], dim=1)
+    rising = 2 * rising / rising[:, -1:] - 1
+    any_order = 2 * torch.rand(count, knots, device=device) - 1
+    heights = torch.where(torch.rand(count, 1, device=device) < 0.5, rising, any_order)
     position = (images.flatten(1).clamp(-1, 1) + 1) / 2 * (knots - 1)
     left = position.floor().clamp(max=knots - 2).long()
-    rise = heights.gather(1, left + 1) - heights.gather(1, left)
-    curved = (heights.gather(1, left) + (position - left) * rise).view_as(images)
+    slope = heights.gather(1, left + 1) - heights.gather(1, left)
+    curved = (heights.gather(1, left) + (position - left) * slope).view_as(images)
     blend = torch.rand(count, 1, 1, 1, device=device)
     return images + blend * (curved - images)
 

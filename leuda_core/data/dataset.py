@@ -6,7 +6,6 @@ all problems at once, as ``leuda check`` shows them.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def _parse(path: Path) -> Dataset:
     except OSError as error:
         raise InputError(f"dataset file {path} cannot be read: {error.strerror}", "check the path") from error
     try:
-        file = msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=_File)
+        file = msgspec.json.decode(content.decode("utf-8-sig"), type=_File)
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
     except msgspec.DecodeError as error:

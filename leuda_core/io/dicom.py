@@ -29,7 +29,8 @@ def series_files(folder: Path) -> list[str]:
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
         files = [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name)) for name in series]
     if not series:
-        raise InputError(f"folder '{folder}' holds no DICOM series", "give a volume file or a folder with one series")
+        remedy = "give a volume file or a folder with one series (folders inside it are not searched)"
+        raise InputError(f"folder '{folder}' holds no DICOM series", remedy)
     if len(series) > 1:
         found = ", ".join(f"{_tag(group[0], _DESCRIPTION) or 'unnamed'} ({len(group)} files)" for group in files)
         raise InputError(f"folder '{folder}' holds {len(series)} DICOM series: {found}", "give each its own folder")
