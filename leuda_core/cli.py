@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is not our result
             result = _command(args.run_command)(args)
         _print(to_json(result.data) if as_json else result.text)
+        if result.error:
+            say(f"leuda: error: {result.error}")
         return result.code
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)

@@ -35,12 +35,12 @@ from leuda_core.types import Case, LabelMap, Volume
 OnStage = Callable[[str, str], None]
 
 BEFORE, AFTER = "source_only", "le_uda"
-STEPS = {BEFORE: 300, AFTER: 300}
+STEPS = {BEFORE: 500, AFTER: 500}
 SETTINGS: dict[str, dict[str, Any]] = {
-    BEFORE: {"patch_size": 64, "base_channels": 12, "augmentation": "paper"},
-    AFTER: {"patch_size": 64, "base_channels": 12, "augmentation": "paper", "translator_steps": 300},
+    BEFORE: {"patch_size": 64},
+    AFTER: {"patch_size": 64, "translator_steps": 1600},
 }
-PHANTOM = {"source_cases": 12, "labelled": 4, "target_cases": 12, "test_cases": 4}
+PHANTOM = {"source_cases": 16, "labelled": 4, "target_cases": 16, "test_cases": 4}
 N_SLICES = 3
 SURFACE_PIXELS = 420
 SUMMARY = "demo.json"

@@ -80,6 +80,7 @@ def status(run: Run | Path | str) -> RunStatus:
     steps = [event for event in events if _is_step(event)]
     step = int(steps[-1]["step"]) if steps else 0
     total = int(steps[-1]["total"]) if steps else _planned_steps(run)
+    step = total if state == "finished" else step
     metrics: dict[str, float] = {}
     for event in events:
         metrics.update(_numbers(event.get("metrics")))

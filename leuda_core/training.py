@@ -7,6 +7,7 @@ that was killed and resumed ends with the same weights as one that was not, bit 
 from __future__ import annotations
 
 import logging
+import pickle
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +20,9 @@ from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
-from leuda_core.devices import autocast, choose_device, peak_memory_mib
+from leuda_core.devices import autocast, choose_device, is_out_of_memory, peak_memory_mib
 from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
-from leuda_core.events import EventWriter
+from leuda_core.events import EventWriter, read_events
 from leuda_core.io.files import atomic_path, check_output_folder, existing, remove_new, write_bytes
 from leuda_core.jobs import Run, RunLock, clear_stop, stop_requested
 from leuda_core.methods import METHODS
@@ -128,6 +129,9 @@ def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> R
     run = run if isinstance(run, Run) else Run(Path(run))
     run.check()
     if (run.bundle / "bundle.json").exists():
+        events = read_events(run.events)[0]
+        if not events or events[-1]["event"] != "end":  # killed between the bundle and this word
+            EventWriter(run.events)("end", state="finished", bundle=run.bundle.name)
         return run
     with RunLock(run):
         events = EventWriter(run.events)
@@ -235,7 +239,13 @@ class _Training:
     def _restore(self) -> int:
         if not self.run.checkpoint.exists():
             return 0
-        state = torch.load(self.run.checkpoint, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(self.run.checkpoint, map_location=self.device, weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            if is_out_of_memory(error):
+                raise
+            what = f"checkpoint {self.run.checkpoint} cannot be read"
+            raise InputError(what, "restore it, or delete it to begin this run anew") from error
         self.method.restore(state)
         logger.info("going on from step %d of %d", state["step"], self.total)
         return state["step"]

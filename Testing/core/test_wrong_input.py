@@ -65,16 +65,7 @@ class Place:
         return {
             "check": ["check", str(self.dataset)],
             "train": ["train", str(self.dataset), "--method", "source_only", "--out", str(out), *TINY],
-            "segment": [
-                "segment",
-                "--model",
-                "bundle",
-                "--input",
-                str(spoiled),
-                "--output",
-                str(out / "x.nii.gz"),
-                *CPU,
-            ],
+            "segment": ["segment", "--model", "bundle", "--input", str(spoiled), "--output", output, *CPU],
             "predicted": ["evaluate", "--prediction", str(spoiled), "--reference", str(label)],
             "reference": ["evaluate", "--prediction", str(label), "--reference", str(spoiled)],
         }[name]
@@ -455,3 +446,82 @@ def test_bundles(place: Place, fault: str) -> None:
     spoil, expected = BUNDLES[fault]
     spoil(place.path("bundle"))
     refuses(place, place.command("segment"), ("bundle bundle: ", *expected))
+
+
+# runs
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", str(tiny_dataset), "--method", "source_only", "--out", str(run), *TINY]) == 0
+    return run
+
+
+def _damage(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda run: (
+        shutil.rmtree(run / "bundle"),
+        (run / "events.jsonl").unlink(),
+        (run / name).write_bytes(content),
+    )
+
+
+RUNS: dict[str, tuple[str, Callable[[Path], object], Words]] = {
+    "no run to resume": ("resume", shutil.rmtree, ("run", "no run.json")),
+    "no run to look at": ("status", shutil.rmtree, ("run", "no run.json")),
+    "no run to stop": ("stop", shutil.rmtree, ("run", "no run.json")),
+    "no run to tell of": ("report", shutil.rmtree, ("run", "no run.json")),
+    "half a run.json": ("report", _damage("run.json", b'{"dataset": "x'), ("run.json", "truncated")),
+}
+
+
+@pytest.mark.parametrize("fault", RUNS)
+def test_runs(place: Place, finished: Path, fault: str) -> None:
+    command, spoil, expected = RUNS[fault]
+    shutil.copytree(finished, place.path("run"))
+    spoil(place.path("run"))
+    page = ["--out", "new/page.html"] if command == "report" else []
+    refuses(place, [command, "run", *page], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [("run.json", b'{"dataset": "x', ("run.json", "truncated")), ("checkpoint-last.pt", b"PK", ("cannot be read",))],
+)
+def test_a_damaged_run_says_so_and_keeps_what_it_has(
+    place: Place, finished: Path, name: str, content: bytes, words: Words
+) -> None:
+    run = place.path("run")
+    shutil.copytree(finished, run)
+    _damage(name, content)(run)
+    code, _, err = place.call(["resume", "run"])
+    assert code == 2 and err.count("\n") == 1 and name in err and "; " in err and all(word in err for word in words)
+    assert (run / name).read_bytes() == content and (run / "previews").is_dir()
+
+
+def test_a_run_killed_at_its_last_word_is_finished_by_resume(place: Place, finished: Path) -> None:
+    run = place.path("run")
+    shutil.copytree(finished, run)
+    events = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (run / "events.jsonl").write_text("".join(events[:-1]))
+    assert json.loads(place.call(["status", "run", "--json"])[1])["state"] == "crashed"
+    assert json.loads(place.call(["resume", "run", "--json"])[1])["state"] == "finished"
+    assert json.loads(place.call(["status", "run", "--json"])[1])["step"] == 1
+
+
+def test_the_report_of_a_crashed_run(place: Place, finished: Path) -> None:
+    shutil.copytree(finished, place.path("run"))
+    shutil.rmtree(place.path("run") / "bundle")
+    events = place.path("run") / "events.jsonl"
+    events.write_text(events.read_text().splitlines(keepends=True)[0] + '{"eve')
+    assert place.call(["report", "run", "--out", "page.html"])[0] == 0
+    assert "ended without a word" in place.path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_a_dataset_file_as_windows_writes_it(place: Place, encoding: str) -> None:
+    place.edit(lambda d: d.update(name="Größe"))
+    document = json.loads(place.dataset.read_text(encoding="utf-8"))
+    text = json.dumps(document, indent=1, ensure_ascii=False).replace("\n", "\r\n")
+    place.dataset.write_bytes(text.encode(encoding))
+    assert place.call(place.command("check"))[0] == 0

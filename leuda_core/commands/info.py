@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from leuda_core.commands.output import Result, say, table
+from leuda_core.commands.output import Result, table
 
 
 def methods(_: Namespace) -> Result:
@@ -37,8 +37,8 @@ def check(args: Namespace) -> Result:
     data = {"ok": not problems, "problems": problems, "summary": report.summary}
     if problems:
         count, them = ("1 problem", "it") if len(problems) == 1 else (f"{len(problems)} problems", "them")
-        say(f"leuda: error: {args.dataset} has {count}; mend {them} and check again")
-        return Result(data, "\n".join(problems), code=2)
+        error = f"{args.dataset} has {count}; mend {them} and check again"
+        return Result(data, "\n".join(problems), code=2, error=error)
     return Result(data, f"{args.dataset}: no problems\n{_overview(report.summary)}")
 
 

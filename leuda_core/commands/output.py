@@ -14,11 +14,15 @@ _LINE_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class Result:
-    """What a subcommand has to say: ``data`` for ``--json``, ``text`` for people, and the exit code."""
+    """What a subcommand has to say: ``data`` for ``--json``, ``text`` for people, and the exit code.
+
+    ``error`` is a line for standard error where the result itself, such as a list of problems, is what is wrong.
+    """
 
     data: Any
     text: str
     code: int = 0
+    error: str = ""
 
 
 def to_json(value: object) -> str:

@@ -50,7 +50,8 @@ def resume(args: Namespace) -> Result:
         events("start", run=str(run.path))  # at once: the next line takes seconds
         training = _import_training(events)
         with Progress() as progress, _stopping(run), _logging_to(run.log):
-            return _ended(training.resume(run, on_progress=progress))
+            training.resume(run, on_progress=progress)
+    return _ended(run)  # without the lock, which would say that it is running
 
 
 def status(args: Namespace) -> Result:

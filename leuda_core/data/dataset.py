@@ -83,11 +83,14 @@ def _parse(path: Path) -> Dataset:
     except FileNotFoundError as error:
         raise InputError(f"dataset file {path} does not exist", "check the path") from error
     except OSError as error:
-        raise InputError(f"dataset file {path} cannot be read: {error.strerror}", "check the path") from error
+        remedy = "name the dataset's JSON file" if path.is_dir() else "check the path and its permissions"
+        raise InputError(f"dataset file {path} cannot be read: {(error.strerror or '').lower()}", remedy) from error
     try:
         file = msgspec.json.decode(content.decode("utf-8-sig"), type=_File)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
+        raise InputError(
+            f"{path.name}: byte {error.start} is not UTF-8", "give the dataset's JSON file, saved as UTF-8"
+        ) from error
     except msgspec.DecodeError as error:
         reason = re.sub(r"`(\$[^`]*)`", r"\1", str(error))
         raise InputError(f"{path.name}: {reason}", "see the dataset file format in the README") from error

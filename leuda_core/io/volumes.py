@@ -21,6 +21,9 @@ from leuda_core.types import Label, LabelMap, Volume
 EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 """Extensions of the formats that are read and written; the longer of two that fit comes first."""
 
+MAX_VALUES = 256
+"""How many values a label map may have, the background among them; an image taken for one has more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -65,14 +68,17 @@ def read_label_map(path: Path, labels: Sequence[Label] | None) -> LabelMap:
     the labels are those the file describes, or one for each value found.
 
     Raises:
-        InputError: as for :func:`read_volume` (but it may be constant), or there are fractions, negative values or
-            values that no label has.
+        InputError: as for :func:`read_volume` (but it may be constant), or there are fractions, negative values,
+            values that no label has or, with ``labels=None``, more than ``MAX_VALUES``.
     """
     path = Path(path)
     data, affine, header = _read(path)
     counts = _count_values(data, path)
     stored = segmentation_labels(header)
     if labels is None:
+        if len(counts) > MAX_VALUES:
+            what = f"'{path}' has {len(counts)} different values, more than a label map has"
+            raise InputError(what, "give the label map, not the image")
         labels = stored or tuple(Label(value, f"label {value}") for value in counts if value)
     elif mapping := values_by_name(stored, labels):
         data = _renumber(data, mapping)
