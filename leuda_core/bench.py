@@ -26,7 +26,7 @@ from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import Score, score_bundle
-from leuda_core.events import read_events
+from leuda_core.events import read_events, seconds_at_work
 from leuda_core.io.files import check_output_folder, write_bytes, write_text
 from leuda_core.methods import METHODS
 from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod
@@ -141,7 +141,7 @@ def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mappi
         return msgspec.json.decode(path.read_bytes(), type=Result)
     run = _trained(job, out, steps, device, settings)
     evaluation = score_bundle(load_bundle(run.bundle), job.dataset.test_target, device=device)
-    seconds, memory = _cost(run)
+    events, _ = read_events(run.events)
     config = msgspec.json.decode(run.config.read_bytes())
     result = Result(
         dataset=job.dataset.name,
@@ -151,8 +151,8 @@ def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mappi
         steps=config["steps"],
         settings=config["settings"],
         scores=evaluation.scores,
-        minutes=round(seconds / 60, 2),
-        peak_memory_mib=memory,
+        minutes=round(seconds_at_work(events) / 60, 2),
+        peak_memory_mib=max(event.get("peak_memory_mib", 0) for event in events),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
@@ -198,18 +198,6 @@ def _finish(run: Run) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise LeudaError(f"{run.path.name}: {lines[-1]}", f"see {run.log}")
-
-
-def _cost(run: Run) -> tuple[float, int]:
-    """Return the seconds a run was at work over all its sittings, and its peak memory in MiB."""
-    events, _ = read_events(run.events)
-    seconds, began = 0.0, None
-    for event in events:
-        if event["event"] == "start":
-            began = event["time"]
-        elif event["event"] in ("checkpoint", "end") and began is not None:
-            seconds, began = seconds + event["time"] - began, event["time"]
-    return seconds, max((event.get("peak_memory_mib", 0) for event in events), default=0)
 
 
 def rows(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -26,9 +26,10 @@ from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import Evaluation, score_bundle
 from leuda_core.io.files import check_output_folder, write_bytes, write_json, write_text
 from leuda_core.io.volumes import read_label_map, read_volume, write_label_map
-from leuda_core.pictures import overlay_figure, png_bytes, surface_figure
+from leuda_core.pictures import new_figure, overlay_figure, png_bytes, surface_figure
 from leuda_core.prediction import segment
 from leuda_core.report import write_report
+from leuda_core.runs import Run
 from leuda_core.training import train
 from leuda_core.types import Case, LabelMap, Volume
 
@@ -71,6 +72,7 @@ def run_demo(
         InputError: the folder holds something else or cannot be written, or matplotlib is missing.
     """
     out, say, start = Path(out), on_stage or (lambda stage, detail: None), time.perf_counter()
+    new_figure(1, 1)  # a missing matplotlib shows now, not after minutes of training
     _make_room(out)
     say("making phantom data", f"{phantom['source_cases']} source and {phantom['target_cases']} target cases")
     dataset_file = make_phantom(out / "data", **phantom, seed=seed)
@@ -80,7 +82,7 @@ def run_demo(
         models[method] = _train(dataset_file, method, out / method, steps[method], settings[method], seed, say)
         say(f"scoring {method}", f"{len(dataset.test_target)} unseen target cases")
         scores[method] = score_bundle(models[method], dataset.test_target, device="cpu")
-        write_json(out / method / "scores.json", scores[method].as_dict())
+        write_json(Run(out / method).scores, scores[method].as_dict())
     case = dataset.test_target[0]
     say("drawing and saving", f"case {case.id}")
     files, notes = _show(out, case, models, scores)

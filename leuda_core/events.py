@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,14 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
         if isinstance(event, dict) and "event" in event:
             events.append(event)
     return events, offset + end
+
+
+def seconds_at_work(events: Sequence[dict[str, Any]]) -> float:
+    """Return the time a run spent working: without the pauses between a stop and the next start."""
+    seconds, begin, last = 0.0, None, 0.0
+    for event in [*events, {"event": "start", "time": 0.0}]:
+        if event["event"] == "start":
+            seconds += last - begin if begin is not None else 0.0
+            begin = event.get("time", 0.0)
+        last = event.get("time", last)
+    return seconds

@@ -1,7 +1,8 @@
 """Training: one loop for every method, in a run folder that tells everything about it.
 
 The random numbers of a step are a function of the seed and the step, so a checkpoint needs no random state: a run
-that was killed and resumed ends with the same weights as one that was not, bit for bit on the CPU.
+that was killed and resumed ends with the same weights as one that was not, bit for bit on the same CPU (another
+number of threads sums in another order).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from leuda_core.devices import autocast, choose_device, is_out_of_memory, peak_m
 from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
 from leuda_core.events import EventWriter, read_events
 from leuda_core.io.files import atomic_path, check_output_folder, existing, remove_new, write_bytes
-from leuda_core.jobs import Run, RunLock, clear_stop, stop_requested
+from leuda_core.jobs import clear_stop, stop_requested
 from leuda_core.methods import METHODS
 from leuda_core.methods.base import Losses, Method, Phase
 from leuda_core.methods.cyclegan import TranslatingMethod
 from leuda_core.preview import Previewer
+from leuda_core.runs import Run, RunLock, as_run
 from leuda_core.types import Batch, Dataset
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def train(
         dataset: a dataset file.
         method: one of ``list_methods()``.
         out: the run folder to make; must not hold a run yet.
-        steps: training steps of the segmenter; a translator's come on top. The default is the method's.
+        steps: training steps of the segmenter, 800 by default; a translator's come on top.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         on_progress: called with the step, the number of steps and the latest losses.
@@ -126,8 +128,7 @@ def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> R
 
     Raises: as ``train``.
     """
-    run = run if isinstance(run, Run) else Run(Path(run))
-    run.check()
+    run = as_run(run).check()
     if (run.bundle / "bundle.json").exists():
         events = read_events(run.events)[0]
         if not events or events[-1]["event"] != "end":  # killed between the bundle and this word

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from leuda_core import devices
 from leuda_core.bundle import BundleInfo, DomainSummary, export_zip, save_bundle
+from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction import SliceSegmenter, segment
 from leuda_core.prediction import segmenter as segmenter_module
-from leuda_core.prediction.components import keep_largest_components
 from leuda_core.prediction.job import most_likely
 from leuda_core.types import Label, LabelMap, Task, Volume
 

@@ -459,11 +459,14 @@ def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def _damage(name: str, content: bytes) -> Callable[[Path], object]:
-    return lambda run: (
-        shutil.rmtree(run / "bundle"),
-        (run / "events.jsonl").unlink(),
-        (run / name).write_bytes(content),
-    )
+    """Return what makes of a finished run one that was killed, with a damaged file."""
+
+    def change(run: Path) -> None:
+        shutil.rmtree(run / "bundle")
+        (run / "events.jsonl").unlink()
+        (run / name).write_bytes(content)
+
+    return change
 
 
 RUNS: dict[str, tuple[str, Callable[[Path], object], Words]] = {

@@ -88,9 +88,8 @@ def _parse(path: Path) -> Dataset:
     try:
         file = msgspec.json.decode(content.decode("utf-8-sig"), type=_File)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path.name}: byte {error.start} is not UTF-8", "give the dataset's JSON file, saved as UTF-8"
-        ) from error
+        what = f"{path.name}: byte {error.start} is not UTF-8"
+        raise InputError(what, "give the dataset's JSON file, saved as UTF-8") from error
     except msgspec.DecodeError as error:
         reason = re.sub(r"`(\$[^`]*)`", r"\1", str(error))
         raise InputError(f"{path.name}: {reason}", "see the dataset file format in the README") from error

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 
+from leuda_core.data.components import keep_largest_components
 from leuda_core.data.phantom_anatomy import Anatomy, Tissue, paint
 from leuda_core.data.phantom_appearance import render_ct, render_mr
 from leuda_core.errors import InputError
@@ -69,7 +70,9 @@ def make_case(seed: int | tuple[int, ...], appearance: Appearance) -> tuple[Volu
     values = np.zeros(len(Tissue), np.uint8)
     for value, kind in _TISSUE_OF_LABEL.items():
         values[kind] = value
-    return Volume(image, affine), LabelMap(_connected(values[tissue]), affine, LABELS)
+    labels = values[tissue]
+    keep_largest_components(labels, list(_TISSUE_OF_LABEL))  # a neighbour painted in front may cut off a sliver
+    return Volume(image, affine), LabelMap(labels, affine, LABELS)
 
 
 def make_phantom(
@@ -167,16 +170,3 @@ def _rotation(rng: Generator, most_degrees: float) -> np.ndarray:
     angle = np.deg2rad(rng.uniform(0.2, 1.0) * most_degrees)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def _connected(labels: np.ndarray) -> np.ndarray:
-    """Keep the largest piece of every label: a neighbour painted in front may cut off a sliver."""
-    from scipy.ndimage import label as components
-
-    kept = np.zeros_like(labels)
-    for value in _TISSUE_OF_LABEL:
-        pieces, _ = components(labels == value, np.ones((3, 3, 3)))
-        sizes = np.bincount(pieces.ravel())
-        sizes[0] = 0
-        kept[pieces == sizes.argmax()] = value if sizes.any() else 0
-    return kept

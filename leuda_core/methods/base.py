@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from leuda_core.blocks.ema import averaged_copy, update_average
+from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.config import MethodConfig
 from leuda_core.data.augment import random_appearance
 from leuda_core.networks.predictor import Predictor, PredictorSpec
@@ -32,7 +33,7 @@ class Phase(NamedTuple):
 
 
 class Method(nn.Module):
-    """Base of all methods. Subclasses give ``Config``, ``build`` and ``training_step``."""
+    """Base of all methods: supervised learning on source slices, which subclasses replace or add to."""
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     title: ClassVar[str] = ""
@@ -56,8 +57,22 @@ class Method(nn.Module):
         self.add_optimizer("segmenter", [self.segmenter])
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        """Take one step of the (main) phase; return the detached losses."""
-        raise NotImplementedError
+        """Take one step of the main phase and return the detached losses; by default learn from source labels alone.
+
+        ``progress`` rises from 0 to 1 over the phase.
+        """
+        return self.supervised_step(batch.source, batch.source_labels)
+
+    def supervised_step(self, images: Tensor, labels: Tensor) -> Losses:
+        """Learn from labelled slices.
+
+        Shape:
+            images: ``(B, 1, H, W)``; labels: ``(B, H, W)`` class indices.
+        """
+        loss = segmentation_loss(self.segmenter(self.appearance(images)), labels)
+        self.minimize(loss, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=loss)
 
     def phases(self, steps: int) -> list[Phase]:
         """Return the run's phases; ``steps`` is the budget of the segmenter."""

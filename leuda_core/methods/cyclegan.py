@@ -18,7 +18,7 @@ from msgspec import Meta
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss
+from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
 from leuda_core.config import MethodConfig
 from leuda_core.errors import InputError
 from leuda_core.io.files import atomic_path
@@ -163,9 +163,3 @@ class CycleGan(TranslatingMethod):
     title = "CycleGAN"
     summary = "Learns to repaint target slices in the source's appearance, and segments those."
     paper = "Zhu et al., ICCV 2017"
-
-    def training_step(self, batch: Batch, progress: float) -> Losses:
-        loss = segmentation_loss(self.segmenter(self.appearance(batch.source)), batch.source_labels)
-        self.minimize(loss, "segmenter")
-        self.update_teacher()
-        return detached(segmentation=loss)

@@ -9,8 +9,7 @@ import torch
 from skimage.exposure import match_histograms
 from torch import Tensor
 
-from leuda_core.blocks.losses import segmentation_loss
-from leuda_core.methods.base import Losses, Method, detached
+from leuda_core.methods.base import Losses, Method
 from leuda_core.types import Batch
 
 
@@ -36,8 +35,4 @@ class HistogramMatching(Method):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         order = torch.randperm(len(batch.target))
-        images = match_slices(batch.source, batch.target[order])
-        loss = segmentation_loss(self.segmenter(self.appearance(images)), batch.source_labels)
-        self.minimize(loss, "segmenter")
-        self.update_teacher()
-        return detached(segmentation=loss)
+        return self.supervised_step(match_slices(batch.source, batch.target[order]), batch.source_labels)

@@ -10,10 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.config import MethodConfig
-from leuda_core.methods.base import Losses, Method, detached
-from leuda_core.types import Batch
+from leuda_core.methods.base import Method
 
 
 class SourceOnly(Method):
@@ -22,12 +20,6 @@ class SourceOnly(Method):
     title = "Without adaptation"
     summary = "Learns from the labelled source slices alone."
     paper = "U-Net, Ronneberger et al., MICCAI 2015"
-
-    def training_step(self, batch: Batch, progress: float) -> Losses:
-        loss = segmentation_loss(self.segmenter(self.appearance(batch.source)), batch.source_labels)
-        self.minimize(loss, "segmenter")
-        self.update_teacher()
-        return detached(segmentation=loss)
 
 
 class ContrastRandomization(SourceOnly):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from leuda_core.blocks.losses import segmentation_loss
-from leuda_core.methods.base import Losses, Method, detached
+from leuda_core.methods.base import Losses, Method
 from leuda_core.types import Batch
 
 
@@ -16,7 +15,4 @@ class TargetSupervised(Method):
     reads_target_labels = True
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        loss = segmentation_loss(self.segmenter(self.appearance(batch.target)), batch.target_labels)
-        self.minimize(loss, "segmenter")
-        self.update_teacher()
-        return detached(segmentation=loss)
+        return self.supervised_step(batch.target, batch.target_labels)

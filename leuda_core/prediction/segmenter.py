@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
-from leuda_core.prediction.components import keep_largest_components
 from leuda_core.prediction.job import SliceJob
 from leuda_core.types import LabelMap, Prediction, Task, Volume
 

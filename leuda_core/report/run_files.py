@@ -14,7 +14,7 @@ from leuda_core.bundle import DomainSummary
 from leuda_core.commands.output import duration
 from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.errors import InputError
-from leuda_core.events import read_events
+from leuda_core.events import read_events, seconds_at_work
 from leuda_core.jobs import Run
 from leuda_core.types import Dataset, Domain, Label
 
@@ -39,12 +39,7 @@ class RunFiles:
     @property
     def duration(self) -> str:
         """Time spent, without the pauses between a stop and the next start; empty if nothing was done."""
-        seconds, begin, last = 0.0, None, 0.0
-        for event in [*self.events, {"event": "start", "time": 0.0}]:
-            if event["event"] == "start":
-                seconds += last - begin if begin is not None else 0.0
-                begin = event.get("time", 0.0)
-            last = event.get("time", last)
+        seconds = seconds_at_work(self.events)
         return duration(seconds) if seconds >= 1 else ""
 
 
