@@ -38,8 +38,8 @@ OnStage = Callable[[str, str], None]
 BEFORE, AFTER = "source_only", "le_uda"
 STEPS = {BEFORE: 500, AFTER: 500}
 SETTINGS: dict[str, dict[str, Any]] = {
-    BEFORE: {"patch_size": 64},
-    AFTER: {"patch_size": 64, "translator_steps": 1600},
+    BEFORE: {"patch_size": 64, "augmentation": "paper"},
+    AFTER: {"patch_size": 64, "augmentation": "paper", "translator_steps": 1600},
 }
 PHANTOM = {"source_cases": 16, "labelled": 4, "target_cases": 16, "test_cases": 4}
 N_SLICES = 3
