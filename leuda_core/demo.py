@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def run_demo(
         say(f"scoring {method}", f"{len(dataset.test_target)} unseen target cases")
         scores[method] = score_bundle(models[method], dataset.test_target, device="cpu")
         write_json(Run(out / method).scores, scores[method].as_dict())
-    case = dataset.test_target[0]
+    case = _median_case(dataset.test_target, scores[AFTER])
     say("drawing and saving", f"case {case.id}")
     files, notes = _show(out, case, models, scores)
     found = {
@@ -95,6 +95,13 @@ def run_demo(
     }
     write_json(out / SUMMARY, found)
     return found
+
+
+def _median_case(cases: Sequence[Case], evaluation: Evaluation) -> Case:
+    """Return the case to show: neither the best nor the worst one, but the middle of them."""
+    ranked = sorted(evaluation.cases, key=lambda summary: summary.dice)
+    shown = ranked[len(ranked) // 2].name
+    return next(case for case in cases if case.id == shown)
 
 
 def _make_room(out: Path) -> None:

@@ -82,19 +82,19 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(tiny_da
         process = subprocess.Popen(
             [sys.executable, "-m", "leuda_core", "resume", str(run.path)], stderr=subprocess.DEVNULL
         )
-        goal = min(58, (kills + 1) * 60 // KILLS)
+        goal = (kills + 1) * 60 // (KILLS + 1)
         deadline = time.monotonic() + 120
         while process.poll() is None and status(run).step < goal and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.5))
         assert process.poll() is None or process.returncode == 0, "the run failed by itself"
-        if process.poll() == 0:
-            break  # it was faster than we: as many kills as there were count
         process.send_signal(signal.SIGKILL)
         process.wait()
+        if status(run).state == "finished":
+            break  # it was faster than we
         kills += 1
         assert status(run).state in ("crashed", "created")
-    assert kills >= min(KILLS, 2)
+    assert kills >= KILLS - 1
     resume(run)
     name = "model.safetensors"
     assert (run.bundle / name).read_bytes() == (whole.bundle / name).read_bytes()
