@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from refusals import Place
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: tests of tiny networks, on few cores
 
@@ -64,3 +70,40 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "dataset.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def untrained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of the labels of ``tiny_dataset``. Read only."""
+    import torch
+
+    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+    from leuda_core.networks.predictor import Predictor, PredictorSpec
+    from leuda_core.types import Label, Task
+
+    torch.manual_seed(0)
+    predictor = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+    task = Task((Label(1, "ring"), Label(2, "core")), spacing_mm=1.25, patch_size=32)
+    domains = {"source": DomainSummary(name="s", modality="MR"), "target": DomainSummary(name="t", modality="CT")}
+    info = BundleInfo(name="m", method="source_only", **domains)
+    return save_bundle(tmp_path_factory.mktemp("model") / "bundle", predictor, task, info)
+
+
+@pytest.fixture
+def place(
+    tiny_dataset: Path,
+    untrained_bundle: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Place:
+    """A copy of the tiny dataset and of a model to spoil."""
+    from refusals import Place
+
+    folder = tmp_path / "Größe 1"
+    shutil.copytree(tiny_dataset.parent, folder)
+    shutil.copytree(untrained_bundle, folder / "bundle")
+    (folder / "out").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))  # what is left there is left behind, too
+    monkeypatch.chdir(folder)
+    return Place(folder, capfd)

@@ -39,25 +39,9 @@ COMMANDS = [
 TINY = ["--set", "base_channels=4", "--set", "patch_size=32", "--set", "batch_size=2", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of two labels."""
-    import torch
-
-    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
-    from leuda_core.networks.predictor import Predictor, PredictorSpec
-    from leuda_core.types import Label, Task
-
-    torch.manual_seed(0)
-    predictor = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
-    task = Task((Label(1, "ring"), Label(2, "core")), spacing_mm=1.25, patch_size=32)
-    info = BundleInfo(
-        name="m",
-        method="x",
-        source=DomainSummary(name="s", modality="MR"),
-        target=DomainSummary(name="t", modality="CT"),
-    )
-    return save_bundle(tmp_path_factory.mktemp("model") / "bundle", predictor, task, info)
+@pytest.fixture
+def bundle(untrained_bundle: Path) -> Path:
+    return untrained_bundle
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
