@@ -204,9 +204,9 @@ class _Training:
                 self._log(done, phase, losses)
             if done % self.config.checkpoint_every == 0 or done == self.total:
                 self._save(done)
-                self.events(
-                    "preview", step=done, file=str(previewer.write(self.method, done).relative_to(self.run.path))
-                )
+                if phase == self.phases[-1]:  # before it the segmenter knows nothing
+                    picture = previewer.write(self.method, done)
+                    self.events("preview", step=done, file=picture.relative_to(self.run.path).as_posix())
             if stop_requested(self.run):
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")

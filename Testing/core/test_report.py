@@ -151,13 +151,6 @@ def test_first_and_last_preview_are_shown(run):
     assert (len(steps), steps[0], steps[-1]) == (8, 10, 120)
 
 
-def test_previews_from_before_the_segmenter_trains_are_left_out(run):
-    translate = {"event": "progress", "time": START, "stage": "translate", "step": 70, "total": 120, "metrics": {}}
-    write_events(run, [{"event": "start", "time": START}, translate])
-    _, found = report(run)
-    assert re.findall(r"step (\d+)", found.text) == ["80", "90", "100", "110", "120"]
-
-
 @pytest.mark.parametrize(
     ("last", "words"),
     [

@@ -71,6 +71,13 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tiny_dataset, tmp_path, meth
     assert (run.bundle / name).read_bytes() == (whole.bundle / name).read_bytes()
 
 
+def test_previews_begin_when_the_segmenter_does(tiny_dataset, tmp_path):
+    run = train(tiny_dataset, "cyclegan", tmp_path / "run", steps=20, settings=TRANSLATING, checkpoint_every=10)
+    checkpoints = [event["step"] for event in read_events(run.events)[0] if event["event"] == "checkpoint"]
+    assert checkpoints == [10, 20, 30, 40]
+    assert sorted(path.name for path in run.previews.iterdir()) == ["step-000030.png", "step-000040.png"]
+
+
 def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(tiny_dataset, tmp_path):
     """SIGKILL, wherever it strikes: during imports, in a step, while a checkpoint is written."""
     options = {"steps": 40, "settings": TRANSLATING, "checkpoint_every": 3}

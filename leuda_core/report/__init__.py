@@ -97,9 +97,7 @@ def _head(run: RunFiles) -> str:
 
 
 def _previews(run: RunFiles) -> str:
-    translated = [event.get("step", 0) for event in run.events if event.get("stage") == "translate"]
-    begin = max(translated, default=0)  # until then the segmenter knows nothing
-    shown = [(step, path) for step, path in run.previews if step > begin]
+    shown = run.previews
     if len(shown) > MAX_PREVIEWS:
         last = len(shown) - 1
         shown = [shown[round(i * last / (MAX_PREVIEWS - 1))] for i in range(MAX_PREVIEWS)]
