@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from leuda_core.bundle import load_bundle
-from leuda_core.config import make_config
+from leuda_core.config import RunConfig, make_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
@@ -138,7 +138,7 @@ def plan(
 def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Result:
     path = out / "results" / f"{job.name}.json"
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Result)
+        return _kept(path, steps, settings)
     run = _trained(job, out, steps, device, settings)
     evaluation = score_bundle(load_bundle(run.bundle), job.dataset.test_target, device=device)
     events, _ = read_events(run.events)
@@ -157,6 +157,20 @@ def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mappi
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
     run.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _kept(path: Path, steps: int | None, settings: Mapping[str, Any]) -> Result:
+    """Return an earlier result; one of another budget would make the table compare what cannot be compared."""
+    result = msgspec.json.decode(path.read_bytes(), type=Result)
+    asked = {"steps": RunConfig(dataset="", method="").steps if steps is None else steps}
+    known = {key: value for key, value in settings.items() if key in result.settings}
+    checked = msgspec.to_builtins(make_config(METHODS[result.method].Config, known))  # "1e-3" is 0.001
+    asked |= {key: checked[key] for key in known if key not in ("augmentation", "translator")}  # those are the bench's
+    for key, value in asked.items():
+        had = result.steps if key == "steps" else result.settings[key]
+        if had != value:
+            raise InputError(f"{path} was measured with {key}={had}, not {value}", "name another --out, or delete it")
     return result
 
 

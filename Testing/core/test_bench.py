@@ -81,6 +81,8 @@ def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tin
     again = run_bench([tiny_dataset], methods=["le_uda", "cyclegan"], **options)
     assert again["rows"] == found["rows"]
     assert kept.stat().st_mtime_ns == stamp
+    with pytest.raises(InputError, match="measured with steps=2, not 3"):
+        run_bench([tiny_dataset], methods=["le_uda"], **{**options, "steps": 3})
 
 
 def test_a_bench_without_fitting_methods_says_so(tiny_dataset, tmp_path):
