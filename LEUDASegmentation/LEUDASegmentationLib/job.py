@@ -213,6 +213,8 @@ class SegmentationJob:
     def _finish(self, node: Any) -> None:
         self.outputSegmentation = node
         self._end()
+        if self._onProgress is not None:
+            self._onProgress(Progress("result", 1.0))
         if self._onDone is not None:
             self._onDone(node)
 

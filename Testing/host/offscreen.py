@@ -67,15 +67,20 @@ class OffscreenView:
         self.window.Finalize()
 
 
-def slice_view(application: Any, logic: Any) -> OffscreenView:
-    """Return a view of a slice logic: its blended image with outlines, models and markups on it."""
-    mapper, actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
-    mapper.SetInputConnection(logic.GetImageDataConnection())
-    mapper.SetColorWindow(255)
-    mapper.SetColorLevel(127.5)
-    actor.SetMapper(mapper)
-    factory = core.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-    return OffscreenView(factory, SLICE_MANAGERS, application, logic.GetSliceNode(), actor)
+class OffscreenSlice(OffscreenView):
+    """A view of a slice logic: its blended image with outlines, models and markups on it."""
+
+    def __init__(self, application: Any, logic: Any):
+        self._logic, self._mapper, ground = logic, vtk.vtkImageMapper(), vtk.vtkActor2D()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        ground.SetMapper(self._mapper)
+        factory = core.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+        super().__init__(factory, SLICE_MANAGERS, application, logic.GetSliceNode(), ground)
+
+    def picture(self, width: int, height: int) -> QImage:
+        self._mapper.SetInputConnection(self._logic.GetImageDataConnection())  # another one once there is a volume
+        return super().picture(width, height)
 
 
 def three_d_view(application: Any, node: Any) -> OffscreenView:

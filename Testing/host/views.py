@@ -75,7 +75,7 @@ class qMRMLSliceView(Picture):
     """The picture of a slice. The wheel moves through the slices, the mouse moves the crosshair's cursor."""
 
     def __init__(self, application: Any, logic: Any):
-        super().__init__(lambda: offscreen.slice_view(application, logic))
+        super().__init__(lambda: offscreen.OffscreenSlice(application, logic))
         self._logic = logic
 
     def mrmlSliceNode(self) -> Any:

@@ -78,6 +78,7 @@ class Tutorial:
         self.app.click(panel.marking.show_button)
         self.app.click(panel.marking.next_button)
         self._grab("tutorial_marking")
+        self.app.click(panel.marking.all_button)  # the training learns from every labelled slice
 
     def choose_method(self) -> None:
         """Method, preset and estimate."""

@@ -52,6 +52,17 @@ def test_a_slice_view_draws_the_image_and_the_outline_of_a_segment(slicer_app, s
     assert not _red(_pixels(view)).any()
 
 
+def test_a_slice_view_that_was_empty_draws_the_volume_that_comes(slicer_app, scene):
+    import slicer
+
+    widget = slicer.app.layoutManager().sliceWidget("Red")
+    scene[1].GetDisplayNode().SetVisibility(False)
+    widget.mrmlSliceCompositeNode().SetBackgroundVolumeID(None)
+    assert _pixels(widget.sliceView()).max() == 0
+    widget.mrmlSliceCompositeNode().SetBackgroundVolumeID(scene[0].GetID())
+    assert _pixels(widget.sliceView()).max() > 150
+
+
 def test_a_three_d_view_draws_a_surface(slicer_app, scene):
     import slicer
 
