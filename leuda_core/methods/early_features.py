@@ -7,9 +7,10 @@ On target slices these layers are then refined until that head agrees with the n
     phase head:    L_seg(h(e(x_s)), y_s),              f frozen
     phase refine:  - mean p log h(e(x_t)),  p = softmax f(x_t),   e moves, h and the rest of f are frozen
 
-The released code lets gradients run through the pseudo-labels ``p`` and adapts the statistics of batch norm on the way;
-both are settings here, off by default. Made for a shift between scanners: where the source model fails altogether on
-the target, its answers teach nothing.
+As in the released code, gradients run through the pseudo-labels ``p`` too: detached, the final output follows the early
+one into collapse, since nothing else holds it. The released code also lets batch norm follow the target on the way; here
+that is a setting, off by default, so that the two effects can be told apart. Made for a shift between scanners: where
+the source model fails altogether on the target, its answers teach nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class EarlyFeatures(Method):
         refine_steps: Annotated[int, Meta(ge=1, description="refinement steps on target slices")] = 200
         refine_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the refinement")] = 1e-3
         level: Annotated[int, Meta(ge=0, le=1, description="0 refines full resolution alone, 1 the next level too")] = 0
-        detach: Annotated[bool, Meta(description="pseudo-labels pass no gradient")] = True
+        detach: Annotated[bool, Meta(description="pseudo-labels pass no gradient")] = False
         norm: Annotated[Norm, Meta(description="normalisation of the segmenter: group, or batch as in the paper")] = (
             "group"
         )
