@@ -7,8 +7,8 @@ On target slices these layers are then refined until that head agrees with the n
     phase head:    L_seg(h(e(x_s)), y_s),              f frozen
     phase refine:  - mean p log h(e(x_t)),  p = softmax f(x_t),   e moves, h and the rest of f are frozen
 
-As in the released code, gradients run through the pseudo-labels ``p`` too: detached, the final output follows the early
-one into collapse, since nothing else holds it. The released code also lets batch norm follow the target on the way; here
+As in the released code, gradients run through the pseudo-labels ``p`` too: detached, the final output follows the
+early one into collapse, since nothing else holds it. The released code also lets batch norm follow the target; here
 that is a setting, off by default, so that the two effects can be told apart. Made for a shift between scanners: where
 the source model fails altogether on the target, its answers teach nothing.
 """
