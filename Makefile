@@ -1,4 +1,4 @@
-# make install | demo | test | lint | bench: each works on a bare clone, on Linux and macOS.
+# make install | demo | test | lint | bench | screenshots: each works on a bare clone, on Linux and macOS.
 #
 # PYTHON    the interpreter the environment is made with (3.10 to 3.13)
 # PIP_ARGS  more words for pip, such as another index with PyTorch's build for the CPU alone: the usual one for Linux
@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench system
+.PHONY: install demo test lint bench screenshots system
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -21,11 +21,20 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[slicer,report,test]'
 	@touch $@
 
-# Debian's python3 cannot make environments without python3-venv. Install it as root, else say what is missing.
+# What the wheels need of the system, by Debian's names: python3-venv to make environments, what Qt and VTK draw with
+# when there is no screen, and Xvfb with what Qt needs there. Installed as root, else what is missing is said.
+APT := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libgssapi-krb5-2 \
+       fonts-dejavu-core libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-util1 \
+       libxcb-xkb1 libxkbcommon-x11-0 xvfb
 system:
-	@if ! command -v dpkg-query >/dev/null || $(PYTHON) -c 'import ensurepip' 2>/dev/null; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine: python3-venv"; exit 0; fi; \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
+	@command -v dpkg-query >/dev/null || exit 0; \
+	has() { dpkg-query -W -f '$${Status}' "$$1" 2>/dev/null | grep -q 'ok installed'; }; \
+	missing=; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing=' python3-venv'; \
+	for name in $(APT); do has $$name || has $${name}t64 || missing="$$missing $$name"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine:$$missing"; exit 0; fi; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
 
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo
@@ -42,3 +51,7 @@ DATASETS ?=
 BENCH_OUT ?= build/bench
 bench: $(STAMP)
 	$(BIN)/leuda bench $(DATASETS) --methods all --seeds 0,1,2 --augmentation paper,strong --out $(BENCH_OUT)
+
+# The pictures of docs/TUTORIAL.md, from phantom data alone; the first call trains a model for them.
+screenshots: $(STAMP)
+	QT_QPA_PLATFORM=offscreen PYTHONPATH=Testing $(BIN)/python Testing/slicer/screenshots.py

@@ -149,7 +149,7 @@ def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mappi
         augmentation=job.augmentation,
         seed=job.seed,
         steps=config["steps"],
-        settings=config["settings"],
+        settings={key: value for key, value in config["settings"].items() if key != "translator"},  # a path of ours
         scores=evaluation.scores,
         minutes=round(seconds_at_work(events) / 60, 2),
         peak_memory_mib=max(event.get("peak_memory_mib", 0) for event in events),

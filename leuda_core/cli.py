@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import leuda_core
 from leuda_core.commands.output import Result, say, to_json
-from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.errors import InputError, as_leuda_error
 from leuda_core.runs import LAUNCH_TOKEN
 
 _FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "nii")
@@ -79,20 +79,23 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     _add(commands, "methods", "info:methods", "list the methods, their papers and, with --json, their settings")
     check = _add(commands, "check", "info:check", "open every volume of a dataset and tell every problem found")
     check.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
+    phantom = _add(commands, "phantom", "volumes:phantom", "make the built-in dataset of synthetic hearts")
+    phantom.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or an empty folder")
+    for what, cases in (("source", 16), ("labelled", 4), ("target", 16), ("test", 4)):
+        phantom.add_argument(f"--{what}", type=int, default=cases, metavar="N", help=f"cases (default: {cases})")
+    phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
     _add(
         commands, "doctor", "info:doctor", "tell versions, devices (running a real kernel on each) and what is missing"
     )
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
+    plan = _add(commands, "plan", "planning:plan", "tell how long a training would take, from a few steps of it")
+    _add_training(plan)
     train = _add(commands, "train", "runs:train", "adapt a model to a target domain without labels")
-    train.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
-    train.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
+    _add_training(train)
     train.add_argument("--out", required=True, type=Path, metavar="RUN", help="the run folder to make")
-    train.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 800)")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
-    _add_device(train)
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
     train.add_argument("--detach", action="store_true", help="train in a process of its own and return at once")
     resume = _add_run(commands, "resume", "go on with a run from its last checkpoint")
     resume.add_argument("--detach", action="store_true", help="go on in a process of its own and return at once")
@@ -101,6 +104,14 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     stop.add_argument("--force", action="store_true", help="end it by force when it has not stopped after 5 seconds")
     report = _add_run(commands, "report", "write one self-contained page about a run")
     report.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="the page to write")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
+    parser.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 800)")
+    _add_device(parser)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
 
 
 def _add_volumes(commands: argparse._SubParsersAction) -> None:
@@ -186,7 +197,7 @@ def _print(text: str) -> None:
 
 def _fail(error: BaseException, as_json: bool) -> int:
     """Say in one line what went wrong, and return the exit code."""
-    known = _known(error)
+    known = as_leuda_error(error)
     fault = known.exit_code == 1
     if fault and (os.environ.get("LEUDA_DEBUG") == "1" or LAUNCH_TOKEN in os.environ):
         traceback.print_exception(error, file=sys.stderr)
@@ -197,17 +208,3 @@ def _fail(error: BaseException, as_json: bool) -> int:
         with contextlib.suppress(BrokenPipeError):
             _print(to_json({"error": document}))
     return known.exit_code
-
-
-def _known(error: BaseException) -> LeudaError:
-    """Return any error as one of ours."""
-    if isinstance(error, LeudaError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Cancelled()
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("leuda_core"):
-        return InputError(f"the package {error.name} is missing", "see `leuda doctor` for how to get it")
-    if isinstance(error, OSError) and error.filename is not None:
-        reason = (error.strerror or str(error)).lower()
-        return InputError(f"{error.filename}: {reason}", "check the path, its permissions and the space left")
-    return LeudaError(f"{type(error).__name__}: {error}", "this is a fault of leuda; LEUDA_DEBUG=1 shows where")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -93,6 +95,28 @@ def has_bf16(device: torch.device) -> bool:
 def autocast(device: torch.device) -> AbstractContextManager:
     """Return the context that runs convolutions in bfloat16 where that is native; weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+
+
+def memory_gb(device: torch.device) -> tuple[float | None, float | None]:
+    """Return total and free memory in GB (1e9 bytes), ``None`` where the system does not say."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return round(total / 1e9, 1), round(free / 1e9, 1)
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = (page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows and macOS
+        return None, None
+    return round(total / 1e9, 1), round((_available_bytes() or free) / 1e9, 1)
+
+
+def _available_bytes() -> int:
+    """Return what Linux can give: free memory, and that of files it merely remembers. 0 elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)
 
 
 def peak_memory_mib(device: torch.device) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import sys
 import time
@@ -102,9 +101,9 @@ def _probe(device: Any) -> DeviceReport:
     """Run the kernels a segmenter is made of, forward and backward, and time them."""
     import torch
 
-    from leuda_core.devices import has_bf16, kernel_problem, small_gradient
+    from leuda_core.devices import has_bf16, kernel_problem, memory_gb, small_gradient
 
-    total, free = _memory_gb(device)
+    total, free = memory_gb(device)
     report = {
         "device": str(device),
         "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU",
@@ -118,21 +117,6 @@ def _probe(device: Any) -> DeviceReport:
     small_gradient(device)
     milliseconds = round((time.perf_counter() - start) * 1000, 1)
     return DeviceReport(**report, milliseconds=milliseconds, bfloat16=has_bf16(device))
-
-
-def _memory_gb(device: Any) -> tuple[float | None, float | None]:
-    """Return total and free memory in GB, ``None`` where the system does not say."""
-    if device.type == "cuda":
-        import torch
-
-        free, total = torch.cuda.mem_get_info(device)
-        return round(total / 1e9, 1), round(free / 1e9, 1)
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = (page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return None, None
-    return round(total / 1e9, 1), round(free / 1e9, 1)
 
 
 def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:

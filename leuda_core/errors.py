@@ -44,3 +44,22 @@ class DeviceError(LeudaError):
 
     exit_code = 2
     kind = "device"
+
+
+FAULT_REMEDY = "this is a fault of leuda; LEUDA_DEBUG=1 shows where"
+
+
+def as_leuda_error(error: BaseException, fault_remedy: str = FAULT_REMEDY) -> LeudaError:
+    """Return any error as one of ours, with what to do about it where that is known, else ``fault_remedy``."""
+    if isinstance(error, LeudaError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Cancelled()
+    if isinstance(error, MemoryError):
+        return DeviceError(f"not enough memory ({error})", "close other programs or use a machine with more memory")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("leuda_core"):
+        return InputError(f"the package {error.name} is missing", "see `leuda doctor` for how to get it")
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or str(error)).lower()
+        return InputError(f"{error.filename}: {reason}", "check the path, its permissions and the space left")
+    return LeudaError(f"{type(error).__name__}: {error}", fault_remedy)

@@ -34,8 +34,10 @@ class EventWriter:
             os.close(descriptor)
 
 
-def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[dict[str, Any]], int]:
     """Return the complete events after byte ``offset``, and the offset to go on from.
+
+    ``most_bytes``, if not negative, bounds what is read at once; it must be longer than any one event.
 
     A last line without its newline is still being written and is left for the next call; a line that is no JSON
     object (torn by a killed writer) is skipped. A missing file reads as empty.
@@ -43,7 +45,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     try:
         with open(path, "rb") as stream:
             stream.seek(offset)
-            data = stream.read()
+            data = stream.read(most_bytes)
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1

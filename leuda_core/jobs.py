@@ -38,6 +38,7 @@ __all__ = [
     "launch",
     "request_stop",
     "status",
+    "status_of",
     "stop_requested",
 ]
 
@@ -75,7 +76,11 @@ def status(run: Run | Path | str) -> RunStatus:
     """
     run = as_run(run).check()
     running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
-    events, _ = read_events(run.events)
+    return status_of(run, read_events(run.events)[0], running=running)
+
+
+def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> RunStatus:
+    """Return a run's state from all of its events, for those who follow them; ``running``: see ``is_running``."""
     state, message, remedy = _state(events, running)
     steps = [event for event in events if _is_step(event)]
     step = int(steps[-1]["step"]) if steps else 0
@@ -185,7 +190,7 @@ def _numbers(values: object) -> dict[str, float]:
     return {key: value for key, value in values.items() if isinstance(value, (int, float))}
 
 
-def _state(events: list[dict[str, Any]], running: bool) -> tuple[State, str, str]:
+def _state(events: Sequence[dict[str, Any]], running: bool) -> tuple[State, str, str]:
     """Return state, message and remedy from the last event that decides them."""
     if running:
         return "running", "", ""
@@ -204,7 +209,7 @@ def _state(events: list[dict[str, Any]], running: bool) -> tuple[State, str, str
     return ("stopped" if last.get("state") == "stopped" else "finished"), message, remedy
 
 
-def _seconds_left(events: list[dict[str, Any]]) -> float | None:
+def _seconds_left(events: Sequence[dict[str, Any]]) -> float | None:
     """Estimate the remaining time from the pace of the last progress events since the last start."""
     starts = [index for index, event in enumerate(events) if event["event"] == "start"]
     recent = events[starts[-1] if starts else 0 :]

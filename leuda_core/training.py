@@ -68,16 +68,8 @@ def train(
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     kept = existing(Path(out))
-    run = create_run(
-        dataset,
-        method,
-        out,
-        steps=steps,
-        seed=seed,
-        device=device,
-        settings=settings,
-        checkpoint_every=checkpoint_every,
-    )
+    choice = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
+    run = create_run(dataset, method, out, settings=settings, **choice)
     try:
         return resume(run, on_progress=on_progress)
     except (InputError, DeviceError):
@@ -98,21 +90,8 @@ def create_run(
     checkpoint_every: int | None = None,
 ) -> Run:
     """Check a call and write the folder of a run that has not begun, for ``resume`` or ``jobs.launch`` to go on."""
-    kind = _method(method)
-    load_dataset(dataset)
-    chosen = make_config(kind.Config, settings or {})
-    optional = {"steps": steps, "checkpoint_every": checkpoint_every}
-    config = make_config(
-        RunConfig,
-        {
-            "dataset": str(Path(dataset).resolve()),
-            "method": method,
-            "settings": msgspec.to_builtins(chosen),
-            "seed": seed,
-            "device": device,
-            **{name: value for name, value in optional.items() if value is not None},
-        },
-        where="train",
+    config = make_run_config(
+        dataset, method, steps=steps, seed=seed, device=device, settings=settings, checkpoint_every=checkpoint_every
     )
     run = Run(Path(out))
     if run.config.exists():
@@ -121,6 +100,25 @@ def create_run(
     run.path.mkdir(parents=True, exist_ok=True)
     write_bytes(run.config, msgspec.json.format(msgspec.json.encode(config), indent=1))
     return run
+
+
+def make_run_config(
+    dataset: Path | str, method: str, *, settings: Mapping[str, Any] | None = None, **options: Any
+) -> RunConfig:
+    """Check a call and return all that decides its run; an option that is ``None`` takes its default.
+
+    Raises:
+        InputError: the method, a setting, an option or the dataset file is wrong. Volumes are not opened.
+    """
+    kind = _method(method)
+    load_dataset(dataset)
+    values = {
+        "dataset": str(Path(dataset).resolve()),
+        "method": method,
+        "settings": msgspec.to_builtins(make_config(kind.Config, settings or {})),
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    return make_config(RunConfig, values, where="train")
 
 
 def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> Run:
@@ -199,7 +197,7 @@ class _Training:
             self._seed(step)
             phase, progress = self._phase(step)
             with autocast(self.device):
-                losses = phase.step(_to(self.loader.batch(step), self.device), progress)
+                losses = phase.step(to_device(self.loader.batch(step), self.device), progress)
             done = step + 1
             if done % LOG_EVERY == 0 or done == self.total:
                 self._log(done, phase, losses)
@@ -290,7 +288,8 @@ def _summary(dataset: Dataset, cached: list[CachedCase], *, is_source: bool) -> 
     )
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch on a device."""
     if device.type == "cpu":
         return batch
     return Batch(**{name: None if x is None else x.to(device, non_blocking=True) for name, x in vars(batch).items()})

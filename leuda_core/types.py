@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Half-open ranges of voxels along i, j and k."""
+
 IGNORE = 255
 """Class index of a pixel that nobody labelled: left out of every loss. A task therefore has at most 254 labels."""
 

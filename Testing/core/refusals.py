@@ -48,6 +48,7 @@ class Place:
         return {
             "check": ["check", str(self.dataset)],
             "train": ["train", str(self.dataset), "--method", "source_only", "--out", str(out), *TINY],
+            "plan": ["plan", str(self.dataset), "--method", "source_only", *TINY],
             "segment": ["segment", "--model", "bundle", "--input", str(spoiled), "--output", output, *CPU],
             "predicted": ["evaluate", "--prediction", str(spoiled), "--reference", str(label)],
             "reference": ["evaluate", "--prediction", str(label), "--reference", str(spoiled)],

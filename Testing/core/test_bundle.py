@@ -19,9 +19,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leuda_core.bundle import BundleInfo, DomainSummary, ModelBundle, export_zip, load_bundle, save_bundle
+from leuda_core.bundle import BundleInfo, DomainSummary, ModelBundle, load_bundle, save_bundle
 from leuda_core.bundle.schema import Document
 from leuda_core.errors import InputError
+from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.types import Label, Normalization, Task
 
@@ -106,12 +107,12 @@ def test_predictors_of_a_bundle_share_no_memory(folder: Path) -> None:
 def test_same_weights_give_the_same_bytes(folder: Path, predictor: Predictor, tmp_path: Path) -> None:
     again = save_bundle(tmp_path / "again", predictor, TASK, INFO)
     assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in FILES)
-    zips = [export_zip(path, tmp_path / f"{index}.zip").read_bytes() for index, path in enumerate((folder, again))]
+    zips = [export_model(path, tmp_path / f"{index}.zip").read_bytes() for index, path in enumerate((folder, again))]
     assert zips[0] == zips[1]
 
 
 def test_zip_reads_like_its_folder_without_extracting(folder: Path, tmp_path: Path) -> None:
-    packed = export_zip(folder, tmp_path / "out" / "model.zip")
+    packed = export_model(folder, tmp_path / "out" / "model.zip")
     assert content(load_bundle(packed)) == content(load_bundle(folder))
     assert [path.name for path in packed.parent.iterdir()] == ["model.zip"]
 
@@ -310,14 +311,14 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, make) -> None:
     "entry", ["../README.md", "/README.md", "..\\README.md", "a/b/README.md", "C:/README.md", "evil.py"]
 )
 def test_zip_entries_outside_are_refused(folder: Path, tmp_path: Path, entry: str) -> None:
-    with zipfile.ZipFile(export_zip(folder, tmp_path / "m.zip"), "a") as archive:
+    with zipfile.ZipFile(export_model(folder, tmp_path / "m.zip"), "a") as archive:
         archive.writestr(entry, b"x")
     with pytest.raises(InputError, match=r"README|evil"):
         load_bundle(tmp_path / "m.zip")
 
 
 def test_zip_with_a_name_twice_is_refused(folder: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(export_zip(folder, tmp_path / "m.zip"), "a") as archive, pytest.warns(UserWarning):
+    with zipfile.ZipFile(export_model(folder, tmp_path / "m.zip"), "a") as archive, pytest.warns(UserWarning):
         archive.writestr("README.md", b"other")
     with pytest.raises(InputError, match=r"README\.md"):
         load_bundle(tmp_path / "m.zip")
@@ -344,7 +345,7 @@ def test_zip_bomb_is_refused_before_it_unpacks(folder: Path, tmp_path: Path) -> 
 
 
 def test_zip_that_understates_a_size_is_refused(folder: Path, tmp_path: Path) -> None:
-    packed = export_zip(folder, tmp_path / "m.zip")
+    packed = export_model(folder, tmp_path / "m.zip")
     size = (folder / "README.md").stat().st_size
     packed.write_bytes(packed.read_bytes().replace(struct.pack("<L", size), struct.pack("<L", size - 1)))
     with pytest.raises(InputError, match=r"README\.md"):
@@ -354,7 +355,7 @@ def test_zip_that_understates_a_size_is_refused(folder: Path, tmp_path: Path) ->
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Path:
     folder = save_bundle(tmp_path_factory.mktemp("fuzz") / "b", predictor, TASK, INFO)
-    export_zip(folder, folder.parent / "b.zip")
+    export_model(folder, folder.parent / "b.zip")
     return folder
 
 

@@ -25,12 +25,14 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "methods",
     "check",
+    "plan",
     "train",
     "status",
     "stop",
     "resume",
     "segment",
     "evaluate",
+    "phantom",
     "report",
     "doctor",
     "demo",
@@ -63,7 +65,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and all(name in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["train", "bench"])
+@pytest.mark.parametrize("name", ["plan", "train", "bench"])
 def test_help_tells_the_default_number_of_steps(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     steps = make_config(RunConfig, {"dataset": "d", "method": "m"}).steps
     assert f"(default: {steps})" in " ".join(call(capsys, name, "--help")[1].split())
@@ -197,6 +199,15 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 # segmenting and scoring
+
+
+def test_phantom_writes_a_dataset_into_an_empty_folder_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["phantom", "--out", tmp_path / "made", "--source", 2, "--labelled", 1, "--target", 1, "--test", 1]
+    code, data = call_json(capsys, *words)
+    dataset = json.loads(Path(data["dataset"]).read_text())
+    assert code == 0 and ["label" in case for case in dataset["source"]["cases"]] == [True, False]
+    code, data = call_json(capsys, *words)
+    assert code == 2 and "holds other files" in data["error"]["message"]
 
 
 def test_segment_one_volume(

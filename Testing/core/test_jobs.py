@@ -16,7 +16,7 @@ import pytest
 
 from leuda_core import jobs
 from leuda_core.errors import InputError
-from leuda_core.events import EventWriter
+from leuda_core.events import EventWriter, read_events
 from leuda_core.jobs import Run, RunLock, RunStatus, status
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +141,18 @@ def test_torn_and_foreign_lines_are_passed_over(run: Run) -> None:
         b'{"event": "novelty", "metrics": [1]}\n{"event": "progress", "step": 7, "total": 400}\n{"event": "end", "sta'
     )
     assert (status(run).state, status(run).step) == ("crashed", 7)
+
+
+def test_events_can_be_read_piece_by_piece(run: Run) -> None:
+    write = EventWriter(run.events)
+    for step in range(20):
+        write("progress", stage="train", step=step, total=400)
+    found, offset, pieces = [], 0, 0
+    while offset < run.events.stat().st_size:
+        new, offset = read_events(run.events, offset, 200)
+        found, pieces = found + new, pieces + 1
+    assert [event["step"] for event in found] == list(range(20)) and pieces > 5
+    assert jobs.status_of(run, found, running=True).step == 19
 
 
 def test_not_a_run(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from leuda_core import devices
-from leuda_core.bundle import BundleInfo, DomainSummary, export_zip, save_bundle
+from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
+from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction import SliceSegmenter, segment
 from leuda_core.prediction import segmenter as segmenter_module
@@ -256,6 +257,33 @@ def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.Mo
     assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
 
 
+def test_a_model_too_large_for_the_gpu_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed, place = [], SliceSegmenter._place
+
+    def full(self: SliceSegmenter) -> None:
+        placed.append(str(self.device))
+        if self.device.type != "cpu":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        place(self)
+
+    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("cuda:0"), ""))
+    monkeypatch.setattr(SliceSegmenter, "_place", full)
+    prediction = SliceSegmenter(Threshold(), task(1.0))(blob((40, 36, 3), AXIAL))
+    assert placed == ["cuda:0", "cpu"] and prediction.device == "cpu"
+    assert "not enough memory on cuda:0 for the model" in prediction.notes[0]
+
+
+@pytest.mark.parametrize("plane", ["acquisition", "axial", "coronal", "sagittal"])
+def test_a_box_is_what_the_whole_is_there(plane: str) -> None:
+    volume = blob((40, 36, 20), OBLIQUE)
+    segmenter = SliceSegmenter(Threshold(), task(0.8, plane), device="cpu", precision="float32")
+    whole, part = segmenter(volume), segmenter(volume, box=((5, 21), (10, 36), (0, 13)), probabilities=True)
+    inside = np.zeros(volume.shape, bool)
+    inside[5:21, 10:36, 0:13] = True
+    assert np.array_equal(part.label_map.data, np.where(inside, whole.label_map.data, 0))
+    assert part.label_map.data.any() and not part.probabilities[:, ~inside].any()
+
+
 def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(devices, "kernel_problem", lambda device: "no kernel image is available")
@@ -361,7 +389,7 @@ def test_segment_goes_from_file_to_file_on_the_same_grid(bundle: Path, tmp_path:
 
 def test_segment_takes_zips_and_volumes(bundle: Path, tmp_path: Path) -> None:
     volume = blob((40, 36, 3), OBLIQUE)
-    packed = export_zip(bundle, tmp_path / "b.zip")
+    packed = export_model(bundle, tmp_path / "b.zip")
     first, second = (segment(volume, path, device="cpu").label_map for path in (bundle, packed))
     assert isinstance(first, LabelMap) and np.array_equal(first.data, second.data)
 

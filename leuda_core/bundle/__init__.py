@@ -13,8 +13,8 @@ import os
 import platform
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,24 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from leuda_core.bundle.card import model_card
-from leuda_core.bundle.files import CARD, DOCUMENT, LIMITS, REMEDY, WEIGHTS, FolderFiles, ZipFiles, open_files
 from leuda_core.bundle.schema import BundleInfo, Document, DomainSummary, FileRecord, decode
 from leuda_core.errors import InputError
-from leuda_core.io.files import atomic_path, write_error
+from leuda_core.io.bundle_files import (
+    CARD,
+    DOCUMENT,
+    REMEDY,
+    WEIGHTS,
+    FolderFiles,
+    ZipFiles,
+    check_listed,
+    open_files,
+    read_checked,
+)
+from leuda_core.io.files import fill_folder, write_error
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.types import Task
 
-__all__ = ["BundleInfo", "DomainSummary", "ModelBundle", "export_zip", "load_bundle", "save_bundle"]
+__all__ = ["BundleInfo", "DomainSummary", "ModelBundle", "load_bundle", "save_bundle"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,29 +98,15 @@ def load_bundle(path: Path | str) -> ModelBundle:
         InputError: anything is missing, additional, too large, damaged, or does not fit together.
     """
     path = Path(path)
-    files = open_files(path)
-    try:
+    with closing(open_files(path)) as files:
         document = _read_document(files)
-        weights = {name: _read_checked(files, name, document) for name in (WEIGHTS, CARD)}[WEIGHTS]
-    finally:
-        if isinstance(files, ZipFiles):
-            files.close()
-    tensors = _decode_weights(weights, path)
+        contents = {
+            name: read_checked(files, name, size=record.size, sha256=record.sha256)
+            for name, record in document.files.items()
+        }
+    tensors = _decode_weights(contents[WEIGHTS], path)
     _check_weights(tensors, document.predictor, path)
     return ModelBundle(path, document.task, document.predictor, document.info, tensors)
-
-
-def export_zip(folder: Path | str, out: Path | str) -> Path:
-    """Pack a bundle into one zip file (deterministic bytes) after checking it, and return the file."""
-    folder, out = Path(folder), Path(out)
-    load_bundle(folder)
-    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(LIMITS):
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, (folder / name).read_bytes())
-    return out
 
 
 def _read_document(files: FolderFiles | ZipFiles) -> Document:
@@ -119,22 +115,8 @@ def _read_document(files: FolderFiles | ZipFiles) -> Document:
         document = decode(data)
     except ValueError as error:
         raise InputError(f"bundle {files.path}: {DOCUMENT}: {error}", REMEDY) from error
-    expected = set(LIMITS) - {DOCUMENT}
-    for name in sorted(expected ^ set(document.files)):
-        problem = "does not list" if name in expected else "lists the unexpected file"
-        raise InputError(f"bundle {files.path}: {DOCUMENT} {problem} {name!r}", REMEDY)
+    check_listed(files, document.files)
     return document
-
-
-def _read_checked(files: FolderFiles | ZipFiles, name: str, document: Document) -> bytes:
-    """Return a file's bytes once its size and hash are those the document states."""
-    record, size = document.files[name], files.sizes[name]
-    if size != record.size:
-        raise InputError(f"bundle {files.path}: {name} has {size} bytes, {DOCUMENT} states {record.size}", REMEDY)
-    data = files.read(name, size)
-    if len(data) != size or _sha256(data) != record.sha256:
-        raise InputError(f"bundle {files.path}: {name} does not have the sha256 {record.sha256[:12]}... stated", REMEDY)
-    return data
 
 
 def _encode_weights(predictor: Predictor) -> bytes:
@@ -188,12 +170,7 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         raise write_error(folder, error) from error
     try:
         new, old = work / "new", work / "old"
-        new.mkdir()
-        for name, data in contents.items():
-            with open(new / name, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+        fill_folder(new, contents)
         _swap(new, folder, old)
     except OSError as error:
         raise write_error(folder, error) from error

@@ -1,9 +1,8 @@
-"""``leuda segment`` and ``leuda evaluate``: files in, files or figures out. One bad file never stops the rest."""
+"""``leuda segment``, ``evaluate``, ``phantom``: files and figures. One bad file never stops the rest."""
 
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from argparse import Namespace
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 
 if TYPE_CHECKING:
     from leuda_core.prediction import SliceSegmenter
-    from leuda_core.types import Prediction
 
 logger = logging.getLogger(__name__)
 
@@ -101,46 +99,35 @@ def evaluate(args: Namespace) -> Result:
     return Result(data, "\n".join(lines))
 
 
-def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
-    from leuda_core.io.volumes import read_volume, write_label_map
+def phantom(args: Namespace) -> Result:
+    """Make the phantom dataset."""
+    from leuda_core.data.phantom import make_phantom
 
-    start = time.perf_counter()
-    volume = read_volume(source)
-    read = time.perf_counter()
-    prediction = segmenter(
-        volume,
+    if args.out.is_dir() and any(args.out.iterdir()):
+        raise InputError(f"{args.out} holds other files", "name a new or an empty folder")
+    dataset = make_phantom(
+        args.out,
+        source_cases=args.source,
+        labelled=args.labelled,
+        target_cases=args.target,
+        test_cases=args.test,
+        seed=args.seed,
+    )
+    return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --method le_uda --out RUN")
+
+
+def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
+    from leuda_core.prediction.files import segment_file
+
+    row = segment_file(
+        segmenter,
+        source,
+        target,
         probabilities=args.probabilities,
         largest_component=args.largest_component,
         on_progress=show,
     )
-    written = time.perf_counter()
-    write_label_map(prediction.label_map, target)
-    row = {"input": source, "output": target, "ok": True, "device": prediction.device}
-    if args.probabilities:
-        row["probabilities"] = _write_probabilities(prediction, target)
-    seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - written}
-    return {
-        **row,
-        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        "volumes_ml": _volumes_ml(prediction),
-        "notes": list(prediction.notes),
-    }
-
-
-def _write_probabilities(prediction: Prediction, target: Path) -> Path:
-    """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
-    import numpy as np
-
-    from leuda_core.io.files import atomic_path
-    from leuda_core.io.nifti import write_nifti
-    from leuda_core.io.volumes import volume_stem
-
-    assert prediction.probabilities is not None
-    path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
-    data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
-    with atomic_path(path) as temporary:
-        write_nifti(data, prediction.label_map.affine, temporary)
-    return path
+    return {"ok": True, **row}
 
 
 def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
@@ -162,17 +149,6 @@ def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
         say(f"leuda: {source}: {type(error).__name__}: {error}")
         problem = {"kind": "fault", "message": f"{type(error).__name__}: {error}", "remedy": ""}
         return {"input": source, "ok": False, "fault": True, "error": problem}
-
-
-def _volumes_ml(prediction: Prediction) -> dict[str, float]:
-    import numpy as np
-
-    label_map = prediction.label_map
-    voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
-    n_values = np.iinfo(label_map.data.dtype).max + 1
-    # Slab by slab: counting converts to 64 bits, eight times the memory of the label map.
-    counts = sum(np.bincount(slab.ravel(), minlength=n_values) for slab in label_map.data.T)
-    return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in label_map.labels}
 
 
 def _describe(row: Row) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 
-def keep_largest_components(label_map: np.ndarray, values: Sequence[int]) -> int:
+def keep_largest_components(
+    label_map: np.ndarray, values: Sequence[int], on_label: Callable[[int, int], None] | None = None
+) -> int:
     """Set to 0, in place, every voxel of each label that is not in its largest piece; return how many there were.
 
     Pieces are 3-D and connect over faces, edges and corners: thick slices shift structures by more than a face.
+
+    ``on_label`` is called before each label with the number of those done and of all; it may raise to end the work.
 
     Shape:
         label_map: ``(I, J, K)`` unsigned integers.
@@ -20,7 +24,9 @@ def keep_largest_components(label_map: np.ndarray, values: Sequence[int]) -> int
 
     boxes = find_objects(label_map)
     removed = 0
-    for value in values:
+    for done, value in enumerate(values):
+        if on_label:
+            on_label(done, len(values))
         box = boxes[value - 1] if value <= len(boxes) else None
         if box is None:
             continue

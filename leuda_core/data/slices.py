@@ -14,7 +14,7 @@ from nibabel.orientations import io_orientation
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from leuda_core.types import Normalization, Plane
+from leuda_core.types import Box, Normalization, Plane
 
 MAX_SAMPLES = 2_000_000
 """Voxels that percentiles are estimated from; more costs memory and time without moving them."""
@@ -53,9 +53,22 @@ class SlicePlan:
         slices = data.transpose(self.axis, self.row_axis, self.column_axis)
         return slices[:, :: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
 
+    def window(self, box: Box) -> tuple[slice, slice, slice]:
+        """Return where a box of voxels lies in a ``view``: its slices, rows and columns."""
+        rows, columns = box[self.row_axis], box[self.column_axis]
+        return (
+            slice(*box[self.axis]),
+            slice(*(_flipped(rows, self.size[0]) if self.flip_rows else rows)),
+            slice(*(_flipped(columns, self.size[1]) if self.flip_columns else columns)),
+        )
+
     def working_size(self, spacing_mm: float) -> tuple[int, int]:
         """Return the (rows, columns) of a slice resampled to square pixels of ``spacing_mm``."""
         return tuple(max(1, round(n * mm / spacing_mm)) for n, mm in zip(self.size, self.pixel_mm, strict=True))
+
+
+def _flipped(ends: tuple[int, int], length: int) -> tuple[int, int]:
+    return length - ends[1], length - ends[0]
 
 
 def plan_slices(shape: tuple[int, int, int], affine: np.ndarray, plane: Plane = "acquisition") -> SlicePlan:

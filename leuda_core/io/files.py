@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -17,7 +17,9 @@ from typing import Any
 
 from leuda_core.errors import InputError, LeudaError
 
-_TEMPORARY_PREFIX = ".tmp-"  # hidden: whoever lists a folder leaves unfinished files out
+TEMPORARY_PREFIX = ".tmp-"
+"""Of unfinished files and folders: hidden, so that whoever lists a folder leaves them out."""
+
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FREE_SPACE = "free space on the disk or choose another folder"
 
@@ -46,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         LeudaError: the disk is full. InputError: the place cannot be written.
     """
     final = Path(os.path.realpath(path))
-    temporary = final.with_name(f"{_TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
+    temporary = final.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -91,6 +93,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder with these files, all of them on the disk itself; for a temporary one, to be moved when whole.
+
+    Raises:
+        OSError: as it comes, for the caller to name the folder that the user knows.
+    """
+    folder.mkdir()
+    for name, data in contents.items():
+        with open(folder / name, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` atomically as UTF-8, with the line ends it has."""
     write_bytes(path, text.encode("utf-8"))
@@ -113,7 +129,7 @@ def check_output_folder(path: Path) -> None:
             if not folder.is_dir():
                 folder.mkdir()
                 made.append(folder)
-        probe = path / f"{_TEMPORARY_PREFIX}{secrets.token_hex(4)}"
+        probe = path / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:

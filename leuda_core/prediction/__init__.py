@@ -32,7 +32,7 @@ def segment(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
         probabilities: also return class probabilities ``(C, I, J, K)`` float16 (before ``largest_component``).
         largest_component: keep the largest connected piece of each label alone.
-        on_progress: called with stage (``load``, ``segment``), done and total.
+        on_progress: called with stage (``load``, ``segment``, ``components``), done and total.
         should_stop: asked at least after every batch of slices.
 
     Raises:

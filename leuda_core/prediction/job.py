@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from leuda_core.data.slices import intensity_range, plan_slices, to_working
 from leuda_core.errors import InputError
-from leuda_core.types import Task, Volume
+from leuda_core.types import Box, Task, Volume
 
 CLASSES_AT_ONCE = 8  # restored to the full grid together: bounds memory where there are a hundred classes
 
@@ -19,16 +19,31 @@ class SliceJob:
 
     Different slices may be read and written from different threads at the same time. The label map has the volume's
     memory layout, so that a slice that is contiguous to read is contiguous to write.
+
+    Args:
+        box: outside it nothing is computed and everything is 0; ``None`` is the whole volume.
+        intensities: the volume's ``intensity_range`` where it is known, as of one whose slices come one by one.
     """
 
-    def __init__(self, volume: Volume, task: Task, probabilities: bool = False) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        task: Task,
+        *,
+        probabilities: bool = False,
+        box: Box | None = None,
+        intensities: tuple[float, float] | None = None,
+    ) -> None:
         self.plan = plan_slices(volume.shape, volume.affine, task.plane)
         self.size = self.plan.working_size(task.spacing_mm)
-        self._range = intensity_range(volume.data, task.normalization)
+        self._range = intensities or intensity_range(volume.data, task.normalization)
+        self._window = self.plan.window(box or tuple((0, length) for length in volume.shape))
+        self.indices = range(*self._window[0].indices(self.plan.n_slices))
         self._values = np.array([0, *(label.value for label in task.labels)])
         self._values = self._values.astype(np.min_scalar_type(int(self._values.max())))
         self._slices = self.plan.view(volume.data)
-        self.label_map = np.empty_like(volume.data, dtype=self._values.dtype, subok=False)
+        like = np.zeros_like if box else np.empty_like
+        self.label_map = like(volume.data, dtype=self._values.dtype, subok=False)
         self._labels = self.plan.view(self.label_map)
         self.probabilities: np.ndarray | None = None
         if probabilities:
@@ -48,11 +63,12 @@ class SliceJob:
 
     def store(self, index: int, logits: Tensor) -> None:
         """Write the labels (and probabilities) of a slice from its logits ``(n_classes, *size)``."""
-        self._labels[index] = self._values.take(most_likely(logits, self.plan.size).cpu().numpy())
+        inside = self._window[1:]
+        self._labels[index][inside] = self._values.take(most_likely(logits, self.plan.size).cpu().numpy()[inside])
         if self.probabilities is not None:
             probabilities = _resized(logits, self.plan.size).softmax(0).half().cpu().numpy()
             for channel, values in zip(self._probabilities, probabilities, strict=True):
-                channel[index] = values
+                channel[index][inside] = values[inside]
 
 
 def most_likely(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -81,7 +97,7 @@ def _resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _stacked_like(data: np.ndarray, count: int) -> np.ndarray:
-    """Return an empty float16 array ``(count, *data.shape)`` whose volumes have the memory layout of ``data``."""
+    """Return a float16 array of zeros ``(count, *data.shape)`` whose volumes have the memory layout of ``data``."""
     order = sorted(range(3), key=lambda axis: -abs(data.strides[axis]))
-    stack = np.empty((count, *(data.shape[axis] for axis in order)), np.float16)
+    stack = np.zeros((count, *(data.shape[axis] for axis in order)), np.float16)
     return stack.transpose(0, *(order.index(axis) + 1 for axis in range(3)))

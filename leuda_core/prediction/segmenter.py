@@ -23,7 +23,7 @@ from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
 from leuda_core.prediction.job import SliceJob
-from leuda_core.types import LabelMap, Prediction, Task, Volume
+from leuda_core.types import Box, LabelMap, Prediction, Task, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,15 @@ class SliceSegmenter:
         self.task = task
         self.device, note = find_device(device)
         self.notes: list[str] = [note] if note else []
-        self._batch_size, self._workers = batch_size, workers
+        self._batch_size, self._workers, self._threads = batch_size, workers, 1
         self._precision = precision
         self._predictor = copy.deepcopy(predictor).cpu().eval().requires_grad_(False)
-        self._place()
+        try:
+            self._place()
+        except RuntimeError as error:
+            if self.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+            self._move_to_cpu(f"not enough memory on {self.device} for the model: the CPU was used")
 
     def __call__(
         self,
@@ -74,10 +79,20 @@ class SliceSegmenter:
         *,
         probabilities: bool = False,
         largest_component: bool = False,
+        box: Box | None = None,
+        intensities: tuple[float, float] | None = None,
+        in_one_piece: bool = False,
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Prediction:
         """Segment a volume; ``on_progress(stage, done, total)`` and ``should_stop()`` are called in this thread.
+
+        Args:
+            box: segment only inside; slices outside cost nothing, voxels outside are 0.
+            intensities: the ``intensity_range`` of the volume, or of the larger one that it is a part of; ``None``
+                finds it.
+            in_one_piece: on a CPU, let all cores work inside the network: a single slice comes sooner. They add up in
+                another order, so that a pixel that is undecided between two labels may get the other one.
 
         Raises:
             Cancelled: ``should_stop`` returned true; raised as soon as the slices in work are done.
@@ -85,12 +100,14 @@ class SliceSegmenter:
             DeviceError: not even one slice fits into memory.
         """
         start = time.perf_counter()
-        job = SliceJob(volume, self.task, probabilities)
-        self._run(job, on_progress or _ignore, should_stop or _never)
+        on_progress, should_stop = on_progress or _ignore, should_stop or _never
+        job = SliceJob(volume, self.task, probabilities=probabilities, box=box, intensities=intensities)
+        self._threads = _cores() if in_one_piece else 1
+        self._run(job, on_progress, should_stop)
         seconds = {"segment": time.perf_counter() - start}
         if largest_component:
             start = time.perf_counter()
-            keep_largest_components(job.label_map, [label.value for label in self.task.labels])
+            self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start
         label_map = LabelMap(job.label_map, volume.affine, self.task.labels)
         return Prediction(label_map, job.probabilities, str(self.device), tuple(self.notes), seconds)
@@ -113,8 +130,16 @@ class SliceSegmenter:
         before = (wanted - length) // 2
         return before, wanted - length - before
 
+    def _keep_largest(self, job: SliceJob, on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        def between(done: int, total: int) -> None:
+            if should_stop():
+                raise Cancelled
+            on_progress("components", done, total)
+
+        keep_largest_components(job.label_map, [label.value for label in self.task.labels], between)
+
     def _run(self, job: SliceJob, on_progress: OnProgress, should_stop: ShouldStop) -> None:
-        remaining = dict.fromkeys(range(job.plan.n_slices))
+        remaining = dict.fromkeys(job.indices)
         while remaining:
             try:
                 self._work_off(job, remaining, on_progress, should_stop)
@@ -126,9 +151,9 @@ class SliceSegmenter:
     ) -> None:
         """Segment the remaining slices; an exception leaves in ``remaining`` those still to do."""
         batch_size, workers = self._sizes(job)
-        indices, total = list(remaining), job.plan.n_slices
+        indices, total = list(remaining), len(job.indices)
         batches = [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
-        with _worker_threads(min(workers, len(batches)), self.device) as pool:
+        with self._pool(min(workers, len(batches))) as pool:
             on_progress("segment", total - len(remaining), total)
             pending = {pool.submit(self._segment_slices, job, batch): batch for batch in batches}
             while pending:
@@ -140,6 +165,22 @@ class SliceSegmenter:
                     for index in batch:
                         del remaining[index]
                     on_progress("segment", total - len(remaining), total)
+
+    @contextmanager
+    def _pool(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Give a pool of ``count`` workers; on leaving, work not yet begun is dropped.
+
+        On a CPU each has one thread: with several, a convolution adds up in an order that depends on their number, and
+        labels would change with the cores that happen to be free.
+        """
+        before = torch.get_num_threads()
+        threads = self._threads if self.device.type == "cpu" else max(1, _cores() // count)
+        pool = ThreadPoolExecutor(count, "segment", torch.set_num_threads, (threads,))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)
 
     def _segment_slices(self, job: SliceJob, batch: list[int]) -> None:
         with torch.inference_mode():
@@ -156,7 +197,7 @@ class SliceSegmenter:
         if self.device.type != "cpu":
             return batch, 2
         workers = max(1, min(_cores(), PIXELS_IN_FLIGHT // (batch * rows * columns)))
-        share = -(-job.plan.n_slices // workers)
+        share = -(-len(job.indices) // workers)
         return batch if self._batch_size else min(batch, share), workers
 
     def _retreat(self, error: RuntimeError | MemoryError, job: SliceJob) -> None:
@@ -201,23 +242,6 @@ class SliceSegmenter:
     def _note(self, note: str) -> None:
         logger.warning(note)
         self.notes.append(note)
-
-
-@contextmanager
-def _worker_threads(count: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of ``count`` workers; on leaving, work not yet begun is dropped.
-
-    On a CPU each has one thread: with several, a convolution adds up in an order that depends on their number, and
-    labels would change with the cores that happen to be free.
-    """
-    before = torch.get_num_threads()
-    threads = 1 if device.type == "cpu" else max(1, _cores() // count)
-    pool = ThreadPoolExecutor(count, "segment", torch.set_num_threads, (threads,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
 
 
 def _cores() -> int:

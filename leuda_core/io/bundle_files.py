@@ -6,11 +6,13 @@ before a byte is read, and no read returns more than the size announced. Standar
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from leuda_core.errors import InputError
@@ -54,6 +56,9 @@ class FolderFiles:
                 return stream.read(size + 1)
         except OSError as error:
             raise InputError(f"bundle {self.path}: {name} cannot be read ({error.strerror})", REMEDY) from error
+
+    def close(self) -> None:
+        """Nothing stays open; a zip file does."""
 
 
 class ZipFiles:
@@ -116,6 +121,38 @@ def open_files(path: Path) -> FolderFiles | ZipFiles:
         if size > LIMITS[name]:
             raise InputError(f"bundle {path}: {name} has {size} bytes, allowed are {LIMITS[name]}", REMEDY)
     return files
+
+
+def check_listed(files: FolderFiles | ZipFiles, listed: Iterable[str]) -> None:
+    """Check that ``bundle.json`` lists every other file, and nothing else.
+
+    Raises:
+        InputError: it leaves one out, or lists one that a bundle cannot hold.
+    """
+    expected = set(LIMITS) - {DOCUMENT}
+    for name in sorted(expected ^ set(listed)):
+        problem = "does not list" if name in expected else "lists the unexpected file"
+        raise InputError(f"bundle {files.path}: {DOCUMENT} {problem} {name!r}", REMEDY)
+
+
+def check_size(files: FolderFiles | ZipFiles, name: str, size: int) -> None:
+    """Check that a file has the ``size`` in bytes that ``bundle.json`` states."""
+    if files.sizes[name] != size:
+        found = f"{name} has {files.sizes[name]} bytes, {DOCUMENT} states {size}"
+        raise InputError(f"bundle {files.path}: {found}", REMEDY)
+
+
+def read_checked(files: FolderFiles | ZipFiles, name: str, *, size: int, sha256: str) -> bytes:
+    """Return a file's bytes once its size and hash are those that ``bundle.json`` states.
+
+    Raises:
+        InputError: they are not, or the file cannot be read.
+    """
+    check_size(files, name, size)
+    data = files.read(name, size)
+    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"bundle {files.path}: {name} does not have the sha256 {sha256[:12]}... stated", REMEDY)
+    return data
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]]:

@@ -1,0 +1,294 @@
+"""Segment many volumes without windows.
+
+    Slicer --no-splash --no-main-window --python-script LEUDABatch.py --model MODEL --input FILE|DIR ... --output DIR
+
+The model is loaded once; one bad file never stops the rest. What became of each file is told on the terminal and in
+``summary.json`` in the output folder. Exit codes: 0 all done; 2 some input or the call is wrong; 130 cancelled with
+Ctrl+C; 1 a fault of ours.
+"""
+# Slicer reads a script in the encoding of the system: this file is ASCII.
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.append(str(Path(__file__).resolve().parent))  # where Slicer was not told of the module folder
+
+import slicer
+from LEUDASegmentationLib.environment import modelsFolder
+from LEUDASegmentationLib.installation import install
+from LEUDASegmentationLib.packages import missingPackages
+from LEUDASegmentationLib.worker_client import WorkerClient
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+
+from leuda_core import __version__
+from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
+from leuda_core.io.files import check_output_folder, write_json
+from leuda_core.models import list_models
+
+SUMMARY = "summary.json"
+FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")
+
+_LINE_EVERY_S = 10.0
+_A_DAY_S = 24 * 3600.0
+
+
+class LEUDABatch(ScriptedLoadableModule):
+    """Keeps this script out of the menus: Slicer takes every Python file beside a module for a module."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        parent.title = "LE-UDA Batch"
+        parent.hidden = True
+
+
+@dataclass
+class Outcome:
+    """What became of one file. ``state``: waiting, done, failed or cancelled."""
+
+    input: str
+    output: str
+    state: str = "waiting"
+    seconds: float = 0.0
+    kind: str = ""
+    message: str = ""
+    remedy: str = ""
+    device: str = ""
+    notes: list[str] = field(default_factory=list)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+
+
+class Cancellation:
+    """Set by Ctrl+C. The first one ends the file in work and the batch."""
+
+    def __init__(self, client: WorkerClient) -> None:
+        self.requested = False
+        self._client = client
+
+    def __call__(self, *_: object) -> None:
+        self.requested = True
+        for request in self._client.openRequests:
+            self._client.cancel(request)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the batch and return its exit code."""
+    try:
+        args = _parser().parse_args(list(argv))
+        _requirePackages(args.install)
+        return _segmentAll(args)
+    except SystemExit as end:  # --help
+        return int(end.code or 0)
+    except Exception as error:
+        known = as_leuda_error(error)
+        _say(f"error: {known}")
+        return known.exit_code
+
+
+def outputNames(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
+    """Return a file for each volume (``path``, ``stem``): no two the same, none of them an input.
+
+    Volumes of the same name are told apart by the folder they come from, then by a number.
+    """
+    taken = {_key(Path(volume["path"])) for volume in volumes}
+    found = []
+    for volume in volumes:
+        names = _candidates(volume["stem"], Path(volume["path"]).parent.name)
+        path = next(p for name in names if _key(p := folder / f"{name}.{extension}") not in taken)
+        taken.add(_key(path))
+        found.append(path)
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, "see the usage at the top of LEUDABatch.py")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="LEUDABatch.py", allow_abbrev=False, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", required=True, help="a model's name in Slicer, its folder or its zip file")
+    parser.add_argument("--input", required=True, nargs="+", type=Path, metavar="FILE|DIR")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K")
+    parser.add_argument("--probabilities", action="store_true", help="also write each class probability")
+    parser.add_argument("--largest-component", action="store_true", help="keep the largest part of each label")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the segmentations")
+    parser.add_argument("--json", action="store_true", help="print the summary on standard output")
+    parser.add_argument("--install", action="store_true", help="install missing Python packages without asking")
+    return parser
+
+
+def _requirePackages(mayInstall: bool) -> None:
+    missing = missingPackages()
+    if missing and not mayInstall:
+        raise InputError(
+            f"Python packages are missing: {', '.join(missing)}",
+            "open the module LE-UDA Segmentation in Slicer once, which installs them, or run this again with --install",
+        )
+    if missing:
+        _say(f"installing {', '.join(missing)}")
+        install()
+
+
+def _segmentAll(args: argparse.Namespace) -> int:
+    check_output_folder(args.output)
+    client = WorkerClient()
+    cancellation, start = Cancellation(client), time.monotonic()
+    client.onLog = lambda line: _say(f"  {line}") if line.startswith(("WARNING", "ERROR")) else None
+    try:
+        with _onInterrupt(cancellation):
+            outcomes = _plan(client, args, _findModel(args.model))
+            for number, outcome in enumerate(outcomes, start=1):
+                if not cancellation.requested:
+                    _segmentOne(client, args, outcome, f"[{number}/{len(outcomes)}] {Path(outcome.input).name}")
+                    _writeSummary(args, outcomes, time.monotonic() - start)
+    finally:
+        client.stop()
+    for outcome in outcomes:
+        outcome.state = "cancelled" if outcome.state == "waiting" else outcome.state
+    return _finish(args, outcomes, time.monotonic() - start)
+
+
+def _plan(client: WorkerClient, args: argparse.Namespace, model: Path) -> list[Outcome]:
+    """Load the model, so that a wrong one is told before anything else, and find all volumes."""
+    _say(f"loading {model}")
+    args.model = str(model)
+    loaded = client.wait(client.request("load", model=args.model, device=args.device), _A_DAY_S)
+    _say(f"loaded on {loaded['device']}; {', '.join(label['name'] for label in loaded['labels'])}")
+    inputs = list(dict.fromkeys(map(os.path.abspath, args.input)))
+    volumes = client.wait(client.request("find_volumes", inputs=inputs), _A_DAY_S)["volumes"]
+    volumes = list({volume["path"]: volume for volume in volumes}.values())  # a file and its folder were both named
+    targets = outputNames(volumes, args.output.resolve(), args.format)
+    return [Outcome(volume["path"], str(target)) for volume, target in zip(volumes, targets, strict=True)]
+
+
+def _findModel(name: str) -> Path:
+    """Return a model by its path, or by its name in Slicer's list.
+
+    Raises:
+        InputError: there is no such model; names those there are.
+    """
+    if Path(name).exists():
+        return Path(name).resolve()
+    known = {entry.name: entry.path for entry in list_models(modelsFolder())}
+    if name not in known:
+        names = ", ".join(known) or "none yet"
+        raise InputError(f"there is no model '{name}'", f"give the path of one, or one of Slicer's: {names}")
+    return known[name]
+
+
+def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
+    start = time.monotonic()
+    request = client.request(
+        "segment_file",
+        onProgress=_Progress(title),
+        model=args.model,
+        device=args.device,
+        input=outcome.input,
+        output=outcome.output,
+        probabilities=args.probabilities,
+        largest_component=args.largest_component,
+    )
+    try:
+        result = client.wait(request, _A_DAY_S)
+    except LeudaError as error:
+        outcome.state = "cancelled" if isinstance(error, Cancelled) else "failed"
+        outcome.kind, outcome.message, outcome.remedy = error.kind, error.message, error.remedy
+    else:
+        outcome.state, outcome.device, outcome.notes = "done", result["device"], result["notes"]
+        outcome.volumes_ml = result["volumes_ml"]
+    outcome.seconds = round(time.monotonic() - start, 3)
+    _say(f"{title}: {_describe(outcome)}")
+
+
+class _Progress:
+    """Says now and then how far a slow file is."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._last = time.monotonic()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if time.monotonic() - self._last > _LINE_EVERY_S:
+            self._last = time.monotonic()
+            left = f", {event['seconds_left']:.0f} s left" if event.get("seconds_left") else ""
+            _say(f"{self._title}: {event['stage']} {event['done']}/{event['total']}{left}")
+
+
+def _describe(outcome: Outcome) -> str:
+    if outcome.state != "done":
+        return f"{outcome.state}: {outcome.message}" + (f"; {outcome.remedy}" if outcome.remedy else "")
+    notes = "".join(f"; {note}" for note in outcome.notes)
+    return f"{Path(outcome.output).name} ({outcome.seconds:.1f} s on {outcome.device}){notes}"
+
+
+def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> int:
+    summary = _writeSummary(args, outcomes, seconds)
+    _say(f"{summary['done']} of {len(outcomes)} volumes segmented; see {args.output / SUMMARY}")
+    if args.json:
+        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+    return summary["exit_code"]
+
+
+def _writeSummary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
+    """Write what is known so far; a batch that is killed leaves the last of them."""
+    states = [outcome.state for outcome in outcomes]
+    summary = {
+        "version": __version__,
+        "model": args.model,
+        "seconds": round(seconds, 3),
+        **{state: states.count(state) for state in ("done", "failed", "cancelled", "waiting")},
+        "exit_code": _exitCode(outcomes),
+        "files": [vars(outcome) for outcome in outcomes],
+    }
+    write_json(args.output / SUMMARY, summary)
+    return summary
+
+
+def _exitCode(outcomes: list[Outcome]) -> int:
+    if any(outcome.state == "cancelled" for outcome in outcomes):
+        return Cancelled.exit_code
+    failed = [outcome.kind for outcome in outcomes if outcome.state == "failed"]
+    return 0 if not failed else LeudaError.exit_code if LeudaError.kind in failed else InputError.exit_code
+
+
+def _candidates(stem: str, folder: str) -> Iterator[str]:
+    yield stem
+    yield f"{folder}-{stem}"
+    number = 2
+    while True:
+        yield f"{folder}-{stem}-{number}"
+        number += 1
+
+
+def _key(path: Path) -> str:
+    return str(path.resolve()).casefold()  # some systems take A.nrrd and a.nrrd for one file
+
+
+@contextmanager
+def _onInterrupt(handle: Cancellation) -> Iterator[None]:
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"LE-UDA: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    slicer.util.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""Where things are: the interpreter of child processes, their environment, and the folders of models and runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import qt
+import slicer
+
+DATA_FOLDER_SETTING = "LEUDA/DataFolder"
+
+_UNWANTED = ("QT_", "QML", "DISPLAY", "WAYLAND_DISPLAY")  # a child shows no windows
+_CHILD_SETTINGS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",  # messages and paths, on Windows too
+    "PYTHONSAFEPATH": "1",  # a module in the folder where Slicer was started must not shadow one of ours
+    "MPLBACKEND": "Agg",
+}
+
+
+def pythonCommand() -> list[str]:
+    """Return the command that runs Python with Slicer's packages: PythonSlicer, else this interpreter."""
+    return [shutil.which("PythonSlicer") or sys.executable]
+
+
+def coreFolder() -> Path:
+    """Return the folder that holds ``leuda_core``."""
+    spec = importlib.util.find_spec("leuda_core")
+    return Path(spec.origin).resolve().parents[1]
+
+
+def childEnvironment() -> qt.QProcessEnvironment:
+    """Return the environment of a child process: this one's, without what belongs to windows, finding our packages."""
+    environment = qt.QProcessEnvironment()
+    for name, value in os.environ.items():
+        if not name.startswith(_UNWANTED):
+            environment.insert(name, value)
+    for name, value in _CHILD_SETTINGS.items():
+        environment.insert(name, value)
+    paths = [str(coreFolder()), os.environ.get("PYTHONPATH", "")]
+    environment.insert("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    return environment
+
+
+def dataFolder() -> Path:
+    """Return the folder of everything LE-UDA keeps for this user; it may not exist yet.
+
+    It lies beside Slicer's settings unless the setting ``LEUDA/DataFolder`` names another one.
+    """
+    chosen = slicer.app.userSettings().value(DATA_FOLDER_SETTING)
+    return Path(chosen) if chosen else Path(slicer.app.slicerUserSettingsFilePath).parent / "LEUDA"
+
+
+def modelsFolder() -> Path:
+    """Return the folder with one bundle folder per model."""
+    return dataFolder() / "models"
+
+
+def runsFolder() -> Path:
+    """Return the folder with one folder per training."""
+    return dataFolder() / "runs"

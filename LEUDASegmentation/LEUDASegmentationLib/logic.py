@@ -1,0 +1,273 @@
+"""The logic of LEUDASegmentation: what its panel, the Python console and batch scripts call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from leuda_core import models as store
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.models import ModelEntry
+from LEUDASegmentationLib import environment, statistics
+from LEUDASegmentationLib.geometry import RoiMask
+from LEUDASegmentationLib.job import SegmentationJob
+from LEUDASegmentationLib.job_queue import SegmentationQueue
+from LEUDASegmentationLib.order import Order
+from LEUDASegmentationLib.progress import Progress
+from LEUDASegmentationLib.results import RunRecord
+from LEUDASegmentationLib.scene_watch import SceneWatch
+from LEUDASegmentationLib.volume_files import VolumeFiles, check_volume
+from LEUDASegmentationLib.worker_client import WorkerClient, sharedWorker
+
+OnProgress = Callable[[Progress], None]
+OnError = Callable[[LeudaError], None]
+
+
+class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
+    """Segments volumes with adapted models, in a warm process beside Slicer.
+
+    In Slicer's Python console::
+
+        logic = slicer.util.getModuleLogic("LEUDASegmentation")
+        print([model.name for model in logic.models()])
+        segmentation = logic.segment(getNode("MRHead"), "my model")
+
+    Args:
+        worker: what computes; the one worker of the application unless given.
+        modelsFolder: where the list of models lies; the user's own unless given.
+    """
+
+    def __init__(self, worker: WorkerClient | None = None, modelsFolder: Path | None = None) -> None:
+        super().__init__()
+        self._worker = worker
+        self._modelsFolder = modelsFolder
+        self._files: VolumeFiles | None = None
+        self._records: dict[str, RunRecord] = {}  # by the id of the segmentation
+        self._watch: SceneWatch | None = None
+
+    @property
+    def worker(self) -> WorkerClient:
+        """The client of the process that computes; it starts with the first request."""
+        if self._worker is None:
+            self._worker = sharedWorker()
+        return self._worker
+
+    @property
+    def volumeFiles(self) -> VolumeFiles:
+        """The copies of volumes that the worker reads."""
+        if self._files is None:
+            self._files = VolumeFiles(self.worker)
+        return self._files
+
+    @property
+    def modelsFolder(self) -> Path:
+        """The folder of the list of models; it may not exist yet."""
+        return self._modelsFolder or environment.modelsFolder()
+
+    def models(self) -> list[ModelEntry]:
+        """Return the models in the list; a damaged one says what is wrong in ``problem``."""
+        return store.list_models(self.modelsFolder)
+
+    def modelEntry(self, model: str | Path | ModelEntry) -> ModelEntry:
+        """Return what a model's name in the list, or the path of a bundle, stands for.
+
+        Raises:
+            InputError: there is no such model, or it is damaged.
+        """
+        entry = model if isinstance(model, ModelEntry) else self._find(model)
+        if entry.problem:
+            raise InputError(
+                _("the model “{name}” is damaged: {problem}").format(name=entry.name, problem=entry.problem),
+                _("delete it, and import it again"),
+            )
+        return entry
+
+    def importModel(self, path: str | Path, name: str | None = None) -> ModelEntry:
+        """Copy a model (bundle folder or zip) into the list, after checking every file's hash.
+
+        Raises:
+            InputError: it is no model, or damaged.
+        """
+        self.modelsFolder.mkdir(parents=True, exist_ok=True)
+        return store.import_model(Path(path), self.modelsFolder, name)
+
+    def deleteModel(self, name: str) -> None:
+        """Delete a model of the list from the disk.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        store.delete_model(self._find(name), self.modelsFolder)
+
+    def segment(
+        self,
+        volumeNode: Any,
+        model: str | Path | ModelEntry,
+        outputSegmentation: Any | None = None,
+        *,
+        segments: Sequence[str] | None = None,
+        roiNode: Any | None = None,
+        device: str = "auto",
+        largestComponent: bool = False,
+        probabilities: bool = False,
+        showIn3D: bool = False,
+        smoothing: float | None = None,
+        wait: bool = True,
+        onProgress: OnProgress | None = None,
+        onDone: Callable[[Any], None] | None = None,
+        onError: OnError | None = None,
+    ) -> Any:
+        """Segment a volume.
+
+        Args:
+            volumeNode: a scalar volume with one component.
+            model: its name in the list, or the path of a bundle folder or zip.
+            outputSegmentation: a segmentation to write into: segments of the same names are replaced, the others and
+                what was corrected in them stay. A new one by default.
+            segments: names of the labels to write; all by default.
+            roiNode: a vtkMRMLMarkupsROINode; voxels outside are left empty.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+            largestComponent: keep the largest connected piece of each label alone.
+            probabilities: also add one scalar volume a label.
+            showIn3D: also make closed surfaces.
+            smoothing: of the closed surfaces, 0 to 1; as the segmentation has it by default.
+            wait: return the segmentation when it is done; otherwise return at once, with a job.
+            onProgress: called with a ``Progress``.
+            onDone: called with the segmentation node. onError: called with a ``LeudaError``.
+
+        Returns:
+            The vtkMRMLSegmentationNode, or with ``wait=False`` the ``SegmentationJob``.
+
+        Raises:
+            LeudaError: the call is wrong or, with ``wait=True``, the work failed; ``remedy`` says what to do.
+        """
+        options = dict(
+            segments=segments,
+            device=device,
+            largestComponent=largestComponent,
+            probabilities=probabilities,
+            showIn3D=showIn3D,
+            smoothing=smoothing,
+        )
+        order = self._order(volumeNode, model, outputSegmentation, roiNode, options)
+        job = self._job(order, dict(onProgress=onProgress, onDone=onDone, onError=onError))
+        if wait:
+            return job.run()
+        job.start()
+        return job
+
+    def segmentMany(
+        self,
+        volumeNodes: Sequence[Any],
+        model: str | Path | ModelEntry,
+        *,
+        wait: bool = True,
+        onProgress: OnProgress | None = None,
+        onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
+        onDone: Callable[[list[Any]], None] | None = None,
+        roiNode: Any | None = None,
+        **options: Any,
+    ) -> Any:
+        """Segment volumes one after the other; one that fails never stops the rest.
+
+        Args:
+            options: as for ``segment``, but for the output: every volume gets a new segmentation.
+            onProgress: called with a ``Progress`` over all volumes.
+            onVolumeDone: called with (volume, segmentation or None, error or None).
+            onDone: called with the list of results at the end, also after ``cancel``.
+
+        Returns:
+            A list of ``(volume, segmentation or None, error or None)``, or with ``wait=False`` the
+            ``SegmentationQueue``.
+        """
+        unknown = set(options) - set(Order.OPTIONS)
+        if unknown:
+            raise TypeError(f"segmentMany() has no argument {sorted(unknown)[0]!r}")
+
+        def make_job(volumeNode: Any, **callbacks: Any) -> SegmentationJob:
+            return self._job(self._order(volumeNode, model, None, roiNode, options), callbacks)
+
+        queue = SegmentationQueue(
+            volumeNodes, make_job, onProgress=onProgress, onVolumeDone=onVolumeDone, onDone=onDone
+        )
+        if wait:
+            return queue.run()
+        queue.start()
+        return queue
+
+    def canUndo(self, segmentationNode: Any) -> bool:
+        """Return whether ``undo`` has something to take back."""
+        return segmentationNode is not None and self._record(segmentationNode) is not None
+
+    def undo(self, segmentationNode: Any) -> None:
+        """Take back what the last run wrote; what was corrected in other segments since then stays.
+
+        A segmentation that the run made is removed, with its probability volumes.
+
+        Raises:
+            InputError: there is nothing to take back.
+        """
+        record = self._record(segmentationNode)
+        if record is None:
+            raise InputError(
+                _("there is no run of “{name}” to undo").format(name=segmentationNode.GetName()),
+                _("only the last run since Slicer was started can be undone"),
+            )
+        del self._records[segmentationNode.GetID()]
+        record.undo()
+
+    def statistics(self, segmentationNode: Any, volumeNode: Any) -> list[statistics.SegmentStatistics]:
+        """Return name, volume in mL and mean intensity of every segment, in the order of the segments."""
+        return statistics.segment_statistics(segmentationNode, volumeNode)
+
+    def statisticsTable(self, segmentationNode: Any, volumeNode: Any) -> Any:
+        """Add a vtkMRMLTableNode with the statistics to the scene, beside the segmentation, and return it."""
+        return statistics.add_table(segmentationNode, volumeNode, self.statistics(segmentationNode, volumeNode))
+
+    def _order(self, volumeNode: Any, model: Any, output: Any | None, roiNode: Any | None, options: dict) -> Order:
+        entry = self.modelEntry(model)
+        check_volume(volumeNode)
+        return Order(
+            volumeNode,
+            modelName=entry.name,
+            modelPath=entry.path,
+            modelLabels=entry.labels,
+            output=output,
+            roi=RoiMask(volumeNode, roiNode) if roiNode is not None else None,
+            **options,
+        )
+
+    def _job(self, order: Order, callbacks: dict) -> SegmentationJob:
+        return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._remember, **callbacks)
+
+    def _find(self, model: str | Path) -> ModelEntry:
+        models = {entry.name: entry for entry in self.models()}
+        if str(model) in models:
+            return models[str(model)]
+        if model and Path(model).exists():
+            return store.read_model(model)
+        names = ", ".join(models) or _("none yet")
+        raise InputError(
+            _("there is no model “{model}”").format(model=model),
+            _("import it, or choose one of the list: {names}").format(names=names),
+        )
+
+    def _remember(self, record: RunRecord) -> None:
+        if self._watch is None:
+            self._watch = SceneWatch(record.node.GetScene(), self._forget, self._forget_all)
+        self._records[record.node.GetID()] = record
+
+    def _forget(self, node: Any) -> None:
+        self._records.pop(node.GetID(), None)
+
+    def _forget_all(self) -> None:
+        self._records.clear()
+        self._watch = None
+
+    def _record(self, segmentationNode: Any) -> RunRecord | None:
+        record = self._records.get(segmentationNode.GetID())
+        return record if record is not None and record.node is segmentationNode else None

@@ -1,0 +1,116 @@
+"""One place for messages: what happened and what to do about it. Shared by both modules."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+import qt
+from slicer.i18n import tr as _
+
+_TINTS = {"error": "200, 40, 40", "warning": "215, 145, 0", "info": "50, 120, 200"}
+_ICONS = {
+    "error": qt.QStyle.SP_MessageBoxCritical,
+    "warning": qt.QStyle.SP_MessageBoxWarning,
+    "info": qt.QStyle.SP_MessageBoxInformation,
+}
+_ICON_PIXELS = 20
+
+
+class MessageStrip:
+    """A framed line with an icon, the cause in bold and the remedy; hidden while there is nothing to say.
+
+    Args:
+        action: text of a button, such as "Install…"; none without.
+        on_action: called when that button is pressed.
+        closable: whether the user can put the message away.
+    """
+
+    def __init__(self, *, action: str = "", on_action: Callable[[], None] | None = None, closable: bool = True) -> None:
+        self.kind = ""
+        self.cause = ""
+        self.remedy = ""
+        self.widget = qt.QFrame()
+        self.widget.objectName = "messageStrip"
+        layout = qt.QHBoxLayout(self.widget)
+        layout.setContentsMargins(8, 6, 6, 6)
+        self._icon = self._add_icon(layout)
+        self._text = self._add_text(layout)
+        self.action_button = self._add_action(layout, action, on_action) if action else None
+        self.close_button = self._add_close(layout) if closable else None
+        self.clear()
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an error; a ``LeudaError`` brings its remedy, any other is a fault of ours."""
+        cause = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+        remedy = getattr(error, "remedy", "")
+        if not hasattr(error, "remedy"):
+            remedy = _("This is a fault of the module: copy the log and report it.")
+        self._show("error", cause, remedy)
+
+    def show_warning(self, cause: str, remedy: str = "") -> None:
+        """Show something that worked otherwise than expected, or not yet."""
+        self._show("warning", cause, remedy)
+
+    def show_info(self, cause: str, remedy: str = "") -> None:
+        """Show that something was done."""
+        self._show("info", cause, remedy)
+
+    def clear(self) -> None:
+        """Put the message away."""
+        self.kind = self.cause = self.remedy = ""
+        self.widget.hide()
+
+    def _show(self, kind: str, cause: str, remedy: str) -> None:
+        self.kind, self.cause, self.remedy = kind, _sentence(cause), _sentence(remedy)
+        tint = _TINTS[kind]
+        frame = f"border: 1px solid rgba({tint}, 150); border-radius: 3px; background: rgba({tint}, 30);"
+        self.widget.styleSheet = f"#messageStrip {{ {frame} }}"  # the name keeps it from the strip's own children
+        icon = self.widget.style().standardIcon(_ICONS[kind])
+        self._icon.setPixmap(icon.pixmap(_ICON_PIXELS, _ICON_PIXELS))
+        self._text.text = f"<b>{html.escape(self.cause)}</b> {html.escape(self.remedy)}"
+        self.widget.show()
+
+    @staticmethod
+    def _add_icon(layout):
+        icon = qt.QLabel()
+        icon.setFixedSize(_ICON_PIXELS, _ICON_PIXELS)
+        layout.addWidget(icon, 0, qt.Qt.AlignTop)
+        return icon
+
+    @staticmethod
+    def _add_text(layout):
+        text = qt.QLabel()
+        text.objectName = "messageText"
+        text.wordWrap = True
+        text.setTextFormat(qt.Qt.RichText)
+        text.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+        text.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)  # wraps, and never widens the panel
+        layout.addWidget(text, 1)
+        return text
+
+    @staticmethod
+    def _add_action(layout, text: str, on_action):
+        button = qt.QPushButton(text)
+        button.objectName = "messageAction"
+        button.connect("clicked()", on_action)
+        layout.addWidget(button, 0, qt.Qt.AlignVCenter)
+        return button
+
+    def _add_close(self, layout):
+        button = qt.QToolButton()
+        button.objectName = "messageClose"
+        button.autoRaise = True
+        button.setIcon(button.style().standardIcon(qt.QStyle.SP_TitleBarCloseButton))
+        button.toolTip = _("Put this message away")
+        button.connect("clicked()", self.clear)
+        layout.addWidget(button, 0, qt.Qt.AlignTop)
+        return button
+
+
+def _sentence(text: str) -> str:
+    """Return a text as a sentence: errors are written as they stand behind a colon."""
+    text = " ".join(str(text).split())
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")

@@ -1,0 +1,105 @@
+"""A process with everything it started. PythonSlicer is a launcher: ending it alone would leave Python running.
+
+Qt offers Python no way to put a child into a session of its own, so the tree is looked up when it has to end, while
+the launcher still ties it together. Processes are told by id and start time, so that an id the system has given to
+somebody else in the meantime is left alone. A detached training has a process group of its own and is no part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    parent: int
+    group: int
+    started: str
+
+
+class ProcessTree:
+    """The process ``pid`` and its descendants, as they are now; ``launcher``: the first one only waits for the next."""
+
+    def __init__(self, pid: int, *, launcher: bool = False) -> None:
+        self._pid = pid
+        self._launcher = launcher
+        self._members = [] if os.name == "nt" else _family(pid, _processes())
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of all members, the root first."""
+        return [member.pid for member in self._members]
+
+    def interrupt(self) -> bool:
+        """Ask all of them to end (as Ctrl+C does), so that they tidy up; return whether this system can ask.
+
+        A launcher is not asked: it ends with what it launched, and until then passes on its last words.
+        """
+        if os.name == "nt":  # a process without a console cannot be asked there
+            return False
+        several = self._launcher and len(self._members) > 1
+        self._signal(signal.SIGINT, self._members[1:] if several else self._members)
+        return True
+
+    def kill(self) -> None:
+        """End all of them by force."""
+        if os.name == "nt":
+            _taskkill(self._pid)
+        else:
+            self._signal(signal.SIGKILL, self._members)
+
+    @staticmethod
+    def _signal(number: int, members: list[_Process]) -> None:
+        now = {process.pid: process for process in _processes()}
+        for member in members:
+            current = now.get(member.pid)
+            if current is not None and current.started == member.started:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(member.pid, number)
+
+
+def _family(root: int, processes: list[_Process]) -> list[_Process]:
+    known = {process.pid: process for process in processes}
+    if root not in known:
+        return []
+    found = [known[root]]
+    for process in found:  # grows while it is read
+        found += [child for child in processes if child.parent == process.pid and child.group == known[root].group]
+    return found
+
+
+def _processes() -> list[_Process]:
+    proc = Path("/proc/self/stat")
+    return _from_proc() if proc.exists() else _from_ps()
+
+
+def _from_proc() -> list[_Process]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):  # it may have ended meanwhile
+                text = Path(f"/proc/{entry}/stat").read_text(errors="replace")
+                fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+                found.append(_Process(int(entry), int(fields[1]), int(fields[2]), fields[19]))
+    return found
+
+
+def _from_ps() -> list[_Process]:
+    """Ask ``ps``, where there is no /proc (macOS)."""
+    columns = ["-o", "pid=", "-o", "ppid=", "-o", "pgid=", "-o", "lstart="]
+    listing = subprocess.run(["ps", "-A", *columns], capture_output=True, text=True, check=False).stdout
+    rows = [line.split(None, 3) for line in listing.splitlines()]
+    return [_Process(int(row[0]), int(row[1]), int(row[2]), row[3]) for row in rows if len(row) == 4]
+
+
+def _taskkill(pid: int) -> None:
+    """End a tree on Windows; the console window of the tool stays hidden."""
+    command = [shutil.which("taskkill") or "taskkill", "/T", "/F", "/PID", str(pid)]
+    subprocess.run(command, check=False, capture_output=True, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))

@@ -1,0 +1,92 @@
+"""How far a piece of work is, and the button that ends it. Shared by both modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+from slicer.i18n import tr as _
+
+_STEPS = 1000
+
+
+class RunProgress:
+    """A bar, what is being done, the time left, and Cancel; hidden while nothing runs.
+
+    Args:
+        on_cancel: called once when the user presses Cancel; the work then ends by itself.
+        cancel_text: of the button.
+    """
+
+    def __init__(self, on_cancel: Callable[[], None], *, cancel_text: str = "") -> None:
+        self._on_cancel = on_cancel
+        self._cancel_text = cancel_text or _("Cancel")
+        self.widget = qt.QWidget()
+        self.widget.objectName = "runProgress"
+        layout = qt.QGridLayout(self.widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.bar = qt.QProgressBar()
+        self.bar.objectName = "progressBar"
+        self.bar.setMinimum(0)
+        layout.addWidget(self.bar, 0, 0, 1, 2)
+        self.cancel_button = qt.QPushButton(self._cancel_text)
+        self.cancel_button.objectName = "cancelButton"
+        self.cancel_button.connect("clicked()", self._cancel)
+        layout.addWidget(self.cancel_button, 0, 2)
+        self.stage_label = qt.QLabel()
+        self.stage_label.objectName = "stageLabel"
+        self.stage_label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        layout.addWidget(self.stage_label, 1, 0)
+        self.time_label = qt.QLabel()
+        self.time_label.objectName = "timeLeftLabel"
+        layout.addWidget(self.time_label, 1, 1, 1, 2, qt.Qt.AlignRight)
+        layout.setColumnStretch(0, 1)
+        self.finish()
+
+    @property
+    def running(self) -> bool:
+        """Whether something is shown as running."""
+        return not self.widget.isHidden()
+
+    def start(self, stage: str) -> None:
+        """Show the bar, at its beginning."""
+        self.cancel_button.enabled = True
+        self.cancel_button.text = self._cancel_text
+        self.widget.show()
+        self.update(stage, None)
+
+    def update(self, stage: str, fraction: float | None, seconds_left: float | None = None) -> None:
+        """Show how far it is.
+
+        Args:
+            stage: what is being done, for people.
+            fraction: of the whole, in [0, 1]; ``None`` when nobody knows (the bar then moves).
+            seconds_left: ``None`` when nobody knows.
+        """
+        self.stage_label.text = stage
+        self.stage_label.toolTip = stage
+        self.bar.setMaximum(0 if fraction is None else _STEPS)
+        if fraction is not None:
+            self.bar.setValue(round(_STEPS * min(1.0, max(0.0, fraction))))
+        self.time_label.text = "" if seconds_left is None else time_left(seconds_left)
+
+    def finish(self) -> None:
+        """Hide all of it."""
+        self.widget.hide()
+
+    def _cancel(self) -> None:
+        self.cancel_button.enabled = False
+        self.cancel_button.text = _("Cancelling…")
+        self._on_cancel()
+
+
+def time_left(seconds: float) -> str:
+    """Return a time as a person would say it: no more digits than the estimate is worth."""
+    if seconds < 1:
+        return _("almost done")
+    if seconds < 90:
+        return _("about {count} s left").format(count=round(seconds))
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return _("about {count} min left").format(count=minutes)
+    return _("about {hours} h {minutes} min left").format(hours=minutes // 60, minutes=minutes % 60)

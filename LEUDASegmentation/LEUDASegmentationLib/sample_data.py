@@ -1,0 +1,165 @@
+"""Phantom images in Slicer's Sample Data: made on this computer when first asked for, nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.environment import dataFolder
+from LEUDASegmentationLib.installation import ensureInstalled
+
+logger = logging.getLogger(__name__)
+
+CATEGORY = "LE-UDA"
+PHANTOM_MR, PHANTOM_CT, FEW_LABELS = "LE-UDA phantom MR", "LE-UDA phantom CT", "LE-UDA few labels"
+DATASET = "dataset.json"
+
+_ICONS = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
+_MAKE_S = 600.0
+_COHORT = {"source": 6, "labelled": 3, "target": 6, "test": 2}
+"""Cases by role: few enough to train on within minutes, and to find one's way in the scene."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A button: an image of the phantom, or the whole dataset."""
+
+    name: str
+    file: str
+    thumbnail: str
+
+
+_SAMPLES = (
+    _Sample(PHANTOM_MR, "test_source_01.nii.gz", "LEUDAPhantomMR.png"),
+    _Sample(PHANTOM_CT, "test_target_01.nii.gz", "LEUDAPhantomCT.png"),
+    _Sample(FEW_LABELS, DATASET, "LEUDAPhantomDataset.png"),
+)
+
+
+def registerSampleData() -> None:
+    """Add the phantom to the Sample Data module; to be called when Slicer has started up.
+
+    Sample Data calls a custom downloader for its buttons alone; from the console there is ``loadSample``.
+    """
+    import SampleData
+
+    for sample in _SAMPLES:
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=sample.name,
+            uris=(samplesFolder() / sample.file).as_uri(),
+            fileNames=sample.file,
+            nodeNames=sample.name,
+            thumbnailFileName=str(_ICONS / sample.thumbnail),
+            customDownloader=_onRequested,
+        )
+
+
+def samplesFolder() -> Path:
+    """Return the folder the phantom is kept in; deleting it makes the next request make it again."""
+    return dataFolder() / "samples" / "phantom"
+
+
+def loadSample(name: str) -> list[Any]:
+    """Load a sample into the scene and return its nodes, images first; the first request of all makes the data.
+
+    Raises:
+        LeudaError: what is needed is not installed, or the data could not be made.
+    """
+    sample = next(each for each in _SAMPLES if each.name == name)
+    dataset = makePhantom()
+    if sample.file == DATASET:
+        return _loadCases(dataset)
+    return [slicer.util.loadVolume(str(dataset.parent / sample.file), {"name": sample.name})]
+
+
+def makePhantom() -> Path:
+    """Make the phantom dataset unless it is there, in another process; return its ``dataset.json``.
+
+    Raises:
+        LeudaError: it could not be made. Cancelled: the user did not want to wait.
+    """
+    folder = samplesFolder()
+    if not (folder / DATASET).is_file():  # it is written last
+        if not ensureInstalled():
+            raise LeudaError(
+                _("the sample data cannot be made without the missing packages"), _("install them and try again")
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        words = [word for role, count in _COHORT.items() for word in (f"--{role}", count)]
+        with _waiting(LeudaCommand(["phantom", "--out", folder, *words])) as command:
+            command.wait(_MAKE_S)
+    return folder / DATASET
+
+
+def _onRequested(source: Any) -> list[Any]:
+    """Do what the button of a sample is there for."""
+    try:
+        nodes = loadSample(source.sampleName)
+    except LeudaError as error:
+        logger.error("%s: %s", source.sampleName, error)
+        slicer.util.errorDisplay(f"{error.message}\n\n{error.remedy}".strip(), windowTitle=source.sampleName)
+        return []
+    slicer.util.showStatusMessage(_("{name} is loaded").format(name=source.sampleName), 3000)
+    return nodes
+
+
+@contextmanager
+def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
+    """Run a command while a window says so and offers to cancel it."""
+    command.start()
+    if slicer.util.mainWindow() is None:
+        yield command
+        return
+    dialog = slicer.util.createProgressDialog(
+        maximum=0, windowTitle=CATEGORY, labelText=_("Making the phantom images on this computer…")
+    )
+    dialog.connect("canceled()", command.cancel)
+    try:
+        yield command
+    finally:
+        dialog.disconnect("canceled()", command.cancel)
+        dialog.close()
+        dialog.deleteLater()
+
+
+def _loadCases(dataset: Path) -> list[Any]:
+    """Load the cases for a training, with segmentations where there are labels; not those for testing."""
+    content = json.loads(dataset.read_text(encoding="utf-8"))
+    volumes, segmentations = [], []
+    for domain in ("source", "target"):
+        for number, case in enumerate(content[domain]["cases"], start=1):
+            name = f"{content[domain]['modality']} {number}"
+            image = slicer.util.loadVolume(str(dataset.parent / case["image"]), {"name": name, "show": not volumes})
+            volumes.append(image)
+            if "label" in case:
+                path = dataset.parent / case["label"]
+                segmentations.append(_loadSegmentation(path, f"{name} segmentation", image, content["labels"]))
+    for hidden in segmentations[1:]:  # the patients overlap in the room: show the first, as its volume is
+        hidden.CreateDefaultDisplayNodes()
+        hidden.GetDisplayNode().SetVisibility(False)
+    return volumes + segmentations
+
+
+def _loadSegmentation(path: Path, name: str, image: Any, labels: dict[str, Any]) -> Any:
+    node = slicer.util.loadSegmentation(str(path), {"name": name})
+    node.SetReferenceImageGeometryParameterFromVolumeNode(image)
+    segmentation = node.GetSegmentation()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(index)
+        label = labels[str(segment.GetLabelValue())]
+        segment.SetName(label["name"])
+        segment.SetColor([channel / 255 for channel in label["color"]])
+        segment.SetTag(segment.GetTerminologyEntryTagName(), label["terminology"])
+    return node

@@ -1,0 +1,222 @@
+"""Source cases and target volumes of a training, kept in the scene.
+
+A case's volume is a node of the scene, or a file that has never been loaded; files stay where they are and are read
+by the training process alone, so that hundreds of them cost no memory here.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError
+
+from .parameter_node import read_json
+
+Role = Literal["source", "target"]
+
+EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
+LABEL_ENDINGS = ("_label", "-label", "_labels", "-labels", "_seg", "-seg", "_segmentation", "_mask", ".seg")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume. ``image`` and ``label`` are files, empty when the volume is a node of the scene.
+
+    ``labelled`` are indices along the slicing axis that somebody labelled completely, background included; ``None``
+    means every slice that holds any label.
+    """
+
+    key: str
+    name: str
+    image: str = ""
+    label: str = ""
+    labelled: tuple[int, ...] | None = None
+
+
+class CaseStore:
+    """The source cases, or the target volumes, of a parameter node."""
+
+    def __init__(self, parameter_node: Any, role: Role) -> None:
+        self.role = role
+        self._node = parameter_node
+        self._attribute = f"{role}Cases"
+
+    @property
+    def node(self) -> Any:
+        """The MRML node that keeps the cases."""
+        return self._node.parameterNode
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def find(self, key: str) -> Case | None:
+        """Return the case of a key."""
+        return next((case for case in self if case.key == key), None)
+
+    def volume(self, case: Case) -> Any | None:
+        """Return the case's volume node; ``None`` when it is a file or has been deleted."""
+        return self._reference(f"{case.key}.volume")
+
+    def segmentation(self, case: Case) -> Any | None:
+        """Return the case's segmentation node; ``None`` when there is none."""
+        return self._reference(f"{case.key}.segmentation")
+
+    def is_missing(self, case: Case) -> bool:
+        """Say whether the case's volume is neither in the scene nor a file that is there."""
+        return self.volume(case) is None and not (case.image and Path(case.image).exists())
+
+    def add_node(self, volume: Any, segmentation: Any = None) -> Case:
+        """Add a volume of the scene.
+
+        Raises:
+            InputError: the volume is no scalar volume, or already listed here.
+        """
+        check_volume(volume)
+        if any(self.volume(case) is volume for case in self):
+            raise InputError(_("{name} is already in the list").format(name=volume.GetName()), _("choose another one"))
+        case = Case(secrets.token_hex(4), self._free_name(volume.GetName()))
+        with slicer.util.NodeModify(self.node):
+            self._refer(case, "volume", volume)
+            self._refer(case, "segmentation", segmentation)
+            self._write([*self, case])
+        return case
+
+    def add_file(
+        self, image: Path, label: Path | None = None, labelled: Sequence[int] | None = None, name: str = ""
+    ) -> Case:
+        """Add a volume's file, which is not loaded; ``labelled`` as in :class:`Case`."""
+        case = Case(
+            key=secrets.token_hex(4),
+            name=self._free_name(name or stem(image)),
+            image=str(image),
+            label=str(label) if label else "",
+            labelled=tuple(labelled) if labelled is not None else None,
+        )
+        self._write([*self, case])
+        return case
+
+    def remove(self, key: str) -> None:
+        """Take a case out of the list; its nodes stay in the scene."""
+        with slicer.util.NodeModify(self.node):
+            for what in ("volume", "segmentation"):
+                self.node.RemoveNodeReferenceIDs(f"{key}.{what}")
+            self._write([case for case in self if case.key != key])
+
+    def set_volume(self, key: str, volume: Any) -> None:
+        """Let a case be a node of the scene from now on, in place of its file or of a node that is gone."""
+        with slicer.util.NodeModify(self.node):
+            self._refer(Case(key, ""), "volume", volume)
+            self._change(key, image="", label="")
+
+    def set_segmentation(self, key: str, segmentation: Any | None) -> None:
+        """Choose the segmentation node that holds a case's labels."""
+        self._refer(Case(key, ""), "segmentation", segmentation)
+        self.node.Modified()
+
+    def set_labelled(self, key: str, labelled: Sequence[int] | None) -> None:
+        """Say which slices are labelled completely; ``None``: every slice that holds any label."""
+        self._change(key, labelled=tuple(sorted(set(labelled))) if labelled is not None else None)
+
+    def _change(self, key: str, **values: Any) -> None:
+        self._write([replace(case, **values) if case.key == key else case for case in self])
+
+    def _refer(self, case: Case, what: str, node: Any | None) -> None:
+        self.node.SetNodeReferenceID(f"{case.key}.{what}", node.GetID() if node else None)
+
+    def _reference(self, role: str) -> Any | None:
+        """Return the node of a role; a reference may outlast its node."""
+        node = self.node.GetNodeReference(role)
+        return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
+
+    def _free_name(self, name: str) -> str:
+        """Return a name no case has yet, in either list: training knows cases by it."""
+        taken = {case.name for role in ("source", "target") for case in CaseStore(self._node, role)}
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name} {number}", number + 1
+        return free
+
+    def _read(self) -> list[Case]:
+        found = []
+        for entry in read_json(getattr(self._node, self._attribute), []):
+            try:
+                labelled = entry.get("labelled")
+                entry["labelled"] = tuple(int(index) for index in labelled) if labelled is not None else None
+                found.append(Case(**entry))
+            except (AttributeError, TypeError, ValueError):
+                continue  # a scene from elsewhere
+        return found
+
+    def _write(self, cases: Sequence[Case]) -> None:
+        setattr(self._node, self._attribute, json.dumps([asdict(case) for case in cases], ensure_ascii=False))
+
+
+def check_volume(volume: Any) -> None:
+    """Refuse what training cannot read.
+
+    Raises:
+        InputError: a label map, a colour or vector image, or a volume without voxels.
+    """
+    name = volume.GetName()
+    if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(_("{name} is no image").format(name=name), _("choose a scalar (grey-value) volume"))
+    image = volume.GetImageData()
+    if image is None or 0 in image.GetDimensions():
+        raise InputError(_("{name} holds no voxels").format(name=name), _("load its image again"))
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(
+            _("{name} has {count} numbers a voxel").format(name=name, count=image.GetNumberOfScalarComponents()),
+            _("choose a scalar (grey-value) volume, such as one made with Vector to Scalar Volume"),
+        )
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its extension, ``.nii.gz`` and ``.seg.nrrd`` being one each."""
+    name = Path(path).name
+    extension = next((one for one in EXTENSIONS if name.lower().endswith(one)), Path(name).suffix)
+    return name[: len(name) - len(extension)]
+
+
+def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
+    """Return (image, label or None) for every volume in a folder.
+
+    A label lies beside its image as ``NAME_label``, ``NAME_seg``, ``NAME.seg.nrrd`` …, or under the same name in a
+    folder ``labels`` beside it.
+
+    Raises:
+        InputError: no volume is there.
+    """
+    files = sorted(path for path in Path(folder).iterdir() if path.name.lower().endswith(EXTENSIONS))
+    labels = {path: image for path in files if (image := _labelled_by(path)) is not None}
+    images = [path for path in files if path not in labels]
+    if not images:
+        raise InputError(
+            _("{folder} holds no volume").format(folder=folder),
+            _("choose a folder with files ending in {extensions}").format(extensions=", ".join(EXTENSIONS)),
+        )
+    by_name = {name: path for path, name in labels.items()}
+    for path in sorted(Path(folder).glob("labels/*")):
+        if path.name.lower().endswith(EXTENSIONS):
+            by_name.setdefault(stem(path), path)
+    return [(image, by_name.get(stem(image))) for image in images]
+
+
+def _labelled_by(path: Path) -> str | None:
+    """Return the name of the image that a file is the label of, ``None`` for an image."""
+    name = stem(path)
+    if path.name.lower().endswith(".seg.nrrd"):
+        ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
+        return name[: len(name) - len(ending)]
+    ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), None)
+    return name[: len(name) - len(ending)] if ending else None

@@ -1,0 +1,133 @@
+"""How long a training will take and how much memory it needs, measured by probe steps; and what to mend first."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.installation import ensureInstalled
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.run_progress import RunProgress
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, LeudaError
+
+
+class EstimatePanel:
+    """The button "Estimate time and memory" and its answer.
+
+    ``words()`` gives what follows the dataset in the call of ``leuda plan``.
+    """
+
+    def __init__(self, words: Callable[[], Sequence[str]]) -> None:
+        self._words = words
+        self._provider: Callable[[], Path] | None = None
+        self._command: LeudaCommand | None = None
+        self._answer = ""
+        self.widget = qt.QWidget()
+        column = qt.QVBoxLayout(self.widget)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._button = qt.QPushButton(_("Estimate time and memory"))
+        self._button.objectName = "estimateButton"
+        self._button.connect("clicked()", self.start)
+        column.addWidget(self._button)
+        self._progress = RunProgress(on_cancel=self.cancel)
+        column.addWidget(self._progress.widget)
+        self._message = MessageStrip()
+        column.addWidget(self._message.widget)
+        self._result = qt.QLabel()
+        self._result.objectName = "estimateResult"
+        self._result.setWordWrap(True)
+        column.addWidget(self._result)
+        self._update()
+
+    def setProvider(self, provider: Callable[[], Path]) -> None:
+        """Say where the dataset file comes from; ``provider`` may raise a LeudaError."""
+        self._provider = provider
+        self._update()
+
+    def setOutdated(self) -> None:
+        """Mark the answer as one to another question."""
+        if self._answer:
+            note = _("The settings have changed since: estimate again.")
+            self._result.text = f"<i>{note}</i><br>{self._answer}"
+            self._result.enabled = False
+
+    def start(self) -> None:
+        """Take the probe steps in another process."""
+        self._message.clear()
+        self._show("")
+        try:
+            if not ensureInstalled(self.widget):
+                return
+            dataset = self._provider()
+        except LeudaError as error:
+            self._message.show_error(error)
+            return
+        words = ["plan", dataset, *self._words()]
+        self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
+        self._progress.start(_("Taking a few probe steps…"))
+        self._update()
+        self._command.start()
+
+    def cancel(self) -> None:
+        """Give up."""
+        if self._command is not None:
+            self._command.cancel()
+
+    def _done(self, plan: Mapping[str, Any]) -> None:
+        self._end()
+        self._show(plan_html(plan))
+
+    def _failed(self, error: LeudaError) -> None:
+        self._end()
+        if not isinstance(error, Cancelled):
+            self._message.show_error(error)
+
+    def _end(self) -> None:
+        self._command = None
+        self._progress.finish()
+        self._update()
+
+    def _show(self, answer: str) -> None:
+        self._answer = answer
+        self._result.text = answer
+        self._result.enabled = True
+        self._result.visible = bool(answer)
+
+    def _update(self) -> None:
+        self._button.visible = self._command is None
+        self._button.enabled = self._provider is not None
+        self._button.toolTip = _("Takes a few steps of each phase on the chosen device, in another process")
+
+
+def plan_html(plan: Mapping[str, Any]) -> str:
+    """Return the answer of ``leuda plan`` as rich text: time, memory, labels, then each warning with its remedy."""
+    facts = [_("about {time} on {device}").format(time=spoken(plan["seconds"]), device=html.escape(plan["device"]))]
+    if plan.get("peak_memory_mib"):
+        facts.append(_("{gigabytes:.1f} GB of memory").format(gigabytes=plan["peak_memory_mib"] / 1024))
+    if plan.get("labelled_slices") is not None:
+        facts.append(_("{count} labelled slices").format(count=plan["labelled_slices"]))
+    lines = [f"<b>{_sentence(', '.join(facts))}</b>"]
+    for warning in plan.get("warnings", []):
+        message, remedy = (html.escape(_sentence(str(warning.get(key, "")))) for key in ("message", "remedy"))
+        lines.append(f"⚠ {message} {remedy}".rstrip())
+    return "<br>".join(lines)
+
+
+def spoken(seconds: float) -> str:
+    """Return a time with no more digits than an estimate is worth."""
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return _("{count} min").format(count=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".!?" else ".")

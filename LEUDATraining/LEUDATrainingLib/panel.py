@@ -1,0 +1,197 @@
+"""Puts the sections of the window together and keeps them in step with the parameter node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+from LEUDASegmentationLib.environment import runsFolder
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.worker_client import sharedWorker
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.runs import Run
+
+from .case_marks import CaseMarks
+from .cases_table import CasesPanel
+from .logic import LEUDATrainingLogic
+from .marking import MarkingPanel
+from .method_form import MethodForm
+from .model_transfer import use_model
+from .parameter_node import read_json
+from .readiness import examine
+from .run_list import RunList
+from .run_view import RunView
+from .source_cases import SourceCasesPanel
+from .start_panel import StartPanel
+from .structures import read_structures
+from .structures_panel import StructuresPanel
+
+
+class TrainingPanel:
+    """Everything below the module's title.
+
+    Args:
+        ui: the widgets of ``LEUDATraining.ui`` by name.
+    """
+
+    def __init__(self, ui: Any, logic: LEUDATrainingLogic) -> None:
+        self._ui, self._logic = ui, logic
+        self._node: Any = None
+        self._estimate_folder: Path | None = None
+        self.messages = {name: MessageStrip() for name in ("structures", "source", "target", "start", "runs")}
+        marks = self._marks = CaseMarks()
+        self.structures = StructuresPanel(self._reporter("structures"))
+        self.source = SourceCasesPanel("source", marks, self._reporter("source"), self._on_current_case)
+        self.target = CasesPanel("target", marks, self._reporter("target"))
+        self.marking = MarkingPanel(marks)
+        self.form, self.runs, self.view = MethodForm(), RunList(), RunView()
+        self.start = StartPanel(logic, marks, self.form, self.messages["start"], self._on_started)
+        self._place()
+        self._connect()
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The sections that show the parameter node, in the order of the work."""
+        return (self.structures, self.source, self.marking, self.target, self.start)
+
+    def set_parameter_node(self, node: Any) -> None:
+        """Show another parameter node, ``None`` while the scene is closed."""
+        self._node = node
+        for part in self.parts:
+            part.set_parameter_node(node)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the scene holds now."""
+        if self._node is None:
+            return
+        self._marks.use(read_structures(self._node))
+        self._show_method()
+        for part in self.parts:
+            part.refresh()
+        self.source.select(self._node.currentCase)
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.runs.setFolder(runsFolder())
+        self.marking.enter()
+
+    def leave(self) -> None:
+        """Another module is shown."""
+        self.marking.leave()
+
+    def cleanup(self) -> None:
+        """Slicer ends: trainings go on by themselves."""
+        self.marking.leave()
+        self.form.cleanup()
+        self.view.cleanup()
+        self._logic.release()
+        self._forget_estimate()
+
+    def source_segmentations(self) -> list[Any]:
+        """Return the segmentation nodes whose changes change the counts."""
+        if self._node is None:
+            return []
+        found = [self.source.store.segmentation(case) for case in self.source.store]
+        return [segmentation for segmentation in found if segmentation is not None]
+
+    def _place(self) -> None:
+        for section, widget in (
+            (self._ui.structuresSection, self.structures.widget),
+            (self._ui.sourceSection, self.source.widget),
+            (self._ui.markingSection, self.marking.widget),
+            (self._ui.targetSection, self.target.widget),
+            (self._ui.methodSection, self.form),
+            (self._ui.startSection, self.start.widget),
+            (self._ui.runsSection, self.runs),
+            (self._ui.runsSection, self.view),
+        ):
+            section.layout().addWidget(widget)
+        for name, message in self.messages.items():  # each where the user just clicked
+            getattr(self._ui, f"{name}Section").layout().addWidget(message.widget)
+
+    def _reporter(self, name: str) -> Callable[[LeudaError | None], None]:
+        """Return what shows an error in a section, and puts the last one away when the next thing worked."""
+        message = self.messages[name]
+        return lambda error: message.show_error(error) if error else message.clear()
+
+    def _connect(self) -> None:
+        self._ui.markingSection.connect("contentsCollapsed(bool)", self._on_marking_opened)
+        self._ui.methodSection.connect("contentsCollapsed(bool)", self._on_method_opened)
+        self.form.onChanged = self._keep_method
+        self.form.setDatasetProvider(self._dataset_for_estimate)
+        self.runs.onCurrentChanged = self._on_current_run
+        self.view.onUseModel = self._use_model
+
+    def _on_marking_opened(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.marking.refresh()
+
+    def _on_method_opened(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.form.fillDevices(sharedWorker())
+
+    def _on_current_case(self, key: str) -> None:
+        if self._node is not None and self._node.currentCase != key:
+            self._node.currentCase = key
+            self.marking.refresh()
+
+    def _on_current_run(self, *_path: Any) -> None:
+        self.view.setRun(self.runs.currentRun)
+
+    def _on_started(self, run: Run) -> None:
+        self.runs.setFolder(run.path.parent.parent)
+        self.runs.setCurrentRun(run.path)
+        self.view.setRun(run.path)
+        self._ui.runsSection.collapsed = False
+
+    def _use_model(self, bundle: Path) -> None:
+        report = self._reporter("runs")
+        try:
+            use_model(Path(bundle), Path(bundle).parent.parent.name)
+            report(None)
+        except LeudaError as error:
+            report(error)
+
+    def _keep_method(self) -> None:
+        """Keep the form's choices in the scene."""
+        node, form = self._node, self.form
+        if node is None:
+            return
+        with slicer.util.NodeModify(node.parameterNode):
+            node.method, node.steps, node.seed, node.device = form.method, form.steps, form.seed, form.device
+            node.settings = json.dumps(form.settings)
+
+    def _show_method(self) -> None:
+        """Show the scene's choices in the form."""
+        node, form = self._node, self.form
+        settings = read_json(node.settings, {})
+        kept = (node.method, node.steps, node.seed, node.device, settings)
+        if kept != (form.method, form.steps, form.seed, form.device, form.settings):
+            form.setValues(node.method, node.steps, node.seed, node.device, settings)
+
+    def _dataset_for_estimate(self) -> Path:
+        """Write the dataset where an estimate can read it.
+
+        Raises:
+            LeudaError: something that a training needs is missing.
+        """
+        if self._node is None:
+            raise InputError(_("the scene is closed"), _("wait until it is open"))
+        for message, remedy in examine(self._node, self._marks).problems:
+            raise InputError(message, remedy)
+        self._forget_estimate()
+        self._estimate_folder = Path(tempfile.mkdtemp(prefix="leuda-estimate-", dir=slicer.app.temporaryPath))
+        return self._logic.writeDataset(self._node, self._estimate_folder)
+
+    def _forget_estimate(self) -> None:
+        if self._estimate_folder is not None:
+            shutil.rmtree(self._estimate_folder, ignore_errors=True)
+            self._estimate_folder = None

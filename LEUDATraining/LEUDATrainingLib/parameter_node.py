@@ -1,0 +1,43 @@
+"""The state of the module, in the scene: saved with it, restored with it, one for each scene.
+
+Lists are JSON text, because each entry has a key under which the parameter node also references its volume and its
+segmentation (roles ``KEY.volume``, ``KEY.segmentation``): the scene keeps such references right when it renames nodes
+on loading, and drops them when a node is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+
+@parameterNodeWrapper
+class LEUDATrainingParameterNode:
+    """What a training is made of. ``structures``, ``sourceCases``, ``targetCases``, ``testCases`` and ``settings`` are
+    JSON; read and write them through :mod:`structures`, :mod:`cases` and :func:`read_json`.
+    """
+
+    runName: str = ""
+    sourceModality: str = ""
+    targetModality: str = ""
+    structures: str = "[]"
+    sourceCases: str = "[]"
+    targetCases: str = "[]"
+    testCases: str = "{}"
+    currentCase: str = ""
+    method: str = "le_uda"
+    steps: int = 800
+    seed: int = 0
+    device: str = "auto"
+    settings: str = "{}"
+
+
+def read_json(text: str, empty: Any) -> Any:
+    """Return what ``text`` holds, or ``empty`` when a scene from elsewhere holds something else."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return empty
+    return value if isinstance(value, type(empty)) else empty

@@ -1,0 +1,48 @@
+"""How much to train: presets that scale every number of steps a method has, and nothing else.
+
+Times are never promised here: they depend on the machine, and "Estimate time and memory" measures them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+DEFAULT_STEPS = 800
+"""Training steps of the segmenter when nothing is said, as in ``leuda train``."""
+
+SCALED_SETTINGS = ("translator_steps",)
+"""Settings that count steps. Sizes stay alone: a smaller patch would be another experiment, not a shorter one."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named share of the default number of steps."""
+
+    key: str
+    title: str
+    description: str
+    factor: float
+
+    def values(self, properties: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """Return ``steps`` and the method's own numbers of steps; ``properties`` is the method's settings schema."""
+        numbers = {"steps": DEFAULT_STEPS}
+        numbers |= {name: properties[name]["default"] for name in SCALED_SETTINGS if name in properties}
+        return {name: round(number * self.factor) for name, number in numbers.items()}
+
+
+def all_presets() -> tuple[Preset, ...]:
+    """Return the presets from the shortest to the longest, in the user's language."""
+    return (
+        Preset("quick", _("Quick look"), _("a quarter of the steps: shows whether it works, not how well"), 0.25),
+        Preset("standard", _("Standard"), _("the defaults: enough for most data"), 1),
+        Preset("thorough", _("Thorough"), _("four times the steps: for the model that you will use"), 4),
+    )
+
+
+def matching_preset(values: Mapping[str, int], properties: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the key of the preset that gives exactly ``values``, or ``""`` when none does."""
+    return next((preset.key for preset in all_presets() if preset.values(properties) == values), "")

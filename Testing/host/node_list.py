@@ -1,0 +1,62 @@
+"""What all node selectors have in common: the nodes of the scene that they offer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vtk
+from PySide6.QtCore import Property, Signal
+
+from host.observing import Observers
+from host.registry import stored
+from host.scene_widgets import SceneWidget
+
+
+class NodeList(SceneWidget):
+    """The nodes of the scene that a selector offers."""
+
+    nodeAdded = Signal(object)
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self._types: list[str] = []
+        self._attributes: list[tuple[str, str, str | None]] = []
+        self._names = Observers(self)
+
+    def setNodeTypes(self, types: Any) -> None:
+        self._types = list(types)
+        self._onSceneEvent()
+
+    def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
+        self._attributes.append((nodeType, name, value))
+        self._onSceneEvent()
+
+    def _offered(self) -> list[Any]:
+        if self._scene is None:
+            return []
+        collection = self._scene.GetNodes()
+        nodes = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+        return [node for node in nodes if self._isOffered(node)]
+
+    def _isOffered(self, node: Any) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if not any(self._hasType(node, kind) for kind in self._types):
+            return False
+        wanted = [(name, value) for kind, name, value in self._attributes if node.IsA(kind)]
+        return all(node.GetAttribute(name) == value if value else node.GetAttribute(name) for name, value in wanted)
+
+    def _hasType(self, node: Any, kind: str) -> bool:
+        return node.IsA(kind) if self.showChildNodeTypes else node.GetClassName() == kind
+
+    def _watchNames(self, nodes: list[Any]) -> None:
+        self._names.clear()
+        for node in nodes:
+            self._names.add(node, (vtk.vtkCommand.ModifiedEvent,), self._onNodeModified)
+
+    def _onNodeModified(self, node: Any) -> None:
+        """Called when an offered node changed; subclasses show its name."""
+
+    nodeTypes = Property("QStringList", lambda self: tuple(self._types), setNodeTypes)
+    showHidden = stored(bool, "showHidden", False)
+    showChildNodeTypes = stored(bool, "showChildNodeTypes", True)

@@ -1,0 +1,165 @@
+"""Makes the pictures of docs/TUTORIAL.md: drives both modules on the host, with phantom data alone.
+
+``make screenshots`` keeps data, models and runs in build/screenshots. The first call trains the model of the pictures
+(le_uda, about a quarter of an hour on two idle cores); later ones find it in the list of runs, as a user would.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from host import boot
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "screenshots"
+PICTURES = ROOT / "docs" / "images"
+RUN_NAME = "Hearts MR to CT"
+STEPS = 800
+SETTINGS = {"patch_size": 64, "translator_steps": 1600}
+MARKED = (3, 8, 12)
+"""Slices that are called complete in the picture of marking."""
+
+WINDOW, TALL_WINDOW = (1400, 960), (1400, 1240)
+SETTLING_MS = 600
+TRAINING_S, COMPUTING_S = 7200.0, 600.0
+_COLOURS = 256
+_SECTIONS = ("structures", "source", "marking", "target", "method", "start", "runs")
+
+logger = logging.getLogger(__name__)
+
+
+class Tutorial:
+    """The steps of the tutorial, in its order; each leaves one picture."""
+
+    def __init__(self) -> None:
+        self.app = boot(WORK / "slicer")
+        self.app.app.userSettings().setValue("LEUDA/DataFolder", str(WORK / "LEUDA"))
+        self.segmentation = self.app.loadModule(ROOT / "LEUDASegmentation" / "LEUDASegmentation.py")
+        self.training = self.app.loadModule(ROOT / "LEUDATraining" / "LEUDATraining.py")
+        self.app.mainWindow.resize(*WINDOW)
+
+    def run(self) -> None:
+        """Make all pictures."""
+        self.choose_cases()
+        self.mark_slices()
+        self.choose_method()
+        self.watch_training()
+        self.segment()
+        self.app.close()
+
+    def choose_cases(self) -> None:
+        """Structures and volumes of a training, from the sample data."""
+        from LEUDASegmentationLib import sample_data
+        from LEUDATrainingLib.cases import CaseStore
+        from LEUDATrainingLib.structures import structures_of_segmentation, write_structures
+
+        nodes = sample_data.loadSample(sample_data.FEW_LABELS)
+        segmentations = {node.GetName(): node for node in nodes if node.IsA("vtkMRMLSegmentationNode")}
+        volumes = [node for node in nodes if node.IsA("vtkMRMLScalarVolumeNode")]
+        parameters = self.training.logic.getParameterNode()
+        write_structures(parameters, structures_of_segmentation(next(iter(segmentations.values()))))
+        for volume in volumes:
+            role = "source" if volume.GetName().startswith("MR") else "target"
+            CaseStore(parameters, role).add_node(volume, segmentations.get(f"{volume.GetName()} segmentation"))
+        parameters.sourceModality, parameters.targetModality, parameters.runName = "MR", "CT", RUN_NAME
+        self._show_sections("structures", "source", "target")
+        self._grab("tutorial_cases")
+
+    def mark_slices(self) -> None:
+        """The tools that mark slices, on the first volume."""
+        self._show_sections("source", "marking")
+        panel = self.training.panel
+        case = next(iter(panel.source.store))
+        panel.source.store.set_labelled(case.key, MARKED)
+        panel.source.select(case.key)
+        self.app.click(panel.marking.show_button)
+        self.app.click(panel.marking.next_button)
+        self._grab("tutorial_marking")
+
+    def choose_method(self) -> None:
+        """Method, preset and estimate."""
+        import qt
+        import slicer
+
+        self._show_sections("method", "start")
+        self.app.choose(slicer.util.findChild(self.training.panel.form, "presetBox"), "Quick look")
+        estimate = slicer.util.findChild(self.training.panel.form, "estimateButton")
+        result = slicer.util.findChild(self.training.panel.form, "estimateResult")
+        self.app.click(estimate)
+        self.app.wait_until(lambda: estimate.isVisible() and estimate.enabled, COMPUTING_S, "the estimate")
+        assert isinstance(result, qt.QLabel) and result.text, "there is no estimate"
+        self._grab("tutorial_method")
+
+    def watch_training(self) -> None:
+        """A training, its learning curve and a preview; trains first unless that was done before."""
+        panel = self.training.panel
+        if not self._finished_runs():
+            parameters = self.training.logic.getParameterNode()
+            parameters.settings, parameters.steps = json.dumps(SETTINGS), STEPS
+            self._settle()
+            self.app.click(panel.start.start_button)
+            self.app.wait_until(self._finished_runs, TRAINING_S, "the training")
+        self._show_sections("runs")
+        panel.runs.setCurrentRun(self._finished_runs()[0])
+        self.app.wait_until(lambda: panel.view.status and panel.view.status.state == "finished", COMPUTING_S, "the run")
+        self.app.mainWindow.resize(*TALL_WINDOW)
+        self._grab("tutorial_training")
+        self.app.mainWindow.resize(*WINDOW)
+
+    def segment(self) -> None:
+        """A CT that the model has not seen, segmented with it."""
+        import slicer
+        from LEUDASegmentationLib import sample_data
+
+        self.app.click(slicer.util.findChild(self.training.panel.view, "useModelButton"))
+        slicer.mrmlScene.Clear(False)  # the patients of the training lie in the same place
+        self._settle()
+        self.segmentation.selectModel(RUN_NAME)
+        (volume,) = sample_data.loadSample(sample_data.PHANTOM_CT)
+        ui, panel = self.segmentation.ui, self.segmentation.panel
+        ui.inputSelector.setCurrentNode(volume)
+        ui.showIn3DCheckBox.checked = True
+        self.app.processEvents()
+        self.app.click(ui.applyButton)
+        self.app.wait_until(lambda: not panel.apply.running and ui.undoButton.isVisible(), COMPUTING_S, "the result")
+        self._grab("tutorial_result")
+
+    def _finished_runs(self) -> list[Path]:
+        runs = (WORK / "LEUDA" / "runs").glob("*/run")
+        return [run for run in runs if self.training.logic.status(run).state == "finished"]
+
+    def _show_sections(self, *names: str) -> None:
+        """Open these sections of LE-UDA Training alone."""
+        self.app.selectModule("LEUDATraining")
+        for name in _SECTIONS:
+            getattr(self.training.ui, f"{name}Section").collapsed = name not in names
+        self.app.processEvents()
+
+    def _settle(self) -> None:
+        """Let the panels catch up: they gather changes for a moment before they show them."""
+        import qt
+
+        late: list[bool] = []
+        qt.QTimer.singleShot(SETTLING_MS, lambda: late.append(True))
+        self.app.wait_until(lambda: late)
+
+    def _grab(self, name: str) -> None:
+        """Keep a picture of the whole window, with few enough colours to stay small."""
+        self._settle()
+        path = self.app.grab(self.app.mainWindow, WORK / f"{name}.png")
+        picture = PICTURES / path.name
+        with Image.open(path) as image:
+            image.convert("RGB").quantize(_COLOURS).save(picture, optimize=True)
+        logger.info("%s: %d kB", path.name, picture.stat().st_size // 1024)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    Tutorial().run()
+
+
+if __name__ == "__main__":
+    main()

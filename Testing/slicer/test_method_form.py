@@ -1,0 +1,287 @@
+"""The form of a method: presets, settings made of the schema, nothing out of range, and the estimate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_data import write_dataset
+
+from leuda_core.errors import InputError
+
+
+@pytest.fixture
+def form(slicer_app):
+    from LEUDATrainingLib.method_form import MethodForm
+
+    widget = MethodForm()
+    widget.resize(420, 900)
+    widget.show()
+    yield widget
+    widget.cleanup()
+    widget.close()
+
+
+@pytest.fixture
+def told(form) -> list[str]:
+    """What the form told of, in order."""
+    found: list[str] = []
+    form.onChanged = lambda: found.append(form.method)
+    return found
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny dataset"
+    folder.mkdir()
+    return write_dataset(folder)
+
+
+def child(widget, name: str):
+    import slicer
+
+    return slicer.util.findChild(widget, name)
+
+
+def choose(box, text: str) -> None:
+    index = box.findText(text)
+    assert index >= 0, text
+    box.setCurrentIndex(index)
+
+
+def type_text(box, text: str) -> None:
+    """Type into a spin box as a user does, and press Enter."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    box.setFocus()
+    box.selectAll()
+    QTest.keyClicks(box, text)
+    QTest.keyClick(box, Qt.Key.Key_Return)
+
+
+def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
+    assert (form.method, form.steps, form.seed, form.device) == ("le_uda", 800, 0, "auto")
+    assert form.settings == {}
+    assert child(form, "methodBox").currentText == "LE-UDA (recommended)"
+    assert child(form, "presetBox").currentText == "Standard"
+    assert "Zhao et al., IEEE TMI 2022" in child(form, "methodAbout").text
+
+
+def test_every_method_is_listed_and_explained(form) -> None:
+    from leuda_core.methods import METHODS
+
+    box = child(form, "methodBox")
+    assert box.itemData(0) == "le_uda"
+    assert {box.itemData(index) for index in range(box.count)} == set(METHODS)
+    for index in range(box.count):
+        box.setCurrentIndex(index)
+        kind = METHODS[form.method]
+        assert kind.summary in child(form, "methodAbout").text and kind.paper in child(form, "methodAbout").text
+        assert ("For comparison only" in child(form, "methodAbout").text) == kind.reads_target_labels
+
+
+def test_presets_set_the_steps_of_every_phase(form, told) -> None:
+    choose(child(form, "presetBox"), "Quick look")
+    assert (form.steps, form.settings) == (200, {"translator_steps": 300})
+    choose(child(form, "presetBox"), "Thorough")
+    assert (form.steps, form.settings) == (3200, {"translator_steps": 4800})
+    choose(child(form, "presetBox"), "Standard")
+    assert (form.steps, form.settings) == (800, {}) and len(told) == 3
+
+
+def test_a_preset_stays_when_the_method_changes(form) -> None:
+    choose(child(form, "presetBox"), "Quick look")
+    choose(child(form, "methodBox"), "Mean teacher")
+    assert (form.method, form.steps, form.settings) == ("mean_teacher", 200, {})
+    choose(child(form, "methodBox"), "MT-UDA")
+    assert form.settings == {"translator_steps": 300} and child(form, "presetBox").currentText == "Quick look"
+
+
+def test_own_numbers_are_custom(form) -> None:
+    child(form, "stepsBox").setValue(801)
+    assert child(form, "presetBox").currentText == "Custom"
+    choose(child(form, "methodBox"), "CycleGAN")
+    assert form.steps == 801
+    child(form, "stepsBox").setValue(800)
+    assert child(form, "presetBox").currentText == "Standard"
+    child(form, "translator_steps").setValue(10)
+    assert child(form, "presetBox").currentText == "Custom"
+
+
+def test_settings_are_those_that_differ(form, told) -> None:
+    child(form, "patch_size").setValue(128)
+    child(form, "learning_rate").setValue(0.0005)
+    choose(child(form, "plane"), "axial")
+    assert form.settings == {"patch_size": 128, "learning_rate": 0.0005, "plane": "axial"} and len(told) == 3
+    child(form, "learning_rateReset").click()
+    assert form.settings == {"patch_size": 128, "plane": "axial"} and len(told) == 4
+    child(form, "resetSettingsButton").click()
+    assert form.settings == {} and not child(form, "patch_sizeReset").enabled
+
+
+def test_values_of_a_scene_come_back_without_a_word(form, told) -> None:
+    values = {"method": "mt_uda", "steps": 123, "seed": 7, "device": "cuda:1", "settings": {"inter_weight": 0.25}}
+    form.setValues(**values)
+    assert {name: getattr(form, name) for name in values} == values
+    form.setValues(settings={})
+    assert form.settings == {} and form.steps == 123
+    form.setValues(method="from_the_future", settings={"unknown": 3, "batch_size": 2})
+    assert form.method == "mt_uda" and form.settings == {"batch_size": 2}
+    assert told == []
+
+
+@pytest.mark.parametrize("extreme", ["lowest", "highest"])
+def test_whatever_can_be_entered_is_accepted_by_the_core(form, extreme: str) -> None:
+    from leuda_core.config import make_config
+    from leuda_core.methods import METHODS
+
+    for name, kind in METHODS.items():
+        form.setValues(method=name)
+        for setting in kind.Config.__struct_fields__:
+            push(child(form, setting), extreme)
+        make_config(kind.Config, form.settings)  # raises when out of range
+        assert form.settings
+
+
+def push(widget, extreme: str) -> None:
+    """Enter the lowest or the highest value that a field takes."""
+    if hasattr(widget, "setMinimum"):
+        widget.setValue(widget.minimum if extreme == "lowest" else widget.maximum)
+    elif hasattr(widget, "setCurrentIndex") and hasattr(widget, "count"):
+        widget.setCurrentIndex(0 if extreme == "lowest" else widget.count - 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "typed", "kept"),
+    [
+        ("patch_size", "99999", range(32, 513, 16)),
+        ("patch_size", "200", [192, 208]),
+        ("batch_size", "0", range(1, 257)),
+        ("ema_decay", "1", [0.99, *(1 - 10.0**-n for n in range(1, 7))]),
+        ("learning_rate", "0.002", [0.002]),
+        ("learning_rate", "0.00005", [0.00005]),
+        ("learning_rate", "-1", [1, 0.001]),
+        ("learning_rate", "0,5", [0.001, 0.5]),
+    ],
+)
+def test_what_is_typed_becomes_something_allowed(form, setting: str, typed: str, kept) -> None:
+    from leuda_core.config import make_config
+    from leuda_core.methods import METHODS
+
+    child(form, "advancedSection").collapsed = False
+    type_text(child(form, setting), typed)
+    value = form.settings.get(setting, child(form, setting).value)
+    assert any(value == pytest.approx(allowed, rel=1e-9) for allowed in kept), value
+    make_config(METHODS["le_uda"].Config, form.settings)
+
+
+def test_numbers_are_shown_as_people_write_them(form) -> None:
+    assert child(form, "learning_rate").text == "0.001"
+    assert child(form, "translator_learning_rate").text == "0.0004"
+    assert child(form, "cycle_weight").text == "10"
+
+
+def test_a_row_says_what_the_setting_is_and_may_be(form) -> None:
+    tip = child(form, "patch_size").toolTip
+    for part in (
+        "Side of a training slice in pixels",
+        "patch_size",
+        "at least 32",
+        "at most 512",
+        "multiple of 16",
+        "96",
+    ):
+        assert part in tip
+
+
+def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
+    from PySide6.QtCore import QPoint, QPointF, Qt
+    from PySide6.QtGui import QWheelEvent
+    from PySide6.QtWidgets import QApplication
+
+    box = child(form, "stepsBox")
+    turn = QWheelEvent(
+        QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.NoButton, Qt.NoModifier, Qt.ScrollUpdate, False
+    )
+    QApplication.sendEvent(box, turn)
+    assert form.steps == 800 and not turn.isAccepted()
+
+
+# a form for any schema
+
+
+def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
+    from LEUDATrainingLib.schema_form import SchemaForm
+
+    form = SchemaForm()
+    form.setProperties(
+        {
+            "count": {"type": "integer", "exclusiveMinimum": 2, "exclusiveMaximum": 6, "default": 3},
+            "use_it": {"type": "boolean", "default": True},
+            "name": {"type": "string", "default": ""},
+            "width_mm": {"type": "number", "minimum": 0, "default": 1.5},
+        }
+    )
+    assert form.values == {"count": 3, "use_it": True, "name": "", "width_mm": 1.5}
+    form.setValues({"count": 99, "use_it": False, "name": "Zoë", "width_mm": -4})
+    assert form.changedValues == {"count": 5, "use_it": False, "name": "Zoë", "width_mm": 0}
+    form.reset()
+    assert form.changedValues == {}
+
+
+def test_an_unknown_kind_of_setting_is_refused(slicer_app) -> None:
+    from LEUDATrainingLib.setting_fields import make_field
+
+    with pytest.raises(ValueError, match="'array'"):
+        make_field({"type": "array"}, lambda: None)
+
+
+# the estimate
+
+
+def test_a_plan_is_told_in_a_sentence_with_its_warnings(slicer_app) -> None:
+    from LEUDATrainingLib.estimate_panel import plan_html
+
+    plan = {
+        "device": "cpu",
+        "seconds": 660.0,
+        "peak_memory_mib": 620,
+        "labelled_slices": 4,
+        "warnings": [{"message": "only 4 labelled slices", "remedy": "mark at least 10"}],
+    }
+    text = plan_html(plan)
+    assert "About 11 min on cpu, 0.6 GB of memory, 4 labelled slices." in text
+    assert "Only 4 labelled slices. Mark at least 10." in text
+
+
+def test_there_is_no_estimate_without_a_dataset(form) -> None:
+    assert not child(form, "estimateButton").enabled
+
+    def provider() -> Path:
+        raise InputError("there are no target volumes", "add at least one")
+
+    form.setDatasetProvider(provider)
+    child(form, "estimateButton").click()
+    assert "There are no target volumes." in child(form, "messageText").text
+    assert "Add at least one." in child(form, "messageText").text
+
+
+def test_an_estimate_by_probe_steps(form, dataset: Path, slicer_app) -> None:
+    form.setDatasetProvider(lambda: dataset)
+    form.setValues(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
+    child(form, "estimateButton").click()
+    assert not child(form, "estimateButton").isVisible() and child(form, "cancelButton").isVisible()
+    slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 60)
+    text = child(form, "estimateResult").text
+    assert "on cpu" in text and "GB of memory" in text and "labelled slices" in text, text
+    child(form, "stepsBox").setValue(60)
+    assert "estimate again" in child(form, "estimateResult").text and not child(form, "estimateResult").enabled
+
+
+def test_an_estimate_can_be_cancelled(form, dataset: Path, slicer_app) -> None:
+    form.setDatasetProvider(lambda: dataset)
+    child(form, "estimateButton").click()
+    child(form, "cancelButton").click()
+    slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 15)
+    assert not child(form, "estimateResult").isVisible() and not child(form, "messageText").isVisible()

@@ -1,0 +1,63 @@
+"""The list of methods that the form opens with is the one that the core has."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+FILE = Path(__file__).parents[2] / "LEUDATraining" / "Resources" / "methods.json"
+
+
+def test_the_file_is_what_the_command_prints() -> None:
+    from leuda_core.commands.info import methods
+    from leuda_core.commands.output import to_json
+
+    now = json.loads(to_json(methods(Namespace()).data))
+    remake = "make it again: leuda methods --json > LEUDATraining/Resources/methods.json"
+    assert json.loads(FILE.read_text(encoding="utf-8")) == now, remake
+
+
+def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) -> None:
+    from LEUDATrainingLib.method_catalog import load_methods
+
+    methods = list(load_methods().values())
+    assert methods[0].name == "le_uda"
+    assert [method.name for method in methods if method.needs_target_labels] == ["target_supervised"]
+    assert methods[-1].needs_target_labels
+    assert all(method.summary and method.paper for method in methods)
+
+
+def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
+    from LEUDATrainingLib.method_catalog import load_methods
+    from LEUDATrainingLib.presets import all_presets, matching_preset
+
+    from leuda_core.config import RunConfig, make_config
+    from leuda_core.methods import METHODS
+
+    default = next(field.default for field in msgspec.structs.fields(RunConfig) if field.name == "steps")
+    quick, standard, thorough = all_presets()
+    assert standard.values({}) == {"steps": default}
+    for name, method in load_methods().items():
+        values = standard.values(method.properties)
+        assert {key: 4 * value for key, value in values.items()} == thorough.values(method.properties)
+        assert ("translator_steps" in values) == ("translator_steps" in method.properties)
+        for preset in (quick, standard, thorough):
+            numbers = preset.values(method.properties)
+            assert matching_preset(numbers, method.properties) == preset.key
+            numbers.pop("steps")
+            make_config(METHODS[name].Config, numbers)  # raises when out of range
+    assert matching_preset({"steps": default + 1}, {}) == ""
+
+
+def test_a_method_without_a_paper_is_refused(slicer_app, tmp_path: Path) -> None:
+    from LEUDATrainingLib.method_catalog import load_methods
+
+    entries = json.loads(FILE.read_text(encoding="utf-8"))
+    del entries[0]["paper"]
+    (tmp_path / "methods.json").write_text(json.dumps(entries), encoding="utf-8")
+    with pytest.raises(KeyError, match="paper"):
+        load_methods(tmp_path / "methods.json")

@@ -1,0 +1,512 @@
+"""What a run writes into the scene: exact geometry, nothing of others lost, and all of it can be taken back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from segmentation_scene import (
+    AFFINES,
+    LABELS,
+    OBLIQUE,
+    PLAIN,
+    SHAPE,
+    TERMS,
+    add_linear_transform,
+    add_volume,
+    add_warp,
+    drain,
+    label_map,
+    layer_of,
+    segment_names,
+    segment_voxels,
+)
+
+from leuda_core.errors import InputError
+from leuda_core.models import ModelLabel
+
+MOVED = np.array([[0.8, -0.6, 0, 5.0], [0.6, 0.8, 0, -3.0], [0, 0, 1, 2.0], [0, 0, 0, 1]])
+
+
+@pytest.fixture(autouse=True)
+def scene(slicer_app):
+    return slicer_app.scene
+
+
+def write(volume, labels_array=None, labels=LABELS, output=None):
+    """Write a label map into a segmentation and return the record of the run."""
+    from LEUDASegmentationLib.results import write_run
+
+    array = label_map(SHAPE) if labels_array is None else labels_array
+    return write_run(volume, "Herz CT", layer_of(volume, array, [label.value for label in labels]), labels, output)
+
+
+def segment_of(node, name: str):
+    content = node.GetSegmentation()
+    return content.GetSegment(content.GetSegmentIdBySegmentName(name))
+
+
+def assert_voxels(node, volume, expected: np.ndarray) -> None:
+    """Assert that the segments of the labels lie exactly where a label map says."""
+    for label in LABELS:
+        np.testing.assert_array_equal(segment_voxels(node, label.name, volume), expected == label.value, label.name)
+
+
+def paint(node, name: str, volume, where: np.ndarray) -> None:
+    """Replace a segment's voxels as the Segment Editor does: through the segmentations logic."""
+    import slicer
+
+    content = node.GetSegmentation()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        where.astype(np.uint8), node, content.GetSegmentIdBySegmentName(name), volume
+    )
+
+
+def hierarchy_parent(scene, node) -> int:
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+
+
+# A new segmentation
+
+
+def test_segments_have_name_colour_and_terminology():
+    import vtk
+
+    node = write(add_volume()).node
+    assert segment_names(node) == [label.name for label in LABELS]
+    for label in LABELS:
+        assert segment_of(node, label.name).GetColor() == pytest.approx(label.color, abs=1e-6)
+    terms = vtk.reference("")
+    assert segment_of(node, LABELS[0].name).GetTag("TerminologyEntry", terms) and str(terms) == TERMS
+
+
+def test_node_is_named_after_volume_and_model_and_names_stay_apart():
+    volume = add_volume("Zoë CT 1")
+    names = [write(volume).node.GetName() for _run in range(2)]
+    assert names[0] == "Zoë CT 1 Herz CT segmentation"
+    assert names[1] != names[0] and names[1].startswith(names[0])
+
+
+def test_segments_share_one_layer_with_the_models_values():
+    node = write(add_volume()).node
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+    assert [segment_of(node, label.name).GetLabelValue() for label in LABELS] == [1, 2, 5]
+
+
+@pytest.mark.parametrize("name", AFFINES)
+@pytest.mark.parametrize("shape", [SHAPE, (1, 8, 10), (6, 8, 1)], ids=str)
+def test_output_lies_on_the_input_grid(name, shape):
+    from LEUDASegmentationLib.geometry import image_to_world
+    from LEUDASegmentationLib.layers import BINARY
+
+    volume, rng = add_volume(affine=AFFINES[name], shape=shape), np.random.default_rng(1)
+    expected = rng.choice([0, 0, 1, 2, 5], shape).astype(np.uint8)
+    node = write(volume, expected).node
+    assert_voxels(node, volume, expected)
+    layer = segment_of(node, LABELS[0].name).GetRepresentation(BINARY)
+    np.testing.assert_allclose(image_to_world(layer), AFFINES[name], atol=1e-6)
+    voxels = np.argwhere(expected == 1)[0]
+    inside = layer.GetExtent()
+    assert all(a <= n <= b for n, a, b in zip(voxels[::-1], inside[::2], inside[1::2], strict=True))
+
+
+def test_layer_holds_no_more_than_the_box_of_its_labels():
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[2:4, 3:6, 1:3] = 2
+    layer = layer_of(add_volume(), expected)
+    assert layer.GetExtent() == (1, 2, 3, 5, 2, 3)
+
+
+def test_model_that_finds_nothing_leaves_empty_segments():
+    volume = add_volume()
+    node = write(volume, np.zeros(SHAPE, np.uint8)).node
+    assert segment_names(node) == [label.name for label in LABELS]
+    assert_voxels(node, volume, np.zeros(SHAPE, np.uint8))
+
+
+def test_reference_geometry_is_the_input():
+    import slicer
+
+    volume = add_volume(affine=OBLIQUE)
+    node = write(volume).node
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    assert node.GetNodeReference(role) is volume
+    image = slicer.vtkOrientedImageData()
+    geometry = node.GetSegmentation().GetConversionParameter(
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    )
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image)
+    assert image.GetDimensions() == SHAPE[::-1]
+
+
+@pytest.mark.parametrize("make", [lambda: add_linear_transform(MOVED), add_warp], ids=["linear", "warp"])
+def test_same_parent_transform_as_the_input(make):
+    volume = add_volume(affine=OBLIQUE)
+    volume.SetAndObserveTransformNodeID(make().GetID())
+    node = write(volume).node
+    assert node.GetParentTransformNode() is volume.GetParentTransformNode()
+    assert_voxels(node, volume, label_map())
+
+
+def test_place_in_a_dicom_study(scene):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Zoë")
+    study = hierarchy.CreateStudyItem(patient, "2026-03-04")
+    volume = add_volume()
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
+    assert hierarchy_parent(scene, write(volume).node) == study
+
+
+def test_slices_are_filled_with_outlines_and_nothing_is_shown_in_3d_unasked():
+    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+
+    node = write(add_volume()).node
+    assert node.GetDisplayNode().GetVisibility2DFill() and node.GetDisplayNode().GetVisibility2DOutline()
+    assert not node.GetSegmentation().ContainsRepresentation(SURFACE)
+    drain(make_surfaces(node, 0.25))
+    assert segment_of(node, LABELS[0].name).GetRepresentation(SURFACE).GetNumberOfPoints() > 0
+    assert float(node.GetSegmentation().GetConversionParameter("Smoothing factor")) == 0.25
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+def test_surfaces_are_those_that_slicer_makes(smoothing):
+    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+
+    node = write(add_volume(affine=OBLIQUE)).node
+    drain(make_surfaces(node, smoothing))
+    ours = {
+        label.name: np.array(segment_of(node, label.name).GetRepresentation(SURFACE).GetBounds()) for label in LABELS
+    }
+    counts = {
+        label.name: segment_of(node, label.name).GetRepresentation(SURFACE).GetNumberOfPoints() for label in LABELS
+    }
+    node.GetSegmentation().CreateRepresentation(SURFACE, True)
+    for label in LABELS:
+        theirs = segment_of(node, label.name).GetRepresentation(SURFACE)
+        np.testing.assert_allclose(ours[label.name], theirs.GetBounds(), atol=1e-4)
+        assert counts[label.name] == theirs.GetNumberOfPoints() > 0
+
+
+def test_surface_of_an_empty_segment_is_empty():
+    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+
+    node = write(add_volume(), np.zeros(SHAPE, np.uint8)).node
+    drain(make_surfaces(node))
+    assert segment_of(node, "grey").GetRepresentation(SURFACE).GetNumberOfPoints() == 0
+
+
+def test_scene_survives_saving_and_loading(slicer_app, tmp_path):
+    import slicer
+
+    volume = add_volume(affine=OBLIQUE)
+    write(volume)
+    assert slicer.util.saveScene(str(tmp_path / "Zoë scene.mrb"))
+    slicer_app.scene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "Zoë scene.mrb"))
+    volume = slicer.util.getNode("Zoë CT 1")
+    node = slicer.util.getNode("Zoë CT 1 Herz CT segmentation")
+    assert_voxels(node, volume, label_map())
+    assert segment_of(node, "grey").GetColor() == pytest.approx((0.5, 0.5, 0.5), abs=1e-6)
+
+
+# Again into the same segmentation
+
+
+def test_only_chosen_segments_are_written_and_corrections_stay():
+    volume = add_volume()
+    node = write(volume).node
+    corrected = np.zeros(SHAPE, bool)
+    corrected[3, 1:7, 2:9] = True
+    paint(node, "spleen", volume, corrected)
+    again = np.zeros(SHAPE, np.uint8)
+    again[3:5, 2:5, 3:6], again[0] = 2, 5
+    write(volume, again, LABELS[1:2], node)
+    np.testing.assert_array_equal(segment_voxels(node, "spleen", volume), corrected)
+    np.testing.assert_array_equal(segment_voxels(node, "grey", volume), again == 2)
+    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
+
+
+def test_segments_of_others_are_not_erased_where_both_lie():
+    import slicer
+
+    volume = add_volume()
+    node = write(volume).node
+    mine = slicer.vtkSegment()
+    mine.SetName("mine")
+    node.GetSegmentation().AddSegment(mine)
+    everywhere = np.ones(SHAPE, bool)
+    paint(node, "mine", volume, everywhere)
+    write(volume, label_map(), LABELS, node)
+    np.testing.assert_array_equal(segment_voxels(node, "mine", volume), everywhere)
+    assert_voxels(node, volume, label_map())
+
+
+def test_ids_colours_names_and_order_stay():
+    from LEUDASegmentationLib.layers import segment_ids
+
+    volume = add_volume()
+    node = write(volume).node
+    ids = segment_ids(node.GetSegmentation())
+    segment = segment_of(node, LABELS[0].name)
+    segment.SetColor(0.1, 0.9, 0.4)
+    segment.SetName("left kidney")
+    write(volume, np.where(label_map() == 1, 0, 1).astype(np.uint8), LABELS, node)
+    assert segment_ids(node.GetSegmentation()) == ids
+    assert segment_names(node) == ["left kidney", "grey", "spleen"]
+    assert segment.GetColor() == pytest.approx((0.1, 0.9, 0.4))
+    np.testing.assert_array_equal(segment_voxels(node, "left kidney", volume), label_map() != 1)
+
+
+def test_layers_do_not_pile_up():
+    volume = add_volume()
+    node = write(volume).node
+    for _run in range(3):
+        write(volume, label_map(), LABELS[:2], node)
+        write(volume, label_map(), LABELS[1:], node)
+    assert node.GetSegmentation().GetNumberOfLayers() <= 2
+    write(volume, label_map(), LABELS, node)
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+
+
+def test_surfaces_follow_what_is_written():
+    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+
+    volume = add_volume()
+    node = write(volume).node
+    drain(make_surfaces(node))
+    record = write(volume, np.where(label_map() == 2, 2, 0).astype(np.uint8), LABELS[:2], node)
+    assert record.had_surfaces and not node.GetSegmentation().ContainsRepresentation(SURFACE)
+
+
+def test_another_grid_keeps_both_grids():
+    coarse, fine = add_volume("coarse"), add_volume("fine", PLAIN @ np.diag([0.5, 0.5, 0.5, 1]), (12, 16, 20))
+    node = write(coarse).node
+    expected = label_map((12, 16, 20))
+    write(fine, expected, LABELS[:1], node)
+    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, fine), expected == 1)
+    np.testing.assert_array_equal(segment_voxels(node, "grey", coarse), label_map() == 2)
+
+
+def test_empty_output_goes_under_the_inputs_transform(scene):
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    volume = add_volume()
+    volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
+    record = write(volume, output=output)
+    assert record.node is output and output.GetParentTransformNode() is volume.GetParentTransformNode()
+    record.undo()
+    assert output.GetParentTransformNode() is None and not segment_names(output)
+
+
+def test_output_elsewhere_with_other_segments_is_refused():
+    from LEUDASegmentationLib.results import check_output
+
+    volume = add_volume()
+    node = write(volume).node
+    volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
+    with pytest.raises(InputError, match="under another transform") as caught:
+        check_output(node, volume, LABELS[:1])
+    assert "same transform" in caught.value.remedy
+    check_output(node, volume, LABELS)  # nothing of others is in it
+
+
+def test_output_that_stores_surfaces_is_refused():
+    from LEUDASegmentationLib.results import check_output
+    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+
+    volume = add_volume()
+    node = write(volume).node
+    drain(make_surfaces(node))
+    node.GetSegmentation().SetSourceRepresentationName(SURFACE)
+    with pytest.raises(InputError, match="closed surface") as caught:
+        check_output(node, volume, LABELS)
+    assert "binary labelmap" in caught.value.remedy
+
+
+# Undo
+
+
+def test_undo_removes_what_the_run_made(scene):
+    record = write(add_volume())
+    before = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    record.undo()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == before - 1
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationDisplayNode") == 0
+
+
+def test_undo_restores_what_was_before():
+    volume = add_volume()
+    node = write(volume).node
+    write(volume, (np.ones(SHAPE) * 2).astype(np.uint8), LABELS[:2], node).undo()
+    assert_voxels(node, volume, label_map())
+
+
+def test_undo_keeps_what_was_corrected_elsewhere_since():
+    volume = add_volume()
+    node = write(volume).node
+    record = write(volume, np.ones(SHAPE, np.uint8), LABELS[:1], node)
+    corrected = np.zeros(SHAPE, bool)
+    corrected[1, 2:4, 2:9] = True
+    paint(node, "spleen", volume, corrected)
+    record.undo()
+    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
+    np.testing.assert_array_equal(segment_voxels(node, "spleen", volume), corrected)
+
+
+def test_undo_removes_only_segments_that_the_run_added():
+    volume = add_volume()
+    node = write(volume, label_map(), LABELS[:1]).node
+    record = write(volume, label_map(), LABELS, node)
+    record.undo()
+    assert segment_names(node) == [LABELS[0].name]
+    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
+
+
+def test_undo_keeps_a_node_to_which_others_added_segments(scene):
+    import slicer
+
+    record = write(add_volume())
+    mine = slicer.vtkSegment()
+    mine.SetName("mine")
+    record.node.GetSegmentation().AddSegment(mine)
+    record.undo()
+    assert record.node.GetScene() is scene and segment_names(record.node) == ["mine"]
+
+
+def test_undo_when_segments_were_deleted_since():
+    volume = add_volume()
+    node = write(volume).node
+    record = write(volume, np.ones(SHAPE, np.uint8), LABELS[:2], node)
+    node.GetSegmentation().RemoveSegment(node.GetSegmentation().GetSegmentIdBySegmentName("grey"))
+    record.undo()
+    assert segment_names(node) == [LABELS[0].name, "spleen"]
+    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
+
+
+# Probabilities
+
+
+def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, roi=None):
+    from LEUDASegmentationLib import probabilities
+
+    path = tmp_path / "probabilities.npy"
+    np.save(path, np.stack([np.full(SHAPE, level * channel, np.float16) for channel in range(4)]))
+    channels = [LABELS.index(label) + 1 for label in labels]
+    images = drain(probabilities.read_probabilities(str(path), channels, roi))
+    probabilities.write_probabilities(record, volume, labels, images)
+
+
+def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
+    import slicer
+    from LEUDASegmentationLib.geometry import ijk_to_ras
+
+    volume = add_volume(affine=OBLIQUE)
+    volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
+    record = write(volume)
+    write_probabilities(record, volume, tmp_path, 0.25, LABELS[1:])
+    assert len(record.new_volumes) == 2
+    for node, level in zip(record.new_volumes, (0.5, 0.75), strict=True):
+        array = slicer.util.arrayFromVolume(node)
+        assert array.dtype == np.float32 and array.shape == SHAPE and (array == level).all()
+        np.testing.assert_allclose(ijk_to_ras(node), OBLIQUE, atol=1e-6)
+        assert node.GetParentTransformNode() is volume.GetParentTransformNode()
+        assert hierarchy_parent(scene, node) == hierarchy_parent(scene, volume)
+    assert "spleen" in record.new_volumes[1].GetName()
+
+
+def test_probabilities_are_renewed_in_place_and_undone(scene, tmp_path):
+    import slicer
+
+    volume = add_volume()
+    first = write(volume)
+    write_probabilities(first, volume, tmp_path, 0.25)
+    second = write(volume, output=first.node)
+    write_probabilities(second, volume, tmp_path, 0.125)
+    volumes = first.new_volumes
+    assert not second.new_volumes
+    assert slicer.util.arrayFromVolume(volumes[0]).max() == 0.125
+    second.undo()
+    assert slicer.util.arrayFromVolume(volumes[0]).max() == 0.25
+    first.undo()
+    assert [node for node in volumes if node.GetScene()] == []
+
+
+# Statistics
+
+
+def test_statistics_of_known_blocks():
+    import slicer
+    from LEUDASegmentationLib.statistics import segment_statistics
+
+    volume = add_volume(affine=OBLIQUE)
+    rows = segment_statistics(write(volume).node, volume)
+    image, voxel_mL = slicer.util.arrayFromVolume(volume), abs(np.linalg.det(OBLIQUE[:3, :3])) / 1000
+    assert [row.name for row in rows] == [label.name for label in LABELS]
+    for row, label in zip(rows, LABELS, strict=True):
+        where = label_map() == label.value
+        assert row.volume_mL == pytest.approx(where.sum() * voxel_mL)
+        assert row.mean_intensity == pytest.approx(image[where].mean())
+
+
+def test_statistics_of_an_empty_segment_and_of_none(scene):
+    from LEUDASegmentationLib.statistics import segment_statistics
+
+    volume = add_volume()
+    row = segment_statistics(write(volume, np.zeros(SHAPE, np.uint8), LABELS[:1]).node, volume)[0]
+    assert row.volume_mL == 0 and np.isnan(row.mean_intensity)
+    assert segment_statistics(scene.AddNewNodeByClass("vtkMRMLSegmentationNode"), volume) == []
+
+
+def test_statistics_on_another_grid_and_under_other_transforms():
+    import slicer
+    from LEUDASegmentationLib.statistics import segment_statistics
+
+    volume = add_volume()
+    node = write(volume).node
+    other = add_volume("other", PLAIN @ np.diag([0.5, 0.5, 1, 1]), (6, 16, 20))
+    scaled = add_linear_transform(np.diag([2.0, 1, 1, 1]))
+    for transformed in (node, other):
+        transformed.SetAndObserveTransformNodeID(scaled.GetID())
+    row = segment_statistics(node, other)[0]
+    assert row.volume_mL == pytest.approx((label_map() == 1).sum() * 2 * 0.7 * 0.9 * 2.5 / 1000)
+    other.SetAndObserveTransformNodeID(None)
+    where = segment_voxels(node, LABELS[0].name, other)
+    assert where.any()
+    assert segment_statistics(node, other)[0].mean_intensity == pytest.approx(
+        slicer.util.arrayFromVolume(other)[where].mean()
+    )
+
+
+def test_statistics_where_the_segmentation_sticks_out_of_the_volume():
+    import slicer
+    from LEUDASegmentationLib.statistics import segment_statistics
+
+    large = add_volume("large", shape=(6, 8, 10))
+    small = add_volume("small", shape=(4, 3, 10))
+    rows = segment_statistics(write(large).node, small)
+    inside = label_map()[:4, :3]
+    assert rows[0].volume_mL == pytest.approx((label_map() == 1).sum() * 0.7 * 0.9 * 2.5 / 1000)
+    assert rows[0].mean_intensity == pytest.approx(slicer.util.arrayFromVolume(small)[inside == 1].mean())
+    assert np.isnan(rows[2].mean_intensity)
+
+
+def test_table_of_the_statistics(scene):
+    from LEUDASegmentationLib.statistics import add_table, segment_statistics
+
+    volume = add_volume()
+    node = write(volume).node
+    table = add_table(node, volume, segment_statistics(node, volume))
+    assert table.GetNumberOfRows() == 3 and table.GetNumberOfColumns() == 3
+    assert table.GetCellText(0, 0) == LABELS[0].name
+    assert float(table.GetCellText(1, 1)) == pytest.approx((label_map() == 2).sum() * 0.7 * 0.9 * 2.5 / 1000, rel=1e-4)
+    assert hierarchy_parent(scene, table) == hierarchy_parent(scene, node)
+
+
+def test_label_with_a_value_beyond_a_byte():
+    volume, label = add_volume(), ModelLabel(700, "far", (0.1, 0.2, 0.3))
+    expected = np.where(label_map() == 1, 700, label_map()).astype(np.uint16)
+    node = write(volume, expected, [label]).node
+    np.testing.assert_array_equal(segment_voxels(node, "far", volume), expected == 700)

@@ -1,0 +1,394 @@
+"""One run in its window: followed live, stopped, resumed, ended by force, finished, used."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from run_folders import hold, make_run, training_events, write, write_picture
+from tiny_data import write_dataset
+
+from leuda_core import jobs
+from leuda_core.runs import RunLock
+
+
+@pytest.fixture
+def view(slicer_app):
+    from LEUDATrainingLib.run_view import RunView
+
+    widget = RunView()
+    widget.resize(420, 1100)
+    widget.show()
+    yield widget
+    widget.cleanup()
+    widget.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    return make_run(tmp_path / "Knie links" / "run")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny dataset"
+    folder.mkdir()
+    return write_dataset(folder)
+
+
+def child(widget, name: str):
+    """Return the child of that name, of several the one that can be seen."""
+    import slicer
+
+    found = slicer.util.findChildren(widget, name=name)
+    return next((one for one in found if one.isVisible()), found[0])
+
+
+def seen(widget) -> set[str]:
+    """The buttons that a user can see."""
+    names = ("useModelButton", "stopButton", "killButton", "resumeButton", "reportButton", "exportButton")
+    return {name.removesuffix("Button") for name in names if child(widget, name).isVisible()}
+
+
+def said(widget) -> str:
+    label = child(widget, "messageText")
+    return html.unescape(label.text) if label.isVisible() else ""
+
+
+def idle_latency(slicer_app) -> float:
+    """Return the longest the event loop stands still, in seconds, while nothing happens: what the machine adds."""
+    end = time.monotonic() + 1
+    with slicer_app.event_loop_latency() as latency:
+        slicer_app.wait_until(lambda: time.monotonic() > end)
+    return latency.longest_s
+
+
+def poll(widget) -> None:
+    widget._watcher.poll()
+
+
+# states
+
+
+def test_without_a_run_it_says_what_to_do(view) -> None:
+    assert "start a training" in child(view, "noRunLabel").text and child(view, "noRunLabel").isVisible()
+    assert view.runPath is None and view.status is None and seen(view) == set()
+
+
+def test_a_run_that_has_not_begun(view, run) -> None:
+    view.setRun(run.path)
+    assert seen(view) == {"resume"} and "not begun" in said(view)
+    assert "Knie links" in child(view, "runTitle").text and "LE-UDA" in child(view, "runTitle").text
+
+
+def test_a_running_run_shows_stage_progress_and_time_left(view, run) -> None:
+    write(run, training_events(200, 600, until=400))
+    with RunLock(run):
+        view.setRun(run.path)
+        assert seen(view) == {"stop", "report"} and said(view) == ""
+        assert child(view, "stageLabel").text == "Adaptation: step 400 of 800"
+        assert child(view, "progressBar").value == 500
+        assert child(view, "timeLeftLabel").text == "about 3 min left"
+
+
+def test_reading_the_volumes_is_progress_of_its_own(view, run) -> None:
+    write(run, [{"event": "start"}, {"event": "progress", "stage": "prepare", "step": 3, "total": 12}])
+    with RunLock(run):
+        view.setRun(run.path)
+        assert child(view, "stageLabel").text == "Reading volumes: 3 of 12"
+        assert child(view, "progressBar").maximum == 0, "moves without an end"
+
+
+def test_events_are_followed_as_they_come(view, run) -> None:
+    events = list(training_events(200, 400))
+    with RunLock(run):
+        write(run, events[:10])
+        view.setRun(run.path)
+        title = view._curves.chartNode.GetTitle()
+        write(run, events[10:])
+        poll(view)
+        assert (
+            title == "Image translation: cycle loss"
+            and view._curves.chartNode.GetTitle() == "Adaptation: segmentation loss"
+        )
+        assert view.status.step == 600
+
+
+def test_half_a_line_waits_for_its_end(view, run, slicer_app) -> None:
+    events = [json.dumps(event) for event in training_events(0, 100)]
+    with RunLock(run):
+        run.events.write_text("\n".join(events[:4]) + "\n" + events[4][:20])
+        view.setRun(run.path)
+        slicer_app.wait_until(lambda: view.status is not None)
+        assert view.status.step == 30
+        with open(run.events, "a") as stream:
+            stream.write(events[4][20:] + "\n")
+        poll(view)
+        assert view.status.step == 40
+
+
+def test_a_crash_says_so_and_offers_to_go_on(view, run) -> None:
+    write(run, training_events(200, 600, until=350))
+    view.setRun(run.path)
+    assert seen(view) == {"resume", "report"}
+    assert "at step 350" in said(view) and "Press Resume" in said(view)
+
+
+def test_a_failure_brings_its_remedy(view, run) -> None:
+    error = {"event": "error", "kind": "input", "message": "case 'x': no such file", "remedy": "put it back"}
+    write(run, [*training_events(200, 600, until=50), error])
+    view.setRun(run.path)
+    assert "Case 'x': no such file." in said(view) and "Put it back." in said(view)
+
+
+def test_a_message_that_was_put_away_stays_away(view, run) -> None:
+    write(run, training_events(200, 600, until=350))
+    view.setRun(run.path)
+    child(view, "messageClose").click()
+    poll(view)
+    view._onTick()
+    assert said(view) == ""
+
+
+def test_a_run_that_is_deleted_meanwhile(view, run) -> None:
+    import shutil
+
+    write(run, training_events(200, 600, until=350))
+    view.setRun(run.path)
+    shutil.rmtree(run.path)
+    poll(view)
+    assert "not a run folder" in said(view) and seen(view) == set()
+
+
+def test_another_run_shows_nothing_of_the_one_before(view, run, tmp_path: Path) -> None:
+    write(run, training_events(200, 600))
+    run.log.write_text("a line of the first\n")
+    view.setRun(run.path)
+    view.setRun(make_run(tmp_path / "second").path)
+    assert view._curves.chartNode is None and view._previews.steps == []
+    assert "a line of the first" not in view._log.text and "second" in child(view, "runTitle").text
+    view.setRun(None)
+    assert child(view, "noRunLabel").isVisible() and not child(view, "runTitle").isVisible()
+
+
+def test_the_curves_come_back_after_the_scene_was_closed(view, run) -> None:
+    import slicer
+
+    write(run, training_events(200, 600))
+    view.setRun(run.path)
+    slicer.mrmlScene.Clear(0)
+    assert view._curves.chartNode is None
+    view._onTick()
+    assert view._curves.chartNode.GetTitle() == "Adaptation: segmentation loss"
+
+
+def test_a_run_that_goes_on_after_slicer_was_restarted_is_shown_again(run, slicer_app) -> None:
+    from LEUDATrainingLib.run_list import RunList
+    from LEUDATrainingLib.run_view import RunView
+
+    write(run, training_events(200, 600, until=300))
+    process = hold(run)
+    try:
+        first = RunView()
+        first.setRun(run.path)
+        first.cleanup()
+        slicer_app.restart()
+        write(run, list(training_events(200, 600, until=400))[-12:])
+        runs, view = RunList(), RunView()
+        runs.setFolder(run.path.parents[1])
+        view.setRun(runs.currentRun)
+        assert (view.runPath, view.status.state, view.status.step) == (run.path, "running", 400)
+        assert view._previews.steps == [300, 400] and view._curves.chartNode is not None
+        view.cleanup()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_made_anew_in_the_same_folder(view, run) -> None:
+    write(run, training_events(200, 600))
+    view.setRun(run.path)
+    run.events.unlink()
+    write(run, training_events(200, 600, until=20))
+    poll(view)
+    assert view.status.step == 20 and view._previews.steps == []
+    assert view._curves.chartNode.GetTitle().startswith("Image translation")
+
+
+# stop and kill
+
+
+def test_stop_asks_and_says_what_happens(view, run) -> None:
+    write(run, training_events(200, 600, until=350))
+    with RunLock(run):
+        view.setRun(run.path)
+        child(view, "stopButton").click()
+        assert jobs.stop_requested(run)
+        assert child(view, "stageLabel").text == "Stopping: a checkpoint is written first…"
+        assert not child(view, "stopButton").enabled and "kill" not in seen(view)
+
+
+def test_kill_is_offered_only_after_stop_has_not_worked(view, run) -> None:
+    from LEUDATrainingLib.run_view import KILL_AFTER_S
+
+    write(run, training_events(200, 600, until=350))
+    with RunLock(run):
+        view.setRun(run.path)
+        child(view, "stopButton").click()
+        view._onTick()
+        assert "kill" not in seen(view)
+        long_ago = time.time() - KILL_AFTER_S - 1
+        os.utime(run.stop, (long_ago, long_ago))  # as after a restart of Slicer, too
+        view._onTick()
+        assert "kill" in seen(view) and "has not stopped yet" in said(view)
+        child(view, "messageClose").click()
+        view._onTick()
+        assert said(view) == "", "said once"
+    poll(view)
+    assert "kill" not in seen(view)
+
+
+def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None:
+
+    write(run, training_events(200, 600, until=350))
+    process = hold(run)
+    try:
+        view.setRun(run.path)
+        child(view, "stopButton").click()
+        os.utime(run.stop, (1, 1))
+        view._onTick()
+        child(view, "killButton").click()
+        slicer_app.wait_until(lambda: process.poll() is not None and seen(view) == {"resume", "report"}, 30)
+        assert "ended without a word" in said(view) and not jobs.stop_requested(run)
+    finally:
+        process.kill()
+        process.wait()
+
+
+# preview and log
+
+
+def test_previews_can_be_scrubbed_back_in_time(view, run) -> None:
+    for step in (300, 400, 500):
+        write_picture(run.previews / f"step-{step:06d}.png", radius=step / 10)
+    events = list(training_events(200, 600, until=500))
+    write(run, events)
+    with RunLock(run):
+        view.setRun(run.path)
+        slider, caption = child(view, "previewSlider"), child(view, "previewCaption")
+        assert (view._previews.steps, view._previews.currentStep) == ([300, 400, 500], 500)
+        assert "step 500 (newest)" in caption.text
+        slider.setValue(0)
+        assert "step 300" in caption.text and "newest" not in caption.text
+        write_picture(run.previews / "step-000600.png", radius=60)
+        write(run, [{"event": "preview", "step": 600, "file": "previews/step-000600.png"}])
+        poll(view)
+        assert view._previews.currentStep == 300, "whoever looks back is left there"
+        slider.setValue(slider.maximum)
+        write(run, [{"event": "preview", "step": 700, "file": "previews/step-000700.png"}])
+        poll(view)
+        assert view._previews.currentStep == 700 and "has been deleted" in caption.text
+
+
+def test_the_legend_names_the_structures_in_their_colours(view, run) -> None:
+    labels = {"0": "background", "1": {"name": "core <1>", "color": [200, 60, 60]}}
+    (run.path.parent / "dataset.json").write_text(json.dumps({"labels": labels}))
+    write(run, training_events(0, 200))
+    view.setRun(run.path)
+    assert "#c83c3c" in child(view, "previewLegend").text and "core &lt;1>" in child(view, "previewLegend").text
+
+
+def test_a_picture_never_comes_from_outside_the_run(view, run, tmp_path: Path) -> None:
+    write(run, [{"event": "preview", "step": 100, "file": "../../secret.png"}])
+    view.setRun(run.path)
+    assert view._previews._files == {100: run.previews / "secret.png"}
+
+
+def test_the_log_follows_the_file(view, run) -> None:
+    run.log.write_text("first\nsecond")
+    view.setRun(run.path)
+    assert view._log.text.splitlines() == ["first"]
+    with open(run.log, "a") as stream:
+        stream.write(" half\rthird\n")
+    view._onTick()
+    assert view._log.text.splitlines() == ["first", "second half", "third"]
+
+
+def test_a_huge_log_is_shown_from_near_its_end(view, run) -> None:
+    run.log.write_text("".join(f"line {number}\n" for number in range(200_000)))
+    begin = time.perf_counter()
+    view.setRun(run.path)
+    lines = view._log.text.splitlines()
+    assert lines[-1] == "line 199999" and lines[0].startswith("line 19") and len(lines) < 10_000
+    assert time.perf_counter() - begin < 0.3
+
+
+# actions
+
+
+def test_an_action_that_fails_says_why(view, run, slicer_app) -> None:
+    run.config.write_text(json.dumps({"dataset": "gone.json", "method": "le_uda"}))
+    view.setRun(run.path)
+    child(view, "resumeButton").click()
+    assert not child(view, "resumeButton").enabled, "one action at a time"
+    slicer_app.wait_until(lambda: "gone.json" in said(view), 40)
+    assert child(view, "resumeButton").enabled
+
+
+def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_app) -> None:
+    events = list(training_events(20_000, 20_000))  # five times a thorough one
+    write(run, events[:-300])
+    longest = []
+    for _attempt in range(3):  # of which the best counts: others may be using this machine
+        with RunLock(run), slicer_app.event_loop_latency() as latency:
+            view.setRun(run.path)
+            slicer_app.wait_until(lambda: view.status is not None, 30)
+            write(run, events[-300:])
+            slicer_app.wait_until(lambda: view.status.step == 40_000, 30)
+        longest.append(latency.longest_s)
+        view.setRun(None)
+    assert min(longest) < 0.1, longest
+
+
+@pytest.mark.timeout(300)
+def test_a_real_run_from_start_to_its_model(
+    view, dataset: Path, tmp_path: Path, slicer_app, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun, watched, stopped, resumed, finished, reported, exported, used."""
+    import qt
+
+    from leuda_core.models import read_model
+    from leuda_core.training import create_run
+
+    settings = {"patch_size": 32, "base_channels": 4, "batch_size": 2, "unlabeled_batch_size": 1}
+    run = create_run(dataset, "mean_teacher", tmp_path / "real" / "run", steps=120, settings=settings,
+                     device="cpu", checkpoint_every=40)  # fmt: skip
+    opened, used = [], []
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    view.onUseModel = used.append
+    view.setRun(run.path)
+    idle_s = idle_latency(slicer_app)
+    with slicer_app.event_loop_latency() as latency:
+        child(view, "resumeButton").click()
+        slicer_app.wait_until(lambda: view.status.step >= 40, 100)
+        child(view, "stopButton").click()
+        slicer_app.wait_until(lambda: view.status.state == "stopped", 30)
+        assert "Resume goes on exactly there." in said(view)
+        child(view, "resumeButton").click()
+        slicer_app.wait_until(lambda: view.status.state == "finished", 100)
+    assert latency.longest_s < 0.1 + idle_s
+    assert seen(view) == {"useModel", "report", "export"}
+    assert view._curves.chartNode.GetTitle() == "Adaptation: segmentation loss"
+    assert view._previews.currentStep == 120 and not view._previews._picture.pixmap.isNull()
+    child(view, "useModelButton").click()
+    assert used == [run.bundle]
+    slicer_app.answers.add(str(tmp_path / "model of Zoë"))
+    child(view, "exportButton").click()
+    assert read_model(tmp_path / "model of Zoë.zip").method == "mean_teacher"
+    child(view, "reportButton").click()
+    slicer_app.wait_until(lambda: opened == [str(run.path / "report.html")], 100)
+    assert "<svg" in (run.path / "report.html").read_text() or "<img" in (run.path / "report.html").read_text()

@@ -1,0 +1,77 @@
+"""One volume file into one segmentation file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leuda_core.io.files import atomic_path
+from leuda_core.io.nifti import write_nifti
+from leuda_core.io.volumes import read_volume, volume_stem, write_label_map
+from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
+from leuda_core.types import Prediction
+
+
+def segment_file(
+    segmenter: SliceSegmenter,
+    source: Path,
+    target: Path,
+    *,
+    probabilities: bool = False,
+    largest_component: bool = False,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> dict[str, Any]:
+    """Segment a file or DICOM folder and write the labels by the extension of ``target``.
+
+    Returns:
+        ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with
+        ``probabilities`` also the file these went to.
+
+    Raises:
+        InputError: the volume is unusable or the target cannot be written. Cancelled, DeviceError: as the segmenter.
+    """
+    start = time.perf_counter()
+    volume = read_volume(source)
+    read = time.perf_counter()
+    prediction = segmenter(
+        volume,
+        probabilities=probabilities,
+        largest_component=largest_component,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    segmented = time.perf_counter()
+    write_label_map(prediction.label_map, target)
+    row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
+    if probabilities:
+        row["probabilities"] = _write_probabilities(prediction, target)
+    seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - segmented}
+    return {
+        **row,
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "volumes_ml": _volumes_ml(prediction),
+        "notes": list(prediction.notes),
+    }
+
+
+def _write_probabilities(prediction: Prediction, target: Path) -> Path:
+    """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
+    assert prediction.probabilities is not None
+    path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
+    data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
+    with atomic_path(path) as temporary:
+        write_nifti(data, prediction.label_map.affine, temporary)
+    return path
+
+
+def _volumes_ml(prediction: Prediction) -> dict[str, float]:
+    label_map = prediction.label_map
+    voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
+    n_values = np.iinfo(label_map.data.dtype).max + 1
+    # Slab by slab: counting converts to 64 bits, eight times the memory of the label map.
+    counts = sum(np.bincount(slab.ravel(), minlength=n_values) for slab in label_map.data.T)
+    return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in label_map.labels}

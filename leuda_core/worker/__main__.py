@@ -1,0 +1,45 @@
+"""Entry of the worker process. Says hello before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from typing import BinaryIO
+
+import leuda_core
+from leuda_core.worker.channel import PROTOCOL, Events, Inbox
+from leuda_core.worker.server import serve
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(prog="python -m leuda_core.worker", description=leuda_core.__doc__)
+    parser.add_argument("--idle-seconds", type=float, default=300.0, help="then memory is freed (default: 300)")
+    args = parser.parse_args()
+    requests, answers = _own_pipes()
+    # Before torch comes: threads that wait by spinning take the cores from a training run or from Slicer itself, and a
+    # slice then takes ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is meant for the program that started us
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    events = Events(answers)
+    events("hello", pid=os.getpid(), version=leuda_core.__version__, protocol=PROTOCOL)
+    # Not sys.exit: that would wait for whatever the main thread is at.
+    serve(Inbox(requests, events, on_end=lambda: os._exit(0)), idle_seconds=args.idle_seconds)
+
+
+def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Take standard input and output for the protocol alone: what libraries print goes to standard error."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""What the worker can do, and what stays warm between requests: one model on its device, one mapped volume."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from leuda_core.bundle import load_bundle
+from leuda_core.doctor import examine
+from leuda_core.errors import InputError
+from leuda_core.io.volumes import find_volumes, volume_stem
+from leuda_core.prediction.files import segment_file
+from leuda_core.prediction.segmenter import SliceSegmenter
+from leuda_core.types import Prediction
+from leuda_core.worker.channel import Request
+from leuda_core.worker.requests import FileRequest, FindRequest, LoadRequest, SegmentRequest, SliceRequest, read_request
+from leuda_core.worker.volumes import MappedVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _WarmModel:
+    """A segmenter and what it was loaded from."""
+
+    key: tuple[object, ...]
+    segmenter: SliceSegmenter
+    device: torch.device
+
+
+@dataclass
+class _Clock:
+    """Adds up wall time by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def rounded(self) -> dict[str, float]:
+        return {stage: round(value, 4) for stage, value in self.seconds.items()}
+
+
+class Engine:
+    """Answers requests; every method takes one and returns its result, JSON-ready."""
+
+    def __init__(self) -> None:
+        self._model: _WarmModel | None = None
+        self._volume: MappedVolume | None = None
+
+    def release(self) -> None:
+        """Forget model and volume and give their memory back, that of a GPU too."""
+        if self._model is None and self._volume is None:
+            return
+        self._model = self._volume = None
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        logger.info("idle: the model was unloaded")
+
+    def devices(self, request: Request) -> dict[str, Any]:
+        """Run a kernel on every device and tell their memory."""
+        health = examine()
+        if not health.devices:
+            raise InputError("packages are missing", "; ".join(health.advice))
+        return {"devices": [asdict(device) for device in health.devices]}
+
+    def load(self, request: Request) -> dict[str, Any]:
+        """Make a model ready."""
+        segmenter = self._load(read_request(request, LoadRequest), request)
+        return {
+            "device": str(segmenter.device),
+            "notes": segmenter.notes,
+            "labels": _labels(segmenter),
+            "plane": segmenter.task.plane,
+        }
+
+    def segment(self, request: Request) -> dict[str, Any]:
+        """Segment a volume, or a box of it, into files."""
+        wanted, clock = read_request(request, SegmentRequest), _Clock()
+        with clock("load"):
+            segmenter = self._load(wanted, request)
+        with clock("read"):
+            mapped = self._map(Path(wanted.volume), request)
+            volume = mapped.at(wanted.affine)
+            intensities = mapped.intensities(segmenter.task.normalization)
+            request.progress("read", 1, 1)
+        prediction = segmenter(
+            volume,
+            probabilities=wanted.probabilities is not None,
+            largest_component=wanted.largest_component,
+            box=clipped_box(wanted.box, volume.shape),
+            intensities=intensities,
+            on_progress=request.progress,
+            should_stop=request.is_cancelled,
+        )
+        self._forget_if_moved()
+        clock.seconds.update(prediction.seconds)
+        with clock("write"):
+            _write(prediction, wanted, request)
+        return {**_outcome(prediction, clock), "labels": _labels(segmenter)}
+
+    def slice(self, request: Request) -> dict[str, Any]:
+        """Segment one slice into a file, as ``segment`` does: same network, the intensity range of the whole volume."""
+        wanted, clock = read_request(request, SliceRequest), _Clock()
+        with clock("load"):
+            segmenter = self._load(wanted, request)
+        with clock("read"):
+            mapped = self._map(Path(wanted.volume), request)
+            volume = mapped.at(wanted.affine)
+            intensities = mapped.intensities(segmenter.task.normalization)
+        axis, index = slice_at(volume, segmenter.task.plane, wanted.position)
+        part = one_slice(volume, axis, index)
+        prediction = segmenter(part, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled)
+        self._forget_if_moved()
+        clock.seconds.update(prediction.seconds)
+        with clock("write"):
+            labels = prediction.label_map.data.T.squeeze(2 - axis)
+            save_array(Path(wanted.output), labels, lambda done, total: request.check())
+        return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
+
+    def find_volumes(self, request: Request) -> dict[str, Any]:
+        """Return the volumes of each input: its own name where it is no folder of volumes, so that opening it fails."""
+        found = []
+        for name in read_request(request, FindRequest).inputs:
+            volumes = find_volumes(Path(name)) if Path(name).is_dir() else []
+            found += [{"path": str(path), "stem": volume_stem(path)} for path in volumes or [Path(name)]]
+        return {"volumes": found}
+
+    def segment_file(self, request: Request) -> dict[str, Any]:
+        """Segment a file into a file."""
+        wanted = read_request(request, FileRequest)
+        segmenter = self._load(wanted, request)
+        row = segment_file(
+            segmenter,
+            Path(wanted.input),
+            Path(wanted.output),
+            probabilities=wanted.probabilities,
+            largest_component=wanted.largest_component,
+            on_progress=request.progress,
+            should_stop=request.is_cancelled,
+        )
+        self._forget_if_moved()
+        return {key: str(value) if isinstance(value, Path) else value for key, value in row.items()}
+
+    def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
+        """Return the segmenter of a model, loaded only when it is another one than before, or its files changed."""
+        request.check()
+        path = Path(wanted.model)
+        stamp = file_stamp(path)
+        key = (stamp, wanted.device)
+        if self._model is None or not stamp or self._model.key != key:
+            self._model = None  # before the next: two may not fit
+            request.progress("load model", 0, 2)
+            bundle = load_bundle(path)
+            request.progress("load model", 1, 2)
+            request.check()
+            segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=wanted.device)
+            self._model = _WarmModel(key, segmenter, segmenter.device)
+            logger.info("loaded %s on %s", path, segmenter.device)
+        request.progress("load model", 2, 2)
+        request.check()
+        return self._model.segmenter
+
+    def _map(self, path: Path, request: Request) -> MappedVolume:
+        if self._volume is None or self._volume.path != path or self._volume.stamp != file_stamp(path):
+            self._volume = None
+            request.progress("read", 0, 1)
+            self._volume = MappedVolume(path)
+        request.check()
+        return self._volume
+
+    def _forget_if_moved(self) -> None:
+        """Load the model again next time if memory made it leave its device: there may be room by then."""
+        if self._model and self._model.segmenter.device != self._model.device:
+            self._model = None
+
+
+def _labels(segmenter: SliceSegmenter) -> list[dict[str, Any]]:
+    return [asdict(label) for label in segmenter.task.labels]
+
+
+def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
+    return {"device": prediction.device, "notes": list(prediction.notes), "seconds": clock.rounded()}
+
+
+def _write(prediction: Prediction, wanted: SegmentRequest, request: Request) -> None:
+    """Write the results; nothing is left of those of a cancelled request."""
+    files: list[tuple[Path, np.ndarray]] = [(Path(wanted.output), prediction.label_map.data.T)]
+    if wanted.probabilities is not None:
+        files.append((Path(wanted.probabilities), prediction.probabilities.transpose(0, 3, 2, 1)))
+    total = sum(len(array) for _, array in files)
+    try:
+        written = 0
+        for path, array in files:
+            save_array(path, array, _told(request, written, total))
+            written += len(array)
+        request.progress("write", total, total)
+        request.check()
+    except BaseException:
+        for path, _ in files:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _told(request: Request, before: int, total: int) -> Callable[[int, int], None]:
+    def told(done: int, _: int) -> None:
+        request.check()
+        request.progress("write", before + done, total)
+
+    return told

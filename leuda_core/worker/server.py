@@ -1,0 +1,68 @@
+"""The worker's main thread: one request after the other, and no failure ends it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from leuda_core.errors import InputError, LeudaError, as_leuda_error
+from leuda_core.worker.channel import Inbox, Request
+
+if TYPE_CHECKING:
+    from leuda_core.worker.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = ("devices", "load", "segment", "slice", "find_volumes", "segment_file")
+
+
+def serve(inbox: Inbox, *, idle_seconds: float) -> None:
+    """Answer requests for ever. After ``idle_seconds`` without one, memory is freed until the next."""
+    server = _Server()
+    while True:
+        request = inbox.take(idle_seconds)
+        if request is None:
+            server.release()
+            request = inbox.take(None)
+        server.answer(request)
+
+
+class _Server:
+    """Makes the engine when it is first needed, and turns whatever goes wrong there into an answer."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def answer(self, request: Request) -> None:
+        try:
+            request.done(self._result(request))
+        except BaseException as error:
+            request.fail(_known(error))
+
+    def release(self) -> None:
+        if self._engine is not None:
+            self._engine.release()
+
+    def _result(self, request: Request) -> dict[str, Any]:
+        if request.name not in REQUESTS:
+            raise InputError(f"request {request.name!r} is unknown", f"send one of {', '.join(REQUESTS)} or cancel")
+        if self._engine is None:
+            request.progress("load model", 0, 2)
+            self._engine = _new_engine()
+        return getattr(self._engine, request.name)(request)
+
+
+def _new_engine() -> Engine:
+    start = time.perf_counter()
+    from leuda_core.worker.engine import Engine
+
+    logger.info("PyTorch and the rest were imported in %.1f s", time.perf_counter() - start)
+    return Engine()
+
+
+def _known(error: BaseException) -> LeudaError:
+    known = as_leuda_error(error, "see the log, and report it with what stands there")
+    if known.kind == "fault":
+        logger.error("request failed", exc_info=error)
+    return known
