@@ -4,6 +4,7 @@ import msgspec
 import pytest
 import torch
 
+from leuda_core.bundle import BundleInfo, DomainSummary, load_bundle, save_bundle
 from leuda_core.config import MethodConfig, config_schema, make_config
 from leuda_core.errors import InputError
 from leuda_core.methods import METHODS
@@ -125,6 +126,18 @@ def test_prediction_has_one_channel_a_class_and_is_repeatable(name):
     assert torch.equal(first, second)
     shipped = method.predictor()
     assert not any(p.requires_grad for p in shipped.parameters()) or not shipped.training
+
+
+@every_method
+def test_the_shipped_model_predicts_like_the_method(name, tmp_path):
+    method = make(name)
+    take_steps(method, 0, 99)
+    domain = DomainSummary(name="d", modality="MR")
+    info = BundleInfo(name="m", method=name, source=domain, target=domain)
+    shipped = load_bundle(save_bundle(tmp_path / "bundle", method.predictor(), TASK, info)).predictor()
+    images = make_batch(7).target
+    with torch.no_grad():
+        assert torch.equal(shipped(images), method.predict(images))
 
 
 @every_method
