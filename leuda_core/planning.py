@@ -165,7 +165,9 @@ class _Probe:
         small = _one_case_each(dataset, survey)
         task = make_task(dataset, settings)
         start = time.perf_counter()
-        self.loader = SliceLoader(small, task, settings, folder, target_labels=kind.reads_target_labels)
+        self.loader = SliceLoader(
+            small, task, settings, folder, target_labels=kind.reads_target_labels, episodes=kind.draws_episodes
+        )
         cases, probed = (dataset.source.cases + dataset.target.cases), (small.source.cases + small.target.cases)
         self.prepare_seconds = (time.perf_counter() - start) * survey.voxels(cases) / survey.voxels(probed)
         self.device = device

@@ -178,6 +178,7 @@ class _Training:
             self.cache,
             seed=self.config.seed,
             target_labels=kind.reads_target_labels,
+            episodes=kind.draws_episodes,
             on_case=lambda done, total: events("progress", stage="prepare", step=done, total=total),
         )
         self._seed(-1)

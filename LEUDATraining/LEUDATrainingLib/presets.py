@@ -14,8 +14,9 @@ from slicer.i18n import tr as _
 DEFAULT_STEPS = 800
 """Training steps of the segmenter when nothing is said, as in ``leuda train``."""
 
-SCALED_SETTINGS = ("translator_steps",)
-"""Settings that count steps. Sizes stay alone: a smaller patch would be another experiment, not a shorter one."""
+STEPS_SUFFIX = "_steps"
+"""Ends the names of the settings that count steps. Sizes stay alone: a smaller patch would be another experiment, not
+a shorter one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Preset:
     def values(self, properties: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
         """Return ``steps`` and the method's own numbers of steps; ``properties`` is the method's settings schema."""
         numbers = {"steps": DEFAULT_STEPS}
-        numbers |= {name: properties[name]["default"] for name in SCALED_SETTINGS if name in properties}
+        numbers |= {name: field["default"] for name, field in properties.items() if name.endswith(STEPS_SUFFIX)}
         return {name: round(number * self.factor) for name, number in numbers.items()}
 
 

@@ -17,8 +17,10 @@ def averaged_copy(network: nn.Module) -> nn.Module:
 def update_average(average: nn.Module, network: nn.Module, decay: float, updates: int) -> None:
     """Move ``average`` towards ``network``: ``a <- d a + (1 - d) w`` with ``d = min(1 - 1 / (updates + 1), decay)``.
 
-    ``updates`` counts earlier calls: the first one copies, so that random initial weights leave no trace. The
-    networks here have no buffers (group norm), so parameters are all there is to average.
+    ``updates`` counts earlier calls: the first one copies, so that random initial weights leave no trace. Group norm
+    has no buffers; those of batch norm are averages already, and are copied.
     """
     decay = min(1 - 1 / (updates + 1), decay)
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)

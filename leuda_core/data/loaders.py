@@ -110,14 +110,18 @@ class SliceLoader:
         *,
         seed: int = 0,
         target_labels: bool = False,
+        episodes: bool = False,
         on_case: Callable[[int, int], None] | None = None,
     ) -> None:
         """Prepare every source and target case under ``folder``.
+
+        With ``episodes`` the two halves of a batch come from different volumes, where there is more than one.
 
         Raises:
             InputError: an unusable volume, or no labelled slice to learn from.
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
+        self._episodes = episodes
         roles = [(case, True) for case in dataset.source.cases]
         roles += [(case, target_labels) for case in dataset.target.cases]
         cached = []
@@ -156,10 +160,19 @@ class SliceLoader:
         self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Draw slices, each case equally likely however many slices it has."""
-        patches = [self._patch_of(rng, cases[rng.integers(len(cases))], with_labels) for _ in range(count)]
+        pools = self._pools(rng, cases, count)
+        patches = [self._patch_of(rng, pool[rng.integers(len(pool))], with_labels) for pool in pools]
         images = torch.from_numpy(np.stack([image for image, _ in patches])).unsqueeze(1)
         labels = torch.from_numpy(np.stack([label for _, label in patches])).long() if with_labels else None
         return random_affine(images, labels)
+
+    def _pools(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int) -> list[Sequence[CachedCase]]:
+        """Return the cases each slice of a draw is taken from."""
+        if not self._episodes or len(cases) < 2:
+            return [cases] * count
+        order = [cases[i] for i in rng.permutation(len(cases))]
+        half = len(order) // 2
+        return [order[:half]] * (count // 2) + [order[half:]] * (count - count // 2)
 
     def _patch_of(
         self, rng: np.random.Generator, case: CachedCase, with_labels: bool

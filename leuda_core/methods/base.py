@@ -41,6 +41,8 @@ class Method(nn.Module):
     paper: ClassVar[str] = ""
     reads_target_labels: ClassVar[bool] = False
     """Only ``target_supervised`` may; every other method gets batches without them."""
+    draws_episodes: ClassVar[bool] = False
+    """Whether the two halves of every batch must come from different volumes."""
 
     def __init__(self, task: Task, settings: MethodConfig) -> None:
         super().__init__()
@@ -48,9 +50,14 @@ class Method(nn.Module):
         self.settings = settings
         self.optimizers: dict[str, Optimizer] = {}
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        self.segmenter = UNet(task.in_channels, task.n_classes, settings.base_channels)
+        self.segmenter = self.new_segmenter()
         self.build()
         self.teacher = averaged_copy(self.segmenter)
+
+    def new_segmenter(self) -> UNet:
+        """Return an untrained segmenter, the same for every method."""
+        spec = self.predictor_spec()
+        return UNet(spec.in_channels, spec.n_classes, spec.base_channels, spec.norm)
 
     def build(self) -> None:
         """Declare networks and which optimiser moves which. The default has the segmenter alone."""
@@ -81,8 +88,12 @@ class Method(nn.Module):
     def predictor(self) -> Predictor:
         """Return what prediction needs: the moving average of the segmenter, which needs no choice of a checkpoint."""
         predictor = Predictor(self.predictor_spec())
-        predictor.segmenter.load_state_dict(self.teacher.state_dict())
+        predictor.segmenter.load_state_dict(self.final_weights())
         return predictor.eval()
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the segmenter that is shipped."""
+        return self.teacher.state_dict()
 
     def predictor_spec(self) -> PredictorSpec:
         return PredictorSpec(
@@ -110,11 +121,17 @@ class Method(nn.Module):
 
     def minimize(self, loss: Tensor, name: str) -> None:
         """Take one step of the optimiser ``name`` down ``loss``; no other network gets a gradient."""
-        optimizer = self.optimizers[name]
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        optimizer.zero_grad()
-        loss.backward(inputs=parameters)
-        optimizer.step()
+        self.minimize_together({name: loss})
+
+    def minimize_together(self, losses: dict[str, Tensor]) -> None:
+        """Take one step of each named optimiser down its own loss, where the losses share one forward pass."""
+        last = len(losses) - 1
+        for index, (name, loss) in enumerate(losses.items()):
+            parameters = [p for group in self.optimizers[name].param_groups for p in group["params"]]
+            self.optimizers[name].zero_grad()
+            loss.backward(inputs=parameters, retain_graph=index < last)
+        for name in losses:  # not before: a step changes weights that the other losses' gradients need
+            self.optimizers[name].step()
 
     def update_teacher(self) -> None:
         """Move the teacher towards the segmenter."""

@@ -1,4 +1,8 @@
-"""Patch discriminators (Isola et al., CVPR 2017): judge every patch of an image or of a probability map."""
+"""Discriminators, without a final nonlinearity (least-squares GAN).
+
+Patch discriminators (Isola et al., CVPR 2017) judge every patch of an image or of a probability map, feature
+discriminators (as in ADDA) every position of a feature map by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from leuda_core.networks.unet import norm
 
 
 class PatchDiscriminator(nn.Module):
-    """Score patches as real or fake, without a final nonlinearity (least-squares GAN).
+    """Score patches as real or fake.
 
     Shape:
         input: ``(B, in_channels, H, W)``; output: ``(B, 1, H / 4 - 2, W / 4 - 2)`` scores.
@@ -31,3 +35,25 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images)
+
+
+class FeatureDiscriminator(nn.Module):
+    """Score each position of a feature map, by 1x1 convolutions.
+
+    Shape:
+        input: ``(B, in_channels, h, w)``; output: ``(B, 1, h, w)`` scores.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        c = max(in_channels // 4, 4)
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, c, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(c, c // 2, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(c // 2, 1, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)

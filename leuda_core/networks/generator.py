@@ -49,14 +49,37 @@ class Generator(nn.Module):
             norm(4 * c),
             nn.ReLU(inplace=True),
             *(ResidualBlock(4 * c) for _ in range(blocks)),
-            nn.ConvTranspose2d(4 * c, 2 * c, 4, stride=2, padding=1, bias=False),
-            norm(2 * c),
-            nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
-            norm(c),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect"),
+            *_draw(c),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         return (images + self.layers(images)).tanh()
+
+
+class ImageDecoder(nn.Module):
+    """Draw a slice from features at a quarter of its resolution, as a change of the slice they were taken from (SIFA).
+
+    Shape:
+        features: ``(B, in_channels, H / 4, W / 4)``; images and output: ``(B, 1, H, W)`` in [-1, 1].
+    """
+
+    def __init__(self, in_channels: int, blocks: int = 2) -> None:
+        super().__init__()
+        c = in_channels // 4
+        self.layers = nn.Sequential(*(ResidualBlock(4 * c) for _ in range(blocks)), *_draw(c))
+
+    def forward(self, features: Tensor, images: Tensor) -> Tensor:
+        return (images + self.layers(features)).tanh()
+
+
+def _draw(c: int) -> list[nn.Module]:
+    """Return the layers from ``4 c`` channels at a quarter of the resolution to a slice."""
+    return [
+        nn.ConvTranspose2d(4 * c, 2 * c, 4, stride=2, padding=1, bias=False),
+        norm(2 * c),
+        nn.ReLU(inplace=True),
+        nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
+        norm(c),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect"),
+    ]

@@ -10,7 +10,7 @@ import msgspec
 from torch import Tensor, nn
 
 from leuda_core.networks.generator import Generator
-from leuda_core.networks.unet import UNet
+from leuda_core.networks.unet import Norm, UNet
 
 
 class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +21,7 @@ class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     base_channels: int
     translator_channels: int = 0
     translator_blocks: int = 0
+    norm: Norm = "group"
 
 
 class Predictor(nn.Module):
@@ -33,7 +34,7 @@ class Predictor(nn.Module):
     def __init__(self, spec: PredictorSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.segmenter = UNet(spec.in_channels, spec.n_classes, spec.base_channels)
+        self.segmenter = UNet(spec.in_channels, spec.n_classes, spec.base_channels, spec.norm)
         self.translator = (
             Generator(spec.translator_channels, spec.translator_blocks) if spec.translator_channels else nn.Identity()
         )

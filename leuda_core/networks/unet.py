@@ -3,12 +3,14 @@
 Widths double from ``base_channels`` over five levels, as in the released code of MT-UDA. Norm is GroupNorm with one
 group a channel: instance normalisation without running statistics, so that a batch may mix domains without mixing
 their statistics and a moving average of the weights is complete. On a CPU, train it in PyTorch's contiguous layout: the
-gradient of GroupNorm takes many times longer in channels-last.
+gradient of GroupNorm takes many times longer in channels-last. Batch norm is there for the methods that are about its
+statistics.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +19,30 @@ from torch import Tensor, nn
 DROPOUT = (0.0, 0.0, 0.2, 0.3, 0.5)
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    """Instance normalisation with a learned scale and shift, written as GroupNorm."""
-    return nn.GroupNorm(channels, channels)
+Norm = Literal["group", "batch"]
+
+
+def norm(channels: int, kind: Norm = "group") -> nn.Module:
+    """Instance normalisation with a learned scale and shift, written as GroupNorm; or batch normalisation."""
+    return nn.GroupNorm(channels, channels) if kind == "group" else nn.BatchNorm2d(channels)
+
+
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the layers of a network that keep running statistics."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 class Block(nn.Sequential):
     """Two 3x3 convolutions, each with norm and LeakyReLU; dropout between them on the way down."""
 
-    def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
+    def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0, kind: Norm = "group") -> None:
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-            norm(out_channels),
+            norm(out_channels, kind),
             nn.LeakyReLU(0.01, inplace=True),
             nn.Dropout(dropout) if dropout else nn.Identity(),
             nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-            norm(out_channels),
+            norm(out_channels, kind),
             nn.LeakyReLU(0.01, inplace=True),
         )
 
@@ -45,30 +55,39 @@ class UNet(nn.Module):
         output: logits ``(B, n_classes, H, W)``.
     """
 
-    def __init__(self, in_channels: int, n_classes: int, base_channels: int = 16) -> None:
+    def __init__(self, in_channels: int, n_classes: int, base_channels: int = 16, kind: Norm = "group") -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(len(DROPOUT))]
         self.down = nn.ModuleList(
-            Block(before, after, rate)
+            Block(before, after, rate, kind)
             for before, after, rate in zip([in_channels, *widths], widths, DROPOUT, strict=False)
         )
         reverse = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(before, after, 2, stride=2) for before, after in pairwise(reverse))
-        self.merge = nn.ModuleList(Block(2 * width, width) for width in reverse[1:])
+        self.merge = nn.ModuleList(Block(2 * width, width, kind=kind) for width in reverse[1:])
         self.head = nn.Conv2d(base_channels, n_classes, 3, padding=1)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Return the decoder's maps from the bottleneck to full resolution; the last one feeds the head."""
-        skips = []
+    def encode(self, images: Tensor, levels: int = len(DROPOUT)) -> list[Tensor]:
+        """Return the encoder's maps from full resolution downwards, by default to the bottleneck."""
+        maps = []
         x = images
-        for level, block in enumerate(self.down):
+        for level, block in enumerate(self.down[:levels]):
             x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-            skips.append(x)
+            maps.append(x)
+        return maps
+
+    def decode(self, encoded: list[Tensor]) -> list[Tensor]:
+        """Return the decoder's maps from the bottleneck to full resolution; the last one feeds the head."""
+        x = encoded[-1]
         maps = [x]
-        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
+        for up, merge, skip in zip(self.up, self.merge, encoded[-2::-1], strict=True):
             x = merge(torch.cat([skip, up(x)], dim=1))
             maps.append(x)
         return maps
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the decoder's maps of slices, from the bottleneck to full resolution."""
+        return self.decode(self.encode(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images)[-1])

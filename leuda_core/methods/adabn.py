@@ -1,0 +1,54 @@
+"""AdaBN: after training, the statistics of batch norm are estimated anew from target slices.
+
+Li et al., Pattern Recognition 2018. No weight changes. The control for methods whose networks are shown target slices
+in training mode, which does the same on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import torch
+from msgspec import Meta
+
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.networks.predictor import PredictorSpec
+from leuda_core.networks.unet import batch_norms
+from leuda_core.types import Batch
+
+
+class AdaBn(Method):
+    """Supervised learning on source slices with batch norm, then target statistics."""
+
+    title = "AdaBN"
+    summary = "Learns from labelled source slices, then replaces the statistics of batch norm by the target's."
+    paper = "Li et al., Pattern Recognition 2018"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        statistics_steps: Annotated[
+            int, Meta(ge=0, description="batches of target slices to estimate from; 0 keeps the source's statistics")
+        ] = 50
+
+    def predictor_spec(self) -> PredictorSpec:
+        return msgspec.structs.replace(super().predictor_spec(), norm="batch")
+
+    def phases(self, steps: int) -> list[Phase]:
+        adapt = Phase("statistics", self.settings.statistics_steps, self.statistics_step)
+        return super().phases(steps) + ([adapt] if adapt.steps else [])
+
+    @torch.no_grad()
+    def statistics_step(self, batch: Batch, progress: float) -> Losses:
+        """Add a batch of target slices to the statistics, all batches counting alike."""
+        norms = batch_norms(self.teacher)
+        for norm in norms:
+            norm.momentum = None  # an average over all batches instead of a moving one
+            if progress == 0:
+                norm.reset_running_stats()
+            norm.train()
+        probabilities = self.teacher(batch.target).float().softmax(1)
+        for norm in norms:
+            norm.eval()
+        entropy = -(probabilities * probabilities.clamp(min=1e-8).log()).sum(1).mean()
+        return detached(target_entropy=entropy)

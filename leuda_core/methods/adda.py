@@ -1,0 +1,80 @@
+"""ADDA: a second encoder learns to give target slices features that pass for the source's.
+
+Tzeng et al., CVPR 2017, on the bottleneck of the segmenter. The network trained on source stays as it is and sets the
+example; a copy of it is adapted.
+
+    D:       1/2 [(D(e_s(x_s)) - 1)^2 + D(e_t(x_t))^2]
+    adapted: w_adv (D(e_t(x_t)) - 1)^2 + w_anchor L_seg(f_t(x_s), y_s)
+
+Our choice: least squares instead of cross entropy, and the anchor, without which the classes drift apart from their
+features; ``anchor_weight`` 0 is the paper.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from leuda_core.blocks.ema import averaged_copy, update_average
+from leuda_core.blocks.losses import adversarial_loss, discriminator_loss, segmentation_loss
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.networks.discriminators import FeatureDiscriminator
+from leuda_core.types import Batch
+
+
+class Adda(Method):
+    """Supervised learning on source slices, then adversarial adaptation of the features of target slices."""
+
+    title = "ADDA"
+    summary = "Trains on source, then adapts a copy so that target features pass for source features."
+    paper = "Tzeng et al., CVPR 2017"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        align_steps: Annotated[int, Meta(ge=1, description="training steps of the alignment")] = 400
+        align_learning_rate: Annotated[
+            float, Meta(gt=0, le=1, description="step size of the adapted network and of the discriminator")
+        ] = 1e-4
+        adversarial_weight: Annotated[float, Meta(ge=0, description="weight of passing for source features")] = 0.05
+        anchor_weight: Annotated[
+            float, Meta(ge=0, description="weight of the source segmentation loss during the alignment")
+        ] = 1.0
+
+    def build(self) -> None:
+        super().build()
+        self.adapted = self.new_segmenter()
+        self.average = averaged_copy(self.adapted)
+        self.judge = FeatureDiscriminator(self.settings.base_channels * 16)
+        rate = self.settings.align_learning_rate
+        self.add_optimizer("adapted", [self.adapted], lr=rate)
+        self.add_optimizer("judge", [self.judge], lr=rate)
+        self.register_buffer("alignments", torch.zeros((), dtype=torch.long))
+
+    def phases(self, steps: int) -> list[Phase]:
+        return [*super().phases(steps), Phase("align", self.settings.align_steps, self.alignment_step)]
+
+    def alignment_step(self, batch: Batch, progress: float) -> Losses:
+        if progress == 0:
+            self.adapted.load_state_dict(self.teacher.state_dict())
+        s, source = self.settings, self.appearance(batch.source)
+        with torch.no_grad():
+            example = self.teacher.encode(source)[-1]
+        features = self.adapted.encode(batch.target)[-1]
+
+        adversarial = adversarial_loss(self.judge(features))
+        anchor = self._anchor(source, batch.source_labels)
+        self.minimize(s.adversarial_weight * adversarial + s.anchor_weight * anchor, "adapted")
+        judged = discriminator_loss(self.judge(example), self.judge(features.detach()))
+        self.minimize(judged, "judge")
+        update_average(self.average, self.adapted, s.ema_decay, int(self.alignments))
+        self.alignments += 1
+        return detached(adversarial=adversarial, anchor=anchor, discriminator=judged)
+
+    def _anchor(self, source: Tensor, labels: Tensor) -> Tensor:
+        return segmentation_loss(self.adapted(source), labels)
+
+    def final_weights(self) -> dict[str, Tensor]:
+        return (self.average if self.alignments else self.teacher).state_dict()

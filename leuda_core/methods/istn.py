@@ -1,0 +1,73 @@
+"""ISTN: an image and a spatial transformer learn to make source slices look like target slices, explainably.
+
+Lee et al., 2019; Robinson et al., MICCAI 2020. Intensities first (``itn``), then an affine map (``stn``), so that the
+labels can follow. The segmenter learns from the transformed slices and is used on target slices as they are.
+
+    x' = stn(itn(x_s)),   y' = y_s moved by the same map
+    transformers:  (D(x') - 1)^2 + w | itn(x_s) - x_s |
+    D:             1/2 [(D(x_t) - 1)^2 + D(x')^2]
+
+Made for classification of brain MR; its use for segmentation, one direction, affine, is our choice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
+from leuda_core.blocks.warp import warp, warp_labels
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.networks.discriminators import PatchDiscriminator
+from leuda_core.networks.registration import AffineNet, IntensityNet
+from leuda_core.types import Batch
+
+
+class Istn(Method):
+    """Supervised learning on source slices that transformers have made target-like."""
+
+    title = "ISTN"
+    summary = "Changes intensities and pose of source slices to pass for target slices, and learns from those."
+    paper = "Robinson et al., MICCAI 2020"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        transformer_steps: Annotated[int, Meta(ge=0, description="training steps of the transformers")] = 800
+        transformer_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the transformers")] = (
+            1e-3
+        )
+        identity_weight: Annotated[float, Meta(ge=0, description="weight of leaving intensities as they are")] = 0.5
+
+    def build(self) -> None:
+        super().build()
+        self.itn, self.stn, self.judge = IntensityNet(), AffineNet(), PatchDiscriminator()
+        rate = self.settings.transformer_learning_rate
+        self.add_optimizer("transformers", [self.itn, self.stn], lr=rate, betas=(0.5, 0.999))
+        self.add_optimizer("judge", [self.judge], lr=rate / 4, betas=(0.5, 0.999))
+
+    def phases(self, steps: int) -> list[Phase]:
+        transform = Phase("transform", self.settings.transformer_steps, self.transformer_step)
+        return [*([transform] if transform.steps else []), *super().phases(steps)]
+
+    def transform(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return target-like slices, the displacement that their labels follow, and the slices before they moved."""
+        recoloured = self.itn(images)
+        displacement = self.stn(recoloured)
+        return warp(recoloured, displacement), displacement, recoloured
+
+    def transformer_step(self, batch: Batch, progress: float) -> Losses:
+        source = batch.source_unlabeled
+        fake, _, recoloured = self.transform(source)
+        adversarial, identity = adversarial_loss(self.judge(fake)), cycle_loss(source, recoloured)
+        self.minimize(adversarial + self.settings.identity_weight * identity, "transformers")
+        judged = discriminator_loss(self.judge(batch.target), self.judge(fake.detach()))
+        self.minimize(judged, "judge")
+        return detached(adversarial=adversarial, identity=identity, discriminator=judged)
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        with torch.no_grad():
+            images, displacement, _ = self.transform(batch.source)
+        return self.supervised_step(images, warp_labels(batch.source_labels, displacement))

@@ -1,0 +1,84 @@
+"""TCSM: a transformed slice must give the transformed segmentation.
+
+Li et al., TNNLS 2020: a mean teacher whose consistency holds across flips, quarter turns and small rescalings. The
+released code computes this term without a gradient; here it follows the equation.
+
+    L = L_seg(f(x_s), y_s) + w(t) || f(x_u) - T^-1( sg f'(T(x_u) + noise) ) ||^2,   f' the moving average of f
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from leuda_core.blocks.losses import segmentation_loss
+from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.methods.base import Losses, detached
+from leuda_core.methods.mean_teacher import MeanTeacher, with_noise
+from leuda_core.types import Batch
+
+
+class Tcsm(MeanTeacher):
+    """Supervised learning on source slices, transformation-consistent on unlabelled slices of both domains."""
+
+    title = "TCSM"
+    summary = "Mean teacher whose agreement must hold across flips, quarter turns and rescaling."
+    paper = "Li et al., IEEE TNNLS 2020"
+
+    class Config(MeanTeacher.Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        max_scale: Annotated[
+            float, Meta(ge=1, le=2, description="slices are scaled by up to this factor, and down by its inverse")
+        ] = 1.1
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        unlabeled = torch.cat([batch.source_unlabeled, batch.target])
+        images = torch.cat([self.appearance(batch.source), self.appearance(unlabeled)])
+        labelled_logits, student_logits = self.segmenter(images).split([len(batch.source), len(unlabeled)])
+        transform = random_transform(len(unlabeled), self.settings.max_scale, unlabeled.device)
+        with torch.no_grad():
+            teacher = self.teacher(with_noise(transform.apply(unlabeled, -1.0))).float().softmax(1)
+            teacher, seen = transform.undo(teacher)
+
+        segmentation = segmentation_loss(labelled_logits, batch.source_labels)
+        difference = (student_logits.float().softmax(1) - teacher).square() * seen
+        consistency = difference.sum() / (seen.sum().clamp(min=1) * teacher.shape[1])
+        weight = self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)
+        self.minimize(segmentation + weight * consistency, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=segmentation, consistency=consistency)
+
+
+class Transform(NamedTuple):
+    """A flip, a turn and a rescaling for each slice of a batch, as matrices ``(B, 2, 2)`` on square slices."""
+
+    matrices: Tensor
+
+    def apply(self, images: Tensor, fill: float) -> Tensor:
+        """Transform slices ``(B, C, H, H)``; what comes in from outside is ``fill``."""
+        return _resample(images - fill, self.matrices) + fill
+
+    def undo(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring maps of transformed slices back; also return where they were seen at all, ``(B, 1, H, H)``."""
+        seen = _resample(torch.ones_like(maps[:, :1]), self.matrices)
+        inverse = torch.linalg.inv(self.matrices)
+        return _resample(maps, inverse), (_resample(seen, inverse) > 0.99).to(maps.dtype)
+
+
+def random_transform(count: int, max_scale: float, device: torch.device) -> Transform:
+    """Draw a transform for each slice: a flip or none, 0 to 3 quarter turns, a scale."""
+    flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    turns = torch.randint(4, (count,))
+    cos, sin = torch.tensor([1.0, 0, -1, 0])[turns], torch.tensor([0.0, 1, 0, -1])[turns]
+    scale = max_scale ** (2 * torch.rand(count) - 1)
+    rows = torch.stack([cos * flip, -sin * flip, sin, cos], dim=1) / scale.unsqueeze(1)
+    return Transform(rows.view(count, 2, 2).to(device))
+
+
+def _resample(images: Tensor, matrices: Tensor) -> Tensor:
+    shift = matrices.new_zeros(len(matrices), 2, 1)
+    grid = affine_grid(torch.cat([matrices, shift], dim=2), list(images.shape), align_corners=False)
+    return grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,73 @@
+"""VoxelMorph as augmentation: labelled slices are moved onto unlabelled ones, and their labels with them.
+
+Balakrishnan et al., IEEE TMI 2019: a network learns to register slices without labels. Here, as in the comparison of
+Meta-Hallucinator (Zhao et al., MICCAI 2022), it makes further labelled slices in the shapes of unlabelled patients.
+
+    phase register: - NCC(x_s o (id + u), x_u) + w |grad u|^2,   u = r(x_s, x_u)
+    phase train:    L_seg on (x_s, y_s) and on (x_s o (id + u), y_s o (id + u))
+
+How the comparison paired slices is not published. Our choice: each labelled slice with the unlabelled slice of the
+batch it correlates most with, of both domains, by a similarity that is blind to contrast.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from leuda_core.blocks.warp import correlation_loss, most_alike, smoothness_loss, warp, warp_labels
+from leuda_core.config import MethodConfig
+from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.networks.registration import FlowNet
+from leuda_core.types import Batch
+
+
+class VoxelMorph(Method):
+    """Supervised learning on source slices and on the same in the shapes of unlabelled slices."""
+
+    title = "VoxelMorph"
+    summary = "Registers labelled slices to unlabelled ones and learns from the moved slices and labels too."
+    paper = "Balakrishnan et al., IEEE TMI 2019"
+
+    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        registration_steps: Annotated[int, Meta(ge=0, description="training steps of the registration")] = 800
+        registration_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the registration")] = (
+            1e-3
+        )
+        smoothness_weight: Annotated[float, Meta(ge=0, description="weight of the smoothness of displacements")] = 1.0
+        references: Annotated[
+            Literal["both", "source", "target"], Meta(description="domain of the slices that give the shapes")
+        ] = "both"
+
+    def build(self) -> None:
+        super().build()
+        self.registration = FlowNet()
+        self.add_optimizer("registration", [self.registration], lr=self.settings.registration_learning_rate)
+
+    def phases(self, steps: int) -> list[Phase]:
+        register = Phase("register", self.settings.registration_steps, self.registration_step)
+        return [*([register] if register.steps else []), *super().phases(steps)]
+
+    def registration_step(self, batch: Batch, progress: float) -> Losses:
+        moving, fixed = self._pairs(batch)
+        displacement, _ = self.registration(moving, fixed)
+        similarity = correlation_loss(warp(moving, displacement), fixed)
+        smoothness = smoothness_loss(displacement)
+        self.minimize(similarity + self.settings.smoothness_weight * smoothness, "registration")
+        return detached(similarity=similarity, smoothness=smoothness)
+
+    def training_step(self, batch: Batch, progress: float) -> Losses:
+        with torch.no_grad():
+            displacement, _ = self.registration(*self._pairs(batch))
+        images = torch.cat([batch.source, warp(batch.source, displacement)])
+        labels = torch.cat([batch.source_labels, warp_labels(batch.source_labels, displacement)])
+        return self.supervised_step(images, labels)
+
+    def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return labelled slices and the unlabelled ones they are moved onto."""
+        domains = {"source": [batch.source_unlabeled], "target": [batch.target]}
+        chosen = domains.get(self.settings.references) or [batch.source_unlabeled, batch.target]
+        return batch.source, most_alike(batch.source, torch.cat(chosen))
