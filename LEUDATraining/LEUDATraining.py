@@ -1,28 +1,21 @@
 """LE-UDA Training: adapt a model to a modality without labels, from a few labels of another one."""
 
 import tempfile
-import unittest
 from pathlib import Path
 
-import qt
 import slicer
-import vtk
-from LEUDASegmentationLib import installation
-from LEUDATrainingLib.logic import LEUDATrainingLogic
-from LEUDATrainingLib.panel import TrainingPanel
-from LEUDATrainingLib.self_test import DISC, fill_parameter_node
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
-from slicer.util import VTKObservationMixin
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+
+from LEUDASegmentationLib import module_test
+from LEUDASegmentationLib.module_widget import ModuleWidget
+from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.panel import TrainingPanel
+from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
+from LEUDATrainingLib.self_test import DISC, fill_parameter_node
 
 __all__ = ["LEUDATraining", "LEUDATrainingLogic", "LEUDATrainingTest", "LEUDATrainingWidget"]
-
-_REFRESH_MS = 150  # drawing a stroke changes a segmentation many times
 
 
 class LEUDATraining(ScriptedLoadableModule):
@@ -48,122 +41,46 @@ class LEUDATraining(ScriptedLoadableModule):
         )
 
 
-class LEUDATrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Ties the panel to the scene: its parameter node, its closing, the nodes that a training is made of."""
+class LEUDATrainingWidget(ModuleWidget):
+    """The module's panel, tied to the scene and to what is drawn in it."""
 
-    def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.panel = None
-        self._parameterNode = None
-        self._guiTag = None
+    REFRESH_MS = 150  # drawing a stroke changes a segmentation many times
 
-    def setup(self) -> None:
-        """Build the panel; called once, when the module is opened for the first time."""
-        ScriptedLoadableModuleWidget.setup(self)
+    def makePanel(self) -> TrainingPanel:
+        """Set ``logic`` and return the panel."""
         self.logic = LEUDATrainingLogic()
-        self._uiWidget = slicer.util.loadUI(self.resourcePath("UI/LEUDATraining.ui"))
-        self.layout.addWidget(self._uiWidget)
-        self.ui = slicer.util.childWidgetVariables(self._uiWidget)
-        self._uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.panel = TrainingPanel(self.ui, self.logic)
-        self._refreshTimer = qt.QTimer(self._uiWidget)
-        self._refreshTimer.setSingleShot(True)
-        self._refreshTimer.setInterval(_REFRESH_MS)
-        self._refreshTimer.connect("timeout()", self._refresh)
-        self._observeScene()
-        self.initializeParameterNode()
+        return TrainingPanel(self.ui, self.logic)
 
-    def cleanup(self) -> None:
-        """Let go of everything; called when Slicer quits or the module is reloaded. Trainings go on."""
-        self._refreshTimer.stop()
-        self.setParameterNode(None)
-        self.removeObservers()
-        self.panel.cleanup()
-
-    def enter(self) -> None:
-        """Called each time the user opens the module."""
-        self.initializeParameterNode()
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """Called each time the user opens another module."""
-        self.panel.leave()
-
-    def initializeParameterNode(self) -> None:
-        """Make sure that there is a parameter node."""
-        self.setParameterNode(self.logic.getParameterNode())
+    def makeParameterNode(self) -> LEUDATrainingParameterNode:
+        """Return the scene's parameter node."""
+        return self.logic.getParameterNode()
 
     def setParameterNode(self, parameterNode) -> None:
         """Show and observe a parameter node instead of the present one; ``None`` while there is none."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onSceneChanged)
-        self._parameterNode = parameterNode
-        if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onSceneChanged)
-        self.panel.set_parameter_node(parameterNode)
+        super().setParameterNode(parameterNode)
         self._observeSegmentations()
 
-    def _observeScene(self) -> None:
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndImportEvent):
-            self.addObserver(scene, event, self._onSceneChanged)
+    def _refresh(self) -> None:
+        super()._refresh()
+        self._observeSegmentations()
 
     def _observeSegmentations(self) -> None:
         """Count again when something is drawn."""
         kind = slicer.vtkSegmentation
         events = (kind.SourceRepresentationModified, kind.SegmentAdded, kind.SegmentRemoved, kind.SegmentModified)
-        self.removeObservers(self._onDrawn)
+        self.removeObservers(self._onSegmentationChanged)
         for segmentation in self.panel.source_segmentations():
             for event in events:
-                self.addObserver(segmentation, event, self._onDrawn)
+                self.addObserver(segmentation, event, self._onSegmentationChanged)
 
-    def _onDrawn(self, _caller=None, _event=None) -> None:
+    def _onSegmentationChanged(self, _caller, _event) -> None:
         self._onSceneChanged()
 
-    def _onSceneChanged(self, _caller=None, _event=None) -> None:
-        if not self._refreshTimer.active:
-            self._refreshTimer.start()
 
-    def _refresh(self) -> None:
-        if self._parameterNode is not None and not slicer.mrmlScene.IsClosing():
-            self.panel.refresh()
-            self._observeSegmentations()
-
-    def _onSceneStartClose(self, _caller=None, _event=None) -> None:
-        self.panel.leave()
-        self.setParameterNode(None)
-
-    def _onSceneEndClose(self, _caller=None, _event=None) -> None:
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-
-class LEUDATrainingTest(ScriptedLoadableModuleTest):
-    """Trains four steps in a process of its own and segments with the model.
-
-    Skips where packages are missing: Slicer then reports that the test was not run, never that it passed.
-    """
+class LEUDATrainingTest(module_test.ModuleTest):
+    """Trains four steps in a process of its own and segments with the model."""
 
     STEPS = 4
-
-    def setUp(self) -> None:
-        """Begin with an empty scene."""
-        missing = installation.missingPackages()
-        if missing:
-            raise unittest.SkipTest(f"nothing was tested: {', '.join(missing)} missing; press Start in the module")
-        slicer.mrmlScene.Clear()
-
-    def runTest(self) -> None:
-        """Run every test, as Slicer's self-test modules do."""
-        self.setUp()
-        self.test_TrainAndUse()
-        self.delayDisplay("Test passed")
 
     def test_TrainAndUse(self) -> None:
         """A scene becomes a dataset, a run, a model, and the model segments the target on its own grid."""

@@ -166,7 +166,7 @@ def _kept(path: Path, steps: int | None, settings: Mapping[str, Any]) -> Result:
     asked = {"steps": RunConfig(dataset="", method="").steps if steps is None else steps}
     known = {key: value for key, value in settings.items() if key in result.settings}
     checked = msgspec.to_builtins(make_config(METHODS[result.method].Config, known))  # "1e-3" is 0.001
-    asked |= {key: checked[key] for key in known if key not in ("augmentation", "translator")}  # those are the bench's
+    asked |= {key: checked[key] for key in known if key != "augmentation"}  # that is the bench's
     for key, value in asked.items():
         had = result.steps if key == "steps" else result.settings[key]
         if had != value:

@@ -12,9 +12,11 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=_log_level(), format="leuda: %(message)s", stream=sys.stderr)
     try:
         args = build_parser().parse_args(words)
-        with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is not our result
+        # Whatever a library prints is not our result.
+        with _ended_as_by_ctrl_c(), contextlib.redirect_stdout(sys.stderr):
             result = _command(args.run_command)(args)
         _print(to_json(result.data) if as_json else result.text)
         if result.error:
@@ -109,7 +112,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
     parser.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 800)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 500)")
     _add_device(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
 
@@ -154,7 +157,7 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     bench.add_argument("--methods", type=_names, default=["all"], metavar="A,B", help="method names, or all")
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
-    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 800)")
+    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 500)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
     _add_device(bench)
     bench.add_argument(
@@ -183,6 +186,26 @@ def _whole_numbers(text: str) -> list[int]:
 def _command(place: str) -> Callable[[argparse.Namespace], Result]:
     module, _, function = place.partition(":")
     return getattr(importlib.import_module(f"leuda_core.commands.{module}"), function)
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that nothing half done is left of it.
+
+    SIGINT alone is not enough: a process started in the background may have been told to ignore it.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _log_level() -> int:

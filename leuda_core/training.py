@@ -57,7 +57,7 @@ def train(
         dataset: a dataset file.
         method: one of ``list_methods()``.
         out: the run folder to make; must not hold a run yet.
-        steps: training steps of the segmenter, 800 by default; a translator's come on top.
+        steps: training steps of the segmenter, 500 by default; a translator's come on top.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         on_progress: called with the step, the number of steps and the latest losses.
@@ -68,8 +68,8 @@ def train(
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     kept = existing(Path(out))
-    choice = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
-    run = create_run(dataset, method, out, settings=settings, **choice)
+    options = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
+    run = create_run(dataset, method, out, settings=settings, **options)
     try:
         return resume(run, on_progress=on_progress)
     except (InputError, DeviceError):
@@ -78,21 +78,17 @@ def train(
         raise
 
 
-def create_run(
-    dataset: Path | str,
-    method: str,
-    out: Path | str,
-    *,
-    steps: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    settings: Mapping[str, Any] | None = None,
-    checkpoint_every: int | None = None,
-) -> Run:
-    """Check a call and write the folder of a run that has not begun, for ``resume`` or ``jobs.launch`` to go on."""
-    config = make_run_config(
-        dataset, method, steps=steps, seed=seed, device=device, settings=settings, checkpoint_every=checkpoint_every
-    )
+def create_run(dataset: Path | str, method: str, out: Path | str, **options: Any) -> Run:
+    """Check a call and write the folder of a run that has not begun, for ``resume`` or ``jobs.launch`` to go on.
+
+    Args:
+        dataset, method, out: as for ``train``.
+        options: those of ``train`` that are not ``on_progress``.
+
+    Raises:
+        InputError: the call is wrong, or ``out`` already holds a run.
+    """
+    config = make_run_config(dataset, method, **options)
     run = Run(Path(out))
     if run.config.exists():
         raise InputError(f"{run.path} already holds a run", "resume it with `leuda resume`, or name another folder")

@@ -178,8 +178,11 @@ class ChildProcess:
             self._end(FAILED_TO_START)
 
     def _end(self, code: int) -> None:
-        self._readOutput()
-        self._readLog()
+        try:
+            self._readOutput()
+            self._readLog()
+        except (RuntimeError, ValueError):  # of PySide, of PythonQt: Python exits and Qt has taken the process down
+            return
         self._output.extend(self._outputBuffer.flush())
         self._appendLog(self._logBuffer.flush())
         self._code = code

@@ -9,11 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import slicer
 
 from leuda_core.errors import LeudaError
-from leuda_core.io.files import write_error
 from leuda_core.runs import start_ticks
 
 _PREFIX = "LEUDA-worker-"
@@ -28,25 +26,15 @@ class ExchangeFolder:
         self._count = 0
 
     def newPath(self, name: str) -> str:
-        """Return a path that nothing has used, ending in ``name``."""
+        """Return a path that nothing has used, ending in ``name``.
+
+        Raises:
+            LeudaError: the temporary folder cannot be written.
+        """
         if self._path is None:
             self._path = _makeFolder()
         self._count += 1
         return str(self._path / f"{self._count:04d}-{name}")
-
-    def writeArray(self, array: np.ndarray, name: str = "volume") -> str:
-        """Write an array and return its path.
-
-        Raises:
-            LeudaError: the disk is full or the temporary folder cannot be written.
-        """
-        path = self.newPath(f"{name}.npy")
-        try:
-            np.save(path, array, allow_pickle=False)
-        except OSError as error:
-            self.discard(path)
-            raise write_error(Path(path), error) from error
-        return path
 
     def discard(self, path: str) -> None:
         """Remove a file; one that the worker still has open is left until ``remove``."""

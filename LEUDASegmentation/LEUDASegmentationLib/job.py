@@ -129,15 +129,17 @@ class SegmentationJob:
                 self._worker.discard(path)
 
     def _write(self, labels_path: str, probabilities_path: str) -> Generator[Any, Any, Any]:
-        order, images = self._order, []
+        order, images, copies = self._order, [], layers.LayerCopies()
         values = [label.value for label in order.labels]
         layer = yield from _staged("result", layers.read_layer(labels_path, self._affine, values, order.roi))
         if order.probabilities:
             channels = [order.modelLabels.index(label) + 1 for label in order.labels]  # 0 is the background
             reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
             images = yield from _staged("result", reading)
+        if order.output is not None:
+            yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
-        record = results.write_run(order.volumeNode, order.modelName, layer, order.labels, order.output)
+        record = results.write_run(order.volumeNode, order.modelName, layer, order.labels, order.output, copies)
         self._onRecord(record)
         if images:
             probabilities.write_probabilities(record, order.volumeNode, order.labels, images)

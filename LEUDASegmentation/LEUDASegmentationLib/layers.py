@@ -6,7 +6,7 @@ a run writes can erase them, even where both lie.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import vtk
 
 from leuda_core.models import ModelLabel
 from LEUDASegmentationLib.geometry import RoiMask, image_to_world, matrix_from_array
+from LEUDASegmentationLib.steps import finish, within
 from LEUDASegmentationLib.volume_files import slabs
 
 BINARY = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -83,19 +84,26 @@ def read_layer(
     return image
 
 
-def only_segment(segment: Any) -> Any | None:
-    """Return a segment alone as an image of 0 and 1, cropped to the box of its voxels; None if it has none."""
+def only_segment(segment: Any) -> Generator[float, None, Any | None]:
+    """Return (from a generator that yields the part done) a segment alone, as an image of 0 and 1.
+
+    It is cropped to the box of its voxels; None if it has none.
+    """
     layer = segment.GetRepresentation(BINARY)
     voxels, value = layer_array(layer), segment.GetLabelValue()
     occupied = [np.zeros(n, bool) for n in voxels.shape]
     for slab in slabs(voxels.shape, voxels.itemsize):
         _mark(occupied, slab, voxels[slab] == value)
+        yield slab.stop / len(voxels) / 2
     if not occupied[0].any():
         return None
     k, j, i = map(_ends, occupied)
     extent = [a + end for a, ends in zip(layer.GetExtent()[::2], (i, j, k), strict=True) for end in ends]
     image = new_layer(extent, np.dtype(np.uint8), image_to_world(layer))
-    layer_array(image)[:] = voxels[k[0] : k[1] + 1, j[0] : j[1] + 1, i[0] : i[1] + 1] == value
+    source, target = voxels[k[0] :, j[0] : j[1] + 1, i[0] : i[1] + 1], layer_array(image)
+    for slab in slabs(target.shape, target.itemsize):
+        target[slab] = source[slab] == value
+        yield 0.5 + slab.stop / len(target) / 2
     return image
 
 
@@ -110,6 +118,12 @@ def _mark(occupied: Sequence[np.ndarray], slab: slice, voxels: np.ndarray) -> No
     occupied[0][slab] = np.bitwise_or.reduce(voxels.reshape(len(voxels), -1), axis=1) != 0
     occupied[1] |= (flat != 0).any(axis=1)
     occupied[2] |= (flat != 0).any(axis=0)
+
+
+def segment_stamp(segment: Any) -> tuple[Any, int, int]:
+    """Return what changes when the segment's voxels do."""
+    layer = segment.GetRepresentation(BINARY)
+    return layer, layer.GetMTime() if layer else 0, segment.GetLabelValue()
 
 
 def segment_ids(segmentation: Any) -> list[str]:
@@ -133,7 +147,40 @@ def other_segments(segmentation: Any, labels: Sequence[ModelLabel]) -> list[str]
     return [segment_id for segment_id in segment_ids(segmentation) if segment_id not in ours]
 
 
-def put_segments(segmentation: Any, layer: Any, labels: Sequence[ModelLabel]) -> Change:
+class LayerCopies:
+    """Copies of layers that keep some label values alone, made ahead of a change so that the change itself is quick."""
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[Any, int, frozenset[int]], Any] = {}
+
+    def for_put(self, segmentation: Any, labels: Sequence[ModelLabel]) -> Generator[float, None, None]:
+        """Copy what ``put_segments`` will need, from a generator that yields the part done."""
+        leaving = {find_segment(segmentation, label.name) for label in labels}
+        return self._make(_divided_layers(segmentation, leaving))
+
+    def for_take_back(self, segmentation: Any, change: Change) -> Generator[float, None, None]:
+        """Copy what ``take_back`` will need, from a generator that yields the part done."""
+        leaving = {*change.replaced, *change.added}
+        return self._make([*_divided_layers(segmentation, leaving), *_former_layers(segmentation, change)])
+
+    def take(self, layer: Any, values: Collection[int]) -> Any:
+        """Return a copy that keeps these values; made now if there is none, or if the layer was changed since."""
+        return self._copies.pop(self._key(layer, values), None) or finish(_filtered(layer, values))
+
+    def _make(self, wanted: Sequence[tuple[Any, Mapping[str, int]]]) -> Generator[float, None, None]:
+        for number, (layer, segments) in enumerate(wanted):
+            key = self._key(layer, segments.values())  # of now: the layer may change while it is copied
+            part = number / len(wanted), (number + 1) / len(wanted)
+            self._copies[key] = yield from within(*part, _filtered(layer, segments.values()))
+
+    @staticmethod
+    def _key(layer: Any, values: Collection[int]) -> tuple[Any, int, frozenset[int]]:
+        return layer, layer.GetMTime(), frozenset(values)
+
+
+def put_segments(
+    segmentation: Any, layer: Any, labels: Sequence[ModelLabel], copies: LayerCopies | None = None
+) -> Change:
     """Make a layer hold the segments of these labels; existing ones keep id, name, colour and terminology."""
     change, targets = Change(), {}
     for label in labels:
@@ -142,30 +189,37 @@ def put_segments(segmentation: Any, layer: Any, labels: Sequence[ModelLabel]) ->
             segment = segmentation.GetSegment(segment_id)
             change.replaced[segment_id] = (segment.GetRepresentation(BINARY), segment.GetLabelValue())
             targets[segment_id] = (layer, label.value)
-    _move(segmentation, targets)
+    _move(segmentation, targets, copies or LayerCopies())
     missing = [label for label in labels if find_segment(segmentation, label.name) is None]
     change.added = [_add_segment(segmentation, layer, label) for label in missing]
     layer.Modified()  # tells the segmentation that its surfaces are out of date
     return change
 
 
-def take_back(segmentation: Any, change: Change) -> None:
+def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = None) -> None:
     """Undo ``put_segments``; segments that it left alone, and those deleted since, are left alone again."""
-    present = set(segment_ids(segmentation))
+    copies, targets = copies or LayerCopies(), {}
+    for layer, values in _former_layers(segmentation, change):
+        restored = copies.take(layer, values.values())  # what others had in it then lies in their layers now
+        targets |= {segment_id: (restored, value) for segment_id, value in values.items()}
+    restored_layers = {id(layer): layer for layer, _value in targets.values()}.values()
+    added = set(segment_ids(segmentation)).intersection(change.added)
+    targets |= {segment_id: (slicer.vtkOrientedImageData(), 1) for segment_id in added}  # else removal copies the layer
+    _move(segmentation, targets, copies)
+    for segment_id in added:
+        segmentation.RemoveSegment(segment_id)
+    for layer in restored_layers:
+        layer.Modified()
+
+
+def _former_layers(segmentation: Any, change: Change) -> list[tuple[Any, dict[str, int]]]:
+    """Return each layer that replaced segments had, with the values these had in it; deleted ones are left out."""
     by_layer: dict[Any, dict[str, int]] = {}
+    present = set(segment_ids(segmentation))
     for segment_id, (layer, value) in change.replaced.items():
         if segment_id in present:
             by_layer.setdefault(layer, {})[segment_id] = value
-    targets = {}
-    for layer, values in by_layer.items():
-        restored = _filtered(layer, values.values())  # what others had in it then lies in their layers now
-        targets |= {segment_id: (restored, value) for segment_id, value in values.items()}
-    _move(segmentation, targets)
-    for segment_id in present.intersection(change.added):
-        _move(segmentation, {segment_id: (slicer.vtkOrientedImageData(), 1)})  # else removing it copies the layer
-        segmentation.RemoveSegment(segment_id)
-    for layer in {id(layer): layer for layer, _value in targets.values()}.values():
-        layer.Modified()
+    return list(by_layer.items())
 
 
 def _add_segment(segmentation: Any, layer: Any, label: ModelLabel) -> str:
@@ -184,18 +238,26 @@ def _add_segment(segmentation: Any, layer: Any, label: ModelLabel) -> str:
     return segment_id
 
 
-def _move(segmentation: Any, targets: Mapping[str, tuple[Any, int]]) -> None:
+def _move(segmentation: Any, targets: Mapping[str, tuple[Any, int]], copies: LayerCopies) -> None:
     """Give segments another layer and value, and erase them from layers in which others stay."""
-    for layer, sharing in segments_by_layer(segmentation):
-        staying = {i: segmentation.GetSegment(i).GetLabelValue() for i in sharing if i not in targets}
-        if staying and len(staying) < len(sharing):
-            thinned = _filtered(layer, staying.values())
-            for segment_id in staying:
-                segmentation.GetSegment(segment_id).AddRepresentation(BINARY, thinned)
+    for layer, staying in _divided_layers(segmentation, targets):
+        thinned = copies.take(layer, staying.values())
+        for segment_id in staying:
+            segmentation.GetSegment(segment_id).AddRepresentation(BINARY, thinned)
     for segment_id, (layer, value) in targets.items():
         segment = segmentation.GetSegment(segment_id)
         segment.SetLabelValue(value)
         segment.AddRepresentation(BINARY, layer)
+
+
+def _divided_layers(segmentation: Any, leaving: Collection[str]) -> list[tuple[Any, dict[str, int]]]:
+    """Return the layers that some segments leave and others do not, with the values of those that stay."""
+    divided = []
+    for layer, sharing in segments_by_layer(segmentation):
+        staying = {i: segmentation.GetSegment(i).GetLabelValue() for i in sharing if i not in leaving}
+        if staying and len(staying) < len(sharing):
+            divided.append((layer, staying))
+    return divided
 
 
 def segments_by_layer(segmentation: Any) -> list[tuple[Any, list[str]]]:
@@ -206,8 +268,8 @@ def segments_by_layer(segmentation: Any) -> list[tuple[Any, list[str]]]:
     ]
 
 
-def _filtered(layer: Any, values: Sequence[int]) -> Any:
-    """Return a copy of a layer that keeps these label values alone."""
+def _filtered(layer: Any, values: Collection[int]) -> Generator[float, None, Any]:
+    """Return (from a generator that yields the part done) a copy of a layer that keeps these label values alone."""
     voxels = layer_array(layer)
     if not voxels.size:
         return slicer.vtkOrientedImageData()
@@ -215,10 +277,11 @@ def _filtered(layer: Any, values: Sequence[int]) -> Any:
     kept = layer_array(image)
     for slab in slabs(voxels.shape, voxels.itemsize):
         kept[slab] = _only(voxels[slab], values)
+        yield slab.stop / len(voxels)
     return image
 
 
-def _only(voxels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+def _only(voxels: np.ndarray, values: Collection[int]) -> np.ndarray:
     """Return the voxels with every value but these set to 0."""
     kept = list(values)
     if voxels.dtype == np.uint8:

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from leuda_core import models as store
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.models import ModelEntry
-from LEUDASegmentationLib import environment, statistics
+from LEUDASegmentationLib import environment, statistics, steps
 from LEUDASegmentationLib.geometry import RoiMask
 from LEUDASegmentationLib.job import SegmentationJob
 from LEUDASegmentationLib.job_queue import SegmentationQueue
@@ -133,7 +133,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
             largestComponent: keep the largest connected piece of each label alone.
             probabilities: also add one scalar volume a label.
-            showIn3D: also make closed surfaces.
+            showIn3D: also make closed surfaces; Slicer stands still for a second or two for each large one.
             smoothing: of the closed surfaces, 0 to 1; as the segmentation has it by default.
             wait: return the segmentation when it is done; otherwise return at once, with a job.
             onProgress: called with a ``Progress``.
@@ -203,10 +203,20 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         """Return whether ``undo`` has something to take back."""
         return segmentationNode is not None and self._record(segmentationNode) is not None
 
-    def undo(self, segmentationNode: Any) -> None:
+    def undo(
+        self,
+        segmentationNode: Any,
+        *,
+        wait: bool = True,
+        onDone: Callable[[None], None] | None = None,
+        onError: OnError | None = None,
+    ) -> steps.EventLoopWork | None:
         """Take back what the last run wrote; what was corrected in other segments since then stays.
 
         A segmentation that the run made is removed, with its probability volumes.
+
+        Args:
+            wait: return when it is done; otherwise return at once, with something to ``stop``.
 
         Raises:
             InputError: there is nothing to take back.
@@ -218,11 +228,27 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
                 _("only the last run since Slicer was started can be undone"),
             )
         del self._records[segmentationNode.GetID()]
-        record.undo()
+        return steps.run(record.undo(), wait=wait, on_done=onDone, on_error=onError)
 
-    def statistics(self, segmentationNode: Any, volumeNode: Any) -> list[statistics.SegmentStatistics]:
-        """Return name, volume in mL and mean intensity of every segment, in the order of the segments."""
-        return statistics.segment_statistics(segmentationNode, volumeNode)
+    def statistics(
+        self,
+        segmentationNode: Any,
+        volumeNode: Any,
+        *,
+        wait: bool = True,
+        onDone: Callable[[list[statistics.SegmentStatistics]], None] | None = None,
+        onError: OnError | None = None,
+    ) -> Any:
+        """Return name, volume in mL and mean intensity of every segment, in the order of the segments.
+
+        Args:
+            wait: return the rows; otherwise return at once, with something to ``stop``. onDone: called with the rows.
+
+        Raises:
+            InputError: with ``wait=True``, the segments cannot be had as voxels, or the volume is none.
+        """
+        counting = statistics.count_segments(segmentationNode, volumeNode)
+        return steps.run(counting, wait=wait, on_done=onDone, on_error=onError)
 
     def statisticsTable(self, segmentationNode: Any, volumeNode: Any) -> Any:
         """Add a vtkMRMLTableNode with the statistics to the scene, beside the segmentation, and return it."""

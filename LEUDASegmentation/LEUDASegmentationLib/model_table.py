@@ -13,9 +13,9 @@ from slicer.i18n import tr as _
 from leuda_core.errors import LeudaError
 from leuda_core.models import ModelEntry, export_model
 from LEUDASegmentationLib.tables import empty_state, fit_height, new_table, text_item
+from LEUDASegmentationLib.widgets import column_in
 
 _MOST_ROWS = 5
-_NAME_ROLE = qt.Qt.UserRole
 
 
 class ModelTable:
@@ -39,8 +39,7 @@ class ModelTable:
         self._filling = False
         self.widget = qt.QWidget()
         self.widget.objectName = "modelTablePlace"
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self._empty = empty_state(
             "noModelLabel", _("No model yet: train one in LE-UDA Training, or import one that you were given.")
         )

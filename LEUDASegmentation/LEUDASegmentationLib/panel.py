@@ -73,39 +73,35 @@ class SegmentationPanel:
 
     # What the module's widget calls
 
-    def setParameters(self, parameters) -> None:
-        """Show another parameter node, or none."""
+    def set_parameter_node(self, parameters) -> None:
+        """Show another parameter node; ``None`` when the scene is closed, which ends all work."""
         self._parameters = parameters
         if parameters is None:
             self._last_input = None
-            self.preview.stop()
-        self.refreshNodes()
+            self._stop()
+        self.refresh()
 
     def enter(self) -> None:
         """Look again at what may have changed while another module was open."""
         self._logic.worker.onLog = self.log.append
         self.models.refresh()
         self._show_missing_packages()
-        self.refreshNodes()
+        self.refresh()
         self.result.refresh()
 
-    def exit(self) -> None:
-        """Stop what only makes sense while the panel is seen."""
+    def leave(self) -> None:
+        """Stop what only makes sense while the panel is seen; a running segmentation goes on."""
         self.preview.stop()
 
-    def stop(self) -> None:
-        """End all work."""
-        self.preview.stop()
-        self.apply.cancel()
-
-    def close(self) -> None:
+    def cleanup(self) -> None:
         """End all work for good: the widgets are about to be deleted."""
-        self.stop()
+        self._stop()
         self.apply.close()
+        self.result.close()
         if self._logic.worker.onLog == self.log.append:
             self._logic.worker.onLog = None
 
-    def refreshNodes(self) -> None:
+    def refresh(self) -> None:
         """Show which nodes there are now."""
         if self._parameters is not None:
             self.volumes.refresh(filter(is_alive, self._parameters.volumes))
@@ -160,6 +156,10 @@ class SegmentationPanel:
             self.message_strip.show_error(message)
         else:
             self.message_strip.show_info(message)
+
+    def _stop(self) -> None:
+        self.preview.stop()
+        self.apply.cancel()
 
     # What the parts tell
 

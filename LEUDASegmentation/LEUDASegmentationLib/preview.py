@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -22,6 +21,7 @@ from LEUDASegmentationLib.geometry import (
     world_to_node,
 )
 from LEUDASegmentationLib.scene_watch import SceneWatch
+from LEUDASegmentationLib.steps import EventLoopWork
 from LEUDASegmentationLib.volume_files import check_volume, content_stamp
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class _Session:
         self._slice_node: Any | None = None
         self._observations: list[tuple[Any, int]] = []
         self._watch = SceneWatch(volume_node.GetScene(), self._on_removed, self._on_closing)
-        self._copying: Generator[float, None, str] | None = None
+        self._copying: EventLoopWork | None = None
         self._copy: str | None = None
         self._stamp: tuple[int, int] | None = None  # of what was copied
         self._request: int | None = None
@@ -188,30 +188,22 @@ class _Session:
         self._forget_copy()
         self._shown = None
         self._stamp = content_stamp(self._volume)
-        self._copying = self._files.acquire(self._volume)
-        self._copy_on(self._copying)
+        copying = self._files.acquire(self._volume)
+        self._copying = EventLoopWork(copying, self._on_copied, self._on_copy_failed).start()
 
-    def _copy_on(self, copying: Generator[float, None, str]) -> None:
-        if copying is not self._copying:
-            return  # stopped, or begun again
-        try:
-            next(copying)
-        except StopIteration as end:
-            self._copying, self._copy = None, end.value
+    def _on_copied(self, path: str) -> None:
+        self._copy = path
+        self._update()
+
+    def _on_copy_failed(self, error: LeudaError) -> None:
+        if self._stamp != content_stamp(self._volume):  # such as a sequence that plays
             self._update()
-        except LeudaError as error:
-            self._copying = None
-            if self._stamp != content_stamp(self._volume):  # such as a sequence that plays
-                self._update()
-            else:
-                self._on_end(error)
         else:
-            qt.QTimer.singleShot(0, lambda: self._copy_on(copying))
+            self._on_end(error)
 
     def _forget_copy(self) -> None:
-        copying, self._copying = self._copying, None
-        if copying is not None:
-            copying.close()
+        if self._copying is not None:
+            self._copying.stop()
         copy, self._copy = self._copy, None
         if copy is not None:
             self._files.release(copy)

@@ -38,14 +38,15 @@ class ProcessTree:
         return [member.pid for member in self._members]
 
     def interrupt(self) -> bool:
-        """Ask all of them to end (as Ctrl+C does), so that they tidy up; return whether this system can ask.
+        """Ask all of them to end, so that they tidy up; return whether this system can ask.
 
-        A launcher is not asked: it ends with what it launched, and until then passes on its last words.
+        A launcher is not asked: it ends with what it launched, and until then passes on its last words. The signal is
+        not that of Ctrl+C, which children of a Slicer that was started in the background ignore.
         """
         if os.name == "nt":  # a process without a console cannot be asked there
             return False
         several = self._launcher and len(self._members) > 1
-        self._signal(signal.SIGINT, self._members[1:] if several else self._members)
+        self._signal(signal.SIGTERM, self._members[1:] if several else self._members)
         return True
 
     def kill(self) -> None:

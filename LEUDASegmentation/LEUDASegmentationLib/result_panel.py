@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.statistics_table import StatisticsTable
+from LEUDASegmentationLib.steps import EventLoopWork
 
 _MOST_SEGMENT_ROWS = 6
 _SEGMENT_ROW_PIXELS = 30  # Slicer's segments table draws rows higher than text
@@ -28,10 +28,8 @@ class ResultPanel:
     def __init__(self, ui, logic, on_message: Callable[[LeudaError | str], None]) -> None:
         self._ui, self._logic, self._on_message = ui, logic, on_message
         self._shown = None
-        self._counting = qt.QTimer(ui.resultSection)  # counting voxels waits until the window has answered once more
-        self._counting.setSingleShot(True)
-        self._counting.setInterval(0)
-        self._counting.connect("timeout()", self.refresh)
+        self._counting: EventLoopWork | None = None
+        self._undoing: EventLoopWork | None = None
         self.statistics = StatisticsTable()
         ui.resultSection.layout().addWidget(self.statistics.widget)
         self.statistics.buttons.insertWidget(0, ui.undoButton)
@@ -48,7 +46,8 @@ class ResultPanel:
         if present:
             rows = min(_MOST_SEGMENT_ROWS, max(1, self._shown.GetSegmentation().GetNumberOfSegments()))
             self._ui.segmentsTable.setFixedHeight((rows + 1) * _SEGMENT_ROW_PIXELS)
-        self._counting.start()
+        self.statistics.show_counting()
+        self.refresh()
 
     def show_changed(self, segmentation) -> None:
         """Show a segmentation unless it is the one that is shown already: the numbers take time."""
@@ -57,25 +56,57 @@ class ResultPanel:
             self.show(alive)
 
     def refresh(self) -> None:
-        """Compute the numbers again, as after a correction."""
+        """Count the numbers again, as after a correction; they are shown when they are ready."""
+        self._stop_counting()
+        self._show_undo()
         volume = reference_volume(self._shown)
-        self._ui.undoButton.enabled = self._logic.canUndo(self._shown)
-        try:
-            rows = self._logic.statistics(self._shown, volume) if volume else []
-        except LeudaError as error:
-            rows = []
-            self._on_message(error)
-        self.statistics.set_rows([(row.name, row.volume_mL, row.mean_intensity) for row in rows])
+        if volume is None:
+            self.statistics.set_rows([])
+            return
+        self._counting = self._logic.statistics(
+            self._shown, volume, wait=False, onDone=self._on_counted, onError=self._on_count_failed
+        )
 
     def undo(self) -> None:
         """Take back what the last Apply wrote into the shown segmentation."""
         segmentation, name = self._shown, self._shown.GetName()
+        self._stop_counting()
         try:
-            self._logic.undo(segmentation)
+            self._undoing = self._logic.undo(
+                segmentation,
+                wait=False,
+                onDone=lambda _nothing: self._on_undone(segmentation, name),
+                onError=self._on_message,
+            )
         except LeudaError as error:
             self._on_message(error)
-            return
-        self.show(segmentation)
+        self._show_undo()
+
+    def close(self) -> None:
+        """Never touch a widget again: they are about to be deleted."""
+        self._stop_counting()
+        if self._undoing is not None:
+            self._undoing.stop()
+
+    def _stop_counting(self) -> None:
+        if self._counting is not None:
+            self._counting.stop()
+
+    def _show_undo(self) -> None:
+        undoing = self._undoing is not None and self._undoing.running
+        self._ui.undoButton.enabled = not undoing and self._logic.canUndo(self._shown)
+
+    def _on_counted(self, rows) -> None:
+        self.statistics.set_rows([(row.name, row.volume_mL, row.mean_intensity) for row in rows])
+
+    def _on_count_failed(self, error: LeudaError) -> None:
+        self.statistics.set_rows([])
+        self._on_message(error)
+
+    def _on_undone(self, segmentation, name: str) -> None:
+        self._show_undo()
+        if segmentation is self._shown:
+            self.show(segmentation)
         self._on_message(_("The last Apply on {name} was taken back.").format(name=name))
 
 

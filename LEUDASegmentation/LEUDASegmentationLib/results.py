@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,24 +33,36 @@ class RunRecord:
     new_volumes: list[Any] = field(default_factory=list)
     old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that were there before
 
-    def undo(self) -> None:
-        """Restore what was before the run; a segmentation that it made goes, unless others added segments to it."""
-        for volume in self.new_volumes:
-            remove_node(volume)
-        for volume, image in self.old_images:
-            volume.SetAndObserveImageData(image)
-        segmentation = self.node.GetSegmentation()
-        if self.made and set(layers.segment_ids(segmentation)) <= set(self.change.added):
+    def undo(self) -> Generator[float, None, None]:
+        """Restore what was before the run, from a generator that yields the part done of a stage.
+
+        A segmentation that the run made goes, unless others added segments to it.
+        """
+        segmentation, copies = self.node.GetSegmentation(), layers.LayerCopies()
+        if not self._made_all(segmentation):
+            yield from copies.for_take_back(segmentation, self.change)
+        if self.node.GetScene() is None:  # deleted meanwhile
+            return
+        self._restore_volumes()
+        if self._made_all(segmentation):
             remove_node(self.node)
             return
-        layers.take_back(segmentation, self.change)
-        if self.had_surfaces:
-            for _part in make_surfaces(self.node):
-                pass
+        layers.take_back(segmentation, self.change, copies)
         if not self.made:
             self.node.SetAndObserveTransformNodeID(self.transform_id)
             self.node.SetNodeReferenceID(REFERENCE_ROLE, self.reference_id)
             segmentation.SetConversionParameter(GEOMETRY, self.geometry)
+        if self.had_surfaces:
+            yield from make_surfaces(self.node)
+
+    def _made_all(self, segmentation: Any) -> bool:
+        return self.made and set(layers.segment_ids(segmentation)) <= set(self.change.added)
+
+    def _restore_volumes(self) -> None:
+        for volume in self.new_volumes:
+            remove_node(volume)
+        for volume, image in self.old_images:
+            volume.SetAndObserveImageData(image)
 
 
 def check_output(node: Any | None, volume_node: Any, labels: Sequence[ModelLabel]) -> None:
@@ -81,9 +93,17 @@ def check_output(node: Any | None, volume_node: Any, labels: Sequence[ModelLabel
 
 
 def write_run(
-    volume_node: Any, model_name: str, layer: Any, labels: Sequence[ModelLabel], output: Any | None
+    volume_node: Any,
+    model_name: str,
+    layer: Any,
+    labels: Sequence[ModelLabel],
+    output: Any | None,
+    copies: layers.LayerCopies | None = None,
 ) -> RunRecord:
     """Put the labels of a layer into a segmentation, a new one unless ``output`` is given.
+
+    Args:
+        copies: made ahead with ``for_put``, so that this takes no time.
 
     Raises:
         InputError: the output was changed so that it cannot be written to any more.
@@ -106,7 +126,7 @@ def write_run(
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     if record.had_surfaces:
         segmentation.RemoveRepresentation(SURFACE)  # else each segment that is added gets one at once
-    record.change = layers.put_segments(segmentation, layer, labels)
+    record.change = layers.put_segments(segmentation, layer, labels, copies)
     node.SetAttribute(MODEL_ATTRIBUTE, model_name)
     return record
 

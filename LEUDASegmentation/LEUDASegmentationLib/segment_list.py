@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import qt
 from slicer.i18n import tr as _
 
-from LEUDASegmentationLib.tables import color_icon, empty_state, line_height
+from LEUDASegmentationLib.tables import ROW_PADDING, color_icon, empty_state, line_height
+from LEUDASegmentationLib.widgets import column_in
 
 _MOST_ROWS = 6
-_ROW_PADDING = 6
 
 
 class SegmentList:
@@ -25,8 +25,7 @@ class SegmentList:
         self._filling = False
         self.widget = qt.QWidget()
         self.widget.objectName = "segmentListPlace"
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self._empty = empty_state("noLabelLabel", _("Choose a model to see what it segments."))
         layout.addWidget(self._empty)
         self.list = qt.QListWidget()
@@ -47,7 +46,7 @@ class SegmentList:
         finally:
             self._filling = False
         rows = max(1, min(len(labels), _MOST_ROWS))
-        self.list.setFixedHeight(rows * (line_height(self.list) + _ROW_PADDING) + 2 * self.list.frameWidth)
+        self.list.setFixedHeight(rows * (line_height(self.list) + ROW_PADDING) + 2 * self.list.frameWidth)
         self.list.visible = bool(labels)
         self._empty.visible = not labels
 
@@ -61,7 +60,7 @@ class SegmentList:
         item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
         item.setCheckState(qt.Qt.Checked if checked else qt.Qt.Unchecked)
         item.setIcon(color_icon(label.color))
-        item.setSizeHint(qt.QSize(0, line_height(self.list) + _ROW_PADDING))
+        item.setSizeHint(qt.QSize(0, line_height(self.list) + ROW_PADDING))
         self.list.addItem(item)
 
     def _on_item_changed(self, _item) -> None:

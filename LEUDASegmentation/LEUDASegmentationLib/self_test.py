@@ -17,12 +17,11 @@ SPACING_MM = (1.25, 1.25, 8.0)
 LABEL = "disc"
 
 
-def add_disc_volume(name: str, *, seed: int, offset: float = 0.0) -> tuple[Any, np.ndarray]:
+def add_disc_volume(name: str, *, seed: int) -> tuple[Any, np.ndarray]:
     """Add a volume of a bright disc on an oblique grid to the scene.
 
     Args:
         seed: of the disc's place and of the noise.
-        offset: added to all intensities.
 
     Returns:
         The vtkMRMLScalarVolumeNode, and where the disc is, ``(K, J, I)`` bool.
@@ -31,7 +30,7 @@ def add_disc_volume(name: str, *, seed: int, offset: float = 0.0) -> tuple[Any, 
     j, i = np.mgrid[: SHAPE[1], : SHAPE[2]]
     center = rng.uniform(20, 28, 2)
     disc = np.broadcast_to(np.hypot(i - center[0], j - center[1]) < rng.uniform(9, 13), SHAPE)
-    voxels = offset + 100 + 400 * disc + rng.normal(0, 20, SHAPE)
+    voxels = 100 + 400 * disc + rng.normal(0, 20, SHAPE)
     node = slicer.util.addVolumeFromArray(voxels.astype(np.int16), ijkToRAS=_oblique_matrix(), name=name)
     return node, disc
 
@@ -57,8 +56,8 @@ def _write_dataset(folder: Path) -> Path:
     document = {
         "name": "discs",
         "labels": {"0": "background", "1": LABEL},
-        "source": {"name": "dark", "modality": "MR", "cases": source},
-        "target": {"name": "bright", "modality": "CT", "cases": target},
+        "source": {"name": "source", "modality": "MR", "cases": source},
+        "target": {"name": "target", "modality": "CT", "cases": target},
     }
     path = folder / "dataset.json"
     path.write_text(json.dumps(document), encoding="utf-8")

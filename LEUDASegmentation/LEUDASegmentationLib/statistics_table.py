@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.tables import align_column_header, empty_state, fit_height, new_table, text_item
+from LEUDASegmentationLib.widgets import column_in, new_button
 
 _MOST_ROWS = 8
 
@@ -25,21 +26,17 @@ class StatisticsTable:
         self._headers = (_("Segment"), _("Volume (mL)"), _("Mean intensity"))
         self.widget = qt.QWidget()
         self.widget.objectName = "statisticsPlace"
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self._empty = empty_state("noStatisticsLabel", _("No numbers: the segmentation has no segment with voxels."))
+        layout = column_in(self.widget)
+        self._empty = empty_state("noStatisticsLabel", "")
         layout.addWidget(self._empty)
         self.table = new_table("statisticsTable", self._headers)
         for column in (1, 2):
             align_column_header(self.table, column, right=True)
         layout.addWidget(self.table)
-        self.copy_button = qt.QPushButton(_("Copy table"))
-        self.copy_button.objectName = "copyStatisticsButton"
-        self.copy_button.toolTip = _("Copy the numbers, to paste them into a spreadsheet")
-        self.copy_button.connect("clicked()", self.copy)
         self.buttons = qt.QHBoxLayout()
         self.buttons.addStretch(1)
-        self.buttons.addWidget(self.copy_button)
+        self.copy_button = new_button(self.buttons, "copyStatisticsButton", _("Copy table"), self.copy)
+        self.copy_button.toolTip = _("Copy the numbers, to paste them into a spreadsheet")
         layout.addLayout(self.buttons)
         self.set_rows([])
 
@@ -51,8 +48,14 @@ class StatisticsTable:
             for column, text in enumerate(texts):
                 self.table.setItem(row, column, text_item(text, right=column > 0))
         fit_height(self.table, most_rows=_MOST_ROWS)
+        self._empty.text = _("No numbers: the segmentation has no segment with voxels.")
         self._empty.visible = not self._rows
         self.table.visible = self.copy_button.enabled = bool(self._rows)
+
+    def show_counting(self) -> None:
+        """Show that the numbers are still being counted."""
+        self.set_rows([])
+        self._empty.text = _("Counting voxels…")
 
     def copy(self) -> None:
         """Put the table on the clipboard, columns apart by tabs."""

@@ -1,6 +1,7 @@
 """Closed surfaces of segments, one after the other, each from the box of its own voxels.
 
-Slicer's own conversion makes all of them in one go, each from the whole layer, while the window stands still.
+Slicer's own conversion makes all of them in one go, each from the whole layer, while the window stands still. That of
+one segment is a single call all the same: a large organ takes a second or two, in which the window does not answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import slicer
 import vtk
 
 from LEUDASegmentationLib import layers
+from LEUDASegmentationLib.steps import within
 
 SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 SMOOTHING = "Smoothing factor"
@@ -39,21 +41,17 @@ def make_surfaces(node: Any, smoothing: float | None = None) -> Generator[float,
 def _make_each(segmentation: Any) -> Generator[float, None, None]:
     ids = layers.segment_ids(segmentation)
     made = []
-    for number, segment_id in enumerate(ids, start=1):
+    for number, segment_id in enumerate(ids):
         segment = segmentation.GetSegment(segment_id)
         if segment is not None:  # somebody may delete it meanwhile
-            made.append((segment_id, _stamp(segment), _surface(segmentation, segment)))
-        yield number / len(ids)
+            stamp, half = layers.segment_stamp(segment), (number + 0.5) / len(ids)
+            image = yield from within(number / len(ids), half, layers.only_segment(segment))
+            made.append((segment_id, stamp, _surface(segmentation, image)))
+        yield (number + 1) / len(ids)
     for segment_id, stamp, surface in made:
         segment = segmentation.GetSegment(segment_id)
-        if segment is not None and _stamp(segment) == stamp:
+        if segment is not None and layers.segment_stamp(segment) == stamp:
             segment.AddRepresentation(SURFACE, surface)
-
-
-def _stamp(segment: Any) -> tuple[Any, int, int]:
-    """Return what changes when the segment's voxels do."""
-    layer = segment.GetRepresentation(layers.BINARY)
-    return layer, layer.GetMTime(), segment.GetLabelValue()
 
 
 def _smooths_jointly(segmentation: Any) -> bool:
@@ -62,9 +60,8 @@ def _smooths_jointly(segmentation: Any) -> bool:
     return value not in ("", "0")
 
 
-def _surface(segmentation: Any, segment: Any) -> Any:
-    """Return the surface of one segment as vtkPolyData, as the segmentation's conversion parameters say."""
-    image = layers.only_segment(segment)
+def _surface(segmentation: Any, image: Any | None) -> Any:
+    """Return the surface of a segment's voxels as vtkPolyData, as the segmentation's conversion parameters say."""
     if image is None:
         return vtk.vtkPolyData()
     alone, copy = slicer.vtkSegmentation(), slicer.vtkSegment()

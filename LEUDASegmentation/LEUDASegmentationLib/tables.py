@@ -8,6 +8,7 @@ import qt
 
 READ_ONLY = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
 ROW_PADDING = 6  # pixels around the text of a row
+_ICON_SIZE = 12  # pixels
 
 
 def new_table(name: str, headers: Sequence[str], *, stretch: int = 0, selectable: bool = True):
@@ -72,8 +73,8 @@ def empty_state(name: str, text: str):
     return label
 
 
-def color_icon(color: Sequence[float], pixels: int = 12):
+def color_icon(color: Sequence[float]):
     """Return a square of one colour (RGB in [0, 1])."""
-    pixmap = qt.QPixmap(pixels, pixels)
+    pixmap = qt.QPixmap(_ICON_SIZE, _ICON_SIZE)
     pixmap.fill(qt.QColor(*(round(255 * channel) for channel in color)))
     return qt.QIcon(pixmap)

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.tables import READ_ONLY, empty_state, fit_height, new_table, text_item
+from LEUDASegmentationLib.widgets import column_in, new_button
 
 _CLASS = "vtkMRMLScalarVolumeNode"  # others derive from it
 _MOST_ROWS = 6
@@ -30,8 +31,7 @@ class VolumeList:
         self._filling = False
         self.widget = qt.QWidget()
         self.widget.objectName = "volumeListPlace"
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self._empty = empty_state("noVolumeLabel", _("No volume in the scene yet: load some with File > Add Data."))
         layout.addWidget(self._empty)
         self.table = new_table("volumeTable", [_("Volume"), _("Voxels"), _("State")], selectable=False)
@@ -109,14 +109,8 @@ class VolumeList:
 
     def _new_buttons(self):
         layout = qt.QHBoxLayout()
-        self.all_button = qt.QPushButton(_("Check all"))
-        self.all_button.objectName = "checkAllButton"
-        self.all_button.connect("clicked()", self.check_all)
-        self.none_button = qt.QPushButton(_("Check none"))
-        self.none_button.objectName = "checkNoneButton"
-        self.none_button.connect("clicked()", self.check_none)
-        layout.addWidget(self.all_button)
-        layout.addWidget(self.none_button)
+        self.all_button = new_button(layout, "checkAllButton", _("Check all"), self.check_all)
+        self.none_button = new_button(layout, "checkNoneButton", _("Check none"), self.check_none)
         layout.addStretch(1)
         return layout
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -47,14 +46,12 @@ class _Request:
 class WorkerClient:
     """Talks to one worker process.
 
-    ``onLog``, when set, is called with each line the worker writes to its log. ``processFactory`` makes the process
-    (for tests); it is called as ``ChildProcess`` is.
+    ``onLog``, when set, is called with each line the worker writes to its log.
     """
 
-    def __init__(self, processFactory: Callable[..., Any] | None = None) -> None:
+    def __init__(self) -> None:
         self.onLog: Callable[[str], None] | None = None
-        self._makeProcess = processFactory or ChildProcess
-        self._process: Any = None
+        self._process: ChildProcess | None = None
         self._generation = 0
         self._open: dict[int, _Request] = {}
         self._unanswered: set[int] = set()  # cancelled for the user, but the worker has not said so yet
@@ -73,10 +70,6 @@ class WorkerClient:
     def openRequests(self) -> list[int]:
         """The ids of the requests that have not ended."""
         return list(self._open)
-
-    def writeArray(self, array: np.ndarray, name: str = "volume") -> str:
-        """Write an array into the client's private folder and return its path, for a field of a request."""
-        return self._folder.writeArray(array, name)
 
     def request(
         self,
@@ -136,7 +129,7 @@ class WorkerClient:
             self._fail(requestId, Cancelled())
         self._folder.remove()
 
-    def _running(self) -> Any:
+    def _running(self) -> ChildProcess:
         """Return the worker process, started if there was none."""
         if self._process is None:
             self._generation += 1
@@ -146,7 +139,7 @@ class WorkerClient:
                 """Keep what an earlier process still has to say from being taken for the present one's."""
                 return lambda value: handle(value) if generation == self._generation else None
 
-            self._process = self._makeProcess(
+            self._process = ChildProcess(
                 [*pythonCommand(), "-m", "leuda_core.worker"],
                 onOutput=current(self._onOutput),
                 onLog=current(self._onLogLine),
@@ -207,25 +200,25 @@ class WorkerClient:
 
     def _finish(self, requestId: Any, result: Any) -> None:
         self._unanswered.discard(requestId)
-        request = self._open.pop(requestId, None)
-        if request is not None:
-            self._keepOutcome(requestId, result)
-            if request.onDone is not None:
-                request.onDone(result)
+        request = self._ended(requestId, result)
+        if request is not None and request.onDone is not None:
+            request.onDone(result)
 
     def _fail(self, requestId: Any, error: LeudaError, *, answered: bool = False) -> None:
         if answered:
             self._unanswered.discard(requestId)
+        request = self._ended(requestId, error)
+        if request is not None and request.onError is not None:
+            request.onError(error)
+
+    def _ended(self, requestId: Any, outcome: Any) -> _Request | None:
+        """Take a request out of those that are open and keep its outcome for ``wait``; ``None`` if it was not open."""
         request = self._open.pop(requestId, None)
         if request is not None:
-            self._keepOutcome(requestId, error)
-            if request.onError is not None:
-                request.onError(error)
-
-    def _keepOutcome(self, requestId: int, outcome: Any) -> None:
-        self._outcomes[requestId] = outcome
-        while len(self._outcomes) > _OUTCOMES_KEPT:
-            self._outcomes.popitem(last=False)
+            self._outcomes[requestId] = outcome
+            while len(self._outcomes) > _OUTCOMES_KEPT:
+                self._outcomes.popitem(last=False)
+        return request
 
     def _endStuckWorker(self, requestId: int, generation: int) -> None:
         """End a worker that does not let go of a cancelled request; send what is still open to a new one."""

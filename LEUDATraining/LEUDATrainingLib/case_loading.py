@@ -11,11 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-
-from .cases import Case, CaseStore
-from .geometry import slice_axis_of, volume_shape, world_affine
-from .label_maps import new_segmentation, set_labels
-from .structures import Structure, segments
+from LEUDATrainingLib.cases import Case, CaseStore
+from LEUDATrainingLib.geometry import slice_axis_of, volume_shape, world_affine
+from LEUDATrainingLib.label_maps import new_segmentation, set_labels
+from LEUDATrainingLib.structures import Structure, segments
 
 
 def load_case(store: CaseStore, case: Case, structures: Sequence[Structure]) -> None:

@@ -17,8 +17,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-
-from .parameter_node import read_json
+from LEUDATrainingLib.parameter_node import read_json
 
 Role = Literal["source", "target"]
 

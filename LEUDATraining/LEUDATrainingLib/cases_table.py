@@ -9,18 +9,18 @@ from typing import Any
 
 import qt
 import slicer
-from LEUDASegmentationLib.tables import empty_state, fit_height, new_table, text_item
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
-
-from .case_loading import load_case
-from .case_marks import CaseMarks
-from .cases import Case, CaseStore, Role
-from .dataset_import import add_folder
-from .geometry import slice_axis_of, spacing_mm, volume_shape, world_affine
-from .readiness import case_error
-from .structures import read_structures
+from LEUDASegmentationLib.tables import empty_state, fit_height, new_table, text_item
+from LEUDASegmentationLib.widgets import column_in, new_button
+from LEUDATrainingLib.case_loading import load_case
+from LEUDATrainingLib.case_marks import CaseMarks
+from LEUDATrainingLib.cases import Case, CaseStore, Role
+from LEUDATrainingLib.dataset_import import add_folder
+from LEUDATrainingLib.geometry import slice_axis_of, spacing_mm, volume_shape, world_affine
+from LEUDATrainingLib.readiness import case_error
+from LEUDATrainingLib.structures import read_structures
 
 _MOST_ROWS = 8
 
@@ -56,8 +56,7 @@ class CasesPanel:
         self._parameter_node: Any = None
         self._rows: list[Row] = []
         self.widget = qt.QWidget()
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self._empty = empty_state(f"{role}Empty", self.empty_text())
         layout.addWidget(self._empty)
         self.table = new_table(f"{role}Table", self.headers(), stretch=0)
@@ -200,15 +199,6 @@ class CasesPanel:
         self.update_buttons()
         case = self.current()
         self._on_current(case.key if case else "")
-
-
-def new_button(layout: Any, name: str, text: str, on_click: Callable[[], None]) -> Any:
-    """Add a button to a row."""
-    button = qt.QPushButton(text)
-    button.objectName = name
-    button.connect("clicked()", on_click)
-    layout.addWidget(button)
-    return button
 
 
 def volume_selector(name: str) -> Any:

@@ -11,9 +11,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-
-from .cases import CaseStore, volume_files
-from .structures import PALETTE, Structure, merge_structures, read_structures, write_structures
+from LEUDATrainingLib.cases import CaseStore, volume_files
+from LEUDATrainingLib.structures import PALETTE, Structure, merge_structures, read_structures, write_structures
 
 
 def add_folder(store: CaseStore, folder: Path) -> int:

@@ -8,8 +8,9 @@ by their absolute path. Linear parent transforms go into the written affine; the
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,12 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
-
-from .cases import Case, CaseStore, Role, check_volume
-from .geometry import world_affine
-from .label_maps import label_box
-from .nrrd import write_nrrd
-from .parameter_node import read_json
-from .structures import Structure, read_structures
+from LEUDATrainingLib.cases import Case, CaseStore, Role, check_volume
+from LEUDATrainingLib.geometry import world_affine
+from LEUDATrainingLib.label_layers import LabelReader
+from LEUDATrainingLib.nrrd import write_nrrd
+from LEUDATrainingLib.parameter_node import read_json
+from LEUDATrainingLib.structures import Structure, read_structures
 
 DATASET_FILE = "dataset.json"
 VOLUMES_FOLDER = "volumes"
@@ -43,16 +43,20 @@ class WriteProgress:
 
 @dataclass
 class _Writing:
-    """One dataset being written: where to, and what the bytes done so far are a part of."""
+    """One dataset being written: where to, and what the bytes done so far are a part of; labels count twice."""
 
     folder: Path
     structures: Sequence[Structure]
     total_bytes: int
     done_bytes: int = 0
 
+    def progress(self, stage: str, new_bytes: int) -> WriteProgress:
+        """Return how far the writing is once ``new_bytes`` more than ``done_bytes`` are done."""
+        return WriteProgress(stage, min(1.0, (self.done_bytes + new_bytes) / max(1, self.total_bytes)))
 
-def write_dataset(parameter_node: Any, folder: Path) -> Iterator[WriteProgress]:
-    """Write the dataset of a parameter node into ``folder``, yielding after every few megabytes.
+
+def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress, None, Path]:
+    """Write the dataset of a parameter node into ``folder``, yielding after every few megabytes; return its file.
 
     The caller goes on when it likes, so that the window stays alive; closing the generator, like any error, takes away
     again what was written.
@@ -73,6 +77,7 @@ def write_dataset(parameter_node: Any, folder: Path) -> Iterator[WriteProgress]:
         write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups))
         finished = True
         yield WriteProgress(_("Dataset written"), 1.0)
+        return folder / DATASET_FILE
     finally:
         if not finished:
             discard_dataset(folder)
@@ -113,7 +118,7 @@ def _label(structure: Structure) -> dict[str, Any]:
     return {"name": structure.name, "color": color, "terminology": structure.terminology}
 
 
-def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Iterator[WriteProgress]:
+def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
     """Write one domain's cases; return their entries in the dataset file."""
     entries = []
     for number, case in enumerate(store, start=1):
@@ -146,26 +151,41 @@ def _file_entry(case: Case) -> dict[str, Any]:
     return entry
 
 
-def _write_image(work: _Writing, case: Case, volume: Any, name: str) -> Iterator[WriteProgress]:
+def _write_image(work: _Writing, case: Case, volume: Any, name: str) -> Generator[WriteProgress, None, None]:
     check_volume(volume)
     voxels = slicer.util.arrayFromVolume(volume)  # keeps the voxels alive if the node is deleted meanwhile
     stage = _("Writing {name}").format(name=case.name)
     yield from _write(work, work.folder / name, voxels, world_affine(volume), stage, compress=False)
 
 
-def _write_labels(work: _Writing, case: Case, volume: Any, segmentation: Any, name: str) -> Iterator[WriteProgress]:
-    labels = label_box(segmentation, volume, work.structures).whole()
+def _write_labels(
+    work: _Writing, case: Case, volume: Any, segmentation: Any, name: str
+) -> Generator[WriteProgress, None, None]:
+    affine = world_affine(volume)  # before the event loop runs again and the node may be gone
+    reader = LabelReader(segmentation, volume, work.structures)
+    labels = yield from _read(work, reader, _("Reading the labels of {name}").format(name=case.name))
     stage = _("Writing the labels of {name}").format(name=case.name)
-    yield from _write(work, work.folder / name, labels, world_affine(volume), stage, compress=True)
+    yield from _write(work, work.folder / name, labels, affine, stage, compress=True)
+
+
+def _read(work: _Writing, reader: LabelReader, stage: str) -> Generator[WriteProgress, None, np.ndarray]:
+    """Return the label map of a case."""
+    size, steps = math.prod(reader.shape), reader.read()
+    while True:
+        try:
+            part = next(steps)
+        except StopIteration as end:
+            work.done_bytes += size
+            return end.value
+        yield work.progress(stage, round(part * size))
 
 
 def _write(
     work: _Writing, path: Path, voxels: np.ndarray, affine: np.ndarray, stage: str, *, compress: bool
-) -> Iterator[WriteProgress]:
-    before = work.done_bytes
+) -> Generator[WriteProgress, None, None]:
     for done in write_nrrd(path, voxels, affine, compress=compress):
-        work.done_bytes = before + done
-        yield WriteProgress(stage, min(1.0, work.done_bytes / max(1, work.total_bytes)))
+        yield work.progress(stage, done)
+    work.done_bytes += voxels.nbytes
 
 
 def _bytes_to_write(stores: Any) -> int:
@@ -175,7 +195,7 @@ def _bytes_to_write(stores: Any) -> int:
             volume = store.volume(case)
             if volume is not None and volume.GetImageData() is not None:
                 voxels = slicer.util.arrayFromVolume(volume)
-                total += voxels.nbytes + (voxels.size if store.segmentation(case) is not None else 0)
+                total += voxels.nbytes + (2 * voxels.size if store.segmentation(case) is not None else 0)
     return total
 
 

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.commands import LeudaCommand
 from LEUDASegmentationLib.installation import ensureInstalled
 from LEUDASegmentationLib.message_strip import MessageStrip
 from LEUDASegmentationLib.run_progress import RunProgress
-from slicer.i18n import tr as _
+from LEUDASegmentationLib.steps import EventLoopWork
+from LEUDASegmentationLib.widgets import column_in, new_button
+from LEUDATrainingLib.dataset_writer import WriteProgress
 
-from leuda_core.errors import Cancelled, LeudaError
+
+@dataclass(frozen=True)
+class EstimateDataset:
+    """What an estimate is made of.
+
+    ``path`` is the dataset file; ``writing`` writes it first, where it is not there yet; ``temporary`` is a folder that
+    is deleted when the estimate is there.
+    """
+
+    path: Path
+    writing: Generator[WriteProgress, None, Any] = field(default_factory=lambda: (one for one in ()))
+    temporary: Path | None = None
 
 
 class EstimatePanel:
@@ -25,16 +44,14 @@ class EstimatePanel:
 
     def __init__(self, words: Callable[[], Sequence[str]]) -> None:
         self._words = words
-        self._provider: Callable[[], Path] | None = None
+        self._provider: Callable[[], EstimateDataset] | None = None
+        self._dataset: EstimateDataset | None = None
+        self._writing: EventLoopWork | None = None
         self._command: LeudaCommand | None = None
         self._answer = ""
         self.widget = qt.QWidget()
-        column = qt.QVBoxLayout(self.widget)
-        column.setContentsMargins(0, 0, 0, 0)
-        self._button = qt.QPushButton(_("Estimate time and memory"))
-        self._button.objectName = "estimateButton"
-        self._button.connect("clicked()", self.start)
-        column.addWidget(self._button)
+        column = column_in(self.widget)
+        self._button = new_button(column, "estimateButton", _("Estimate time and memory"), self.start)
         self._progress = RunProgress(on_cancel=self.cancel)
         column.addWidget(self._progress.widget)
         self._message = MessageStrip()
@@ -45,8 +62,8 @@ class EstimatePanel:
         column.addWidget(self._result)
         self._update()
 
-    def setProvider(self, provider: Callable[[], Path]) -> None:
-        """Say where the dataset file comes from; ``provider`` may raise a LeudaError."""
+    def setProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+        """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
         self._provider = provider
         self._update()
 
@@ -58,38 +75,64 @@ class EstimatePanel:
             self._result.enabled = False
 
     def start(self) -> None:
-        """Take the probe steps in another process."""
+        """Write the dataset, and take the probe steps in another process."""
         self._message.clear()
         self._show("")
         try:
             if not ensureInstalled(self.widget):
                 return
-            dataset = self._provider()
+            self._dataset = self._provider()
         except LeudaError as error:
             self._message.show_error(error)
             return
-        words = ["plan", dataset, *self._words()]
-        self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
-        self._progress.start(_("Taking a few probe steps…"))
+        self._progress.start(_("Writing the volumes"))
+        self._writing = EventLoopWork(self._write(), on_done=self._probe, on_error=self._failed).start()
         self._update()
-        self._command.start()
 
     def cancel(self) -> None:
         """Give up."""
         if self._command is not None:
             self._command.cancel()
+        elif self._dataset is not None:
+            self._writing.stop()
+            self._end()
+
+    def cleanup(self) -> None:
+        """Give up for good, without the event loop, and leave nothing behind."""
+        self.cancel()
+        if self._dataset is not None:
+            self._end()
+
+    def _write(self) -> Generator[None, None, None]:
+        """Write the dataset a piece at a time, saying how far it is."""
+        with closing(self._dataset.writing) as writing:
+            for progress in writing:
+                self._progress.update(progress.stage, progress.fraction)
+                yield
+
+    def _probe(self, _written: Any) -> None:
+        words = ["plan", self._dataset.path, *self._words()]
+        self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
+        self._progress.update(_("Taking a few probe steps…"), None)
+        self._command.start()
 
     def _done(self, plan: Mapping[str, Any]) -> None:
+        if self._dataset is None:
+            return  # given up for good
         self._end()
         self._show(plan_html(plan))
 
     def _failed(self, error: LeudaError) -> None:
+        if self._dataset is None:
+            return  # given up for good
         self._end()
         if not isinstance(error, Cancelled):
             self._message.show_error(error)
 
     def _end(self) -> None:
-        self._command = None
+        dataset, self._dataset, self._command = self._dataset, None, None
+        if dataset.temporary is not None:
+            shutil.rmtree(dataset.temporary, ignore_errors=True)
         self._progress.finish()
         self._update()
 
@@ -100,7 +143,7 @@ class EstimatePanel:
         self._result.visible = bool(answer)
 
     def _update(self) -> None:
-        self._button.visible = self._command is None
+        self._button.visible = self._dataset is None
         self._button.enabled = self._provider is not None
         self._button.toolTip = _("Takes a few steps of each phase on the chosen device, in another process")
 

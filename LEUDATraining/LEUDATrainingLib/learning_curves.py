@@ -7,9 +7,10 @@ from typing import Any
 
 import qt
 import slicer
-from LEUDASegmentationLib.tables import empty_state
 from slicer.i18n import tr as _
 
+from LEUDASegmentationLib.tables import empty_state
+from LEUDASegmentationLib.widgets import column_in
 from LEUDATrainingLib.curve_plot import Curve, CurvePlot
 from LEUDATrainingLib.loss_history import LossHistory, smooth
 from LEUDATrainingLib.schema_form import readable
@@ -34,8 +35,7 @@ class LearningCurves(qt.QWidget):
         self.clear()
 
     def _build(self) -> None:
-        column = qt.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._empty = empty_state("noCurvesLabel", _("The curves begin with the first ten training steps."))
         column.addWidget(self._empty)
         self._choices = qt.QWidget()

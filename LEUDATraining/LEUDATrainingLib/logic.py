@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from LEUDASegmentationLib.commands import LeudaCommand
-from LEUDASegmentationLib.environment import runsFolder
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from leuda_core import jobs
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs import Run
-
-from .dataset_writer import DATASET_FILE, write_dataset
-from .parameter_node import LEUDATrainingParameterNode
-from .training_job import Listeners, TrainingCall, TrainingJob
+from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.environment import runsFolder
+from LEUDATrainingLib.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
+from LEUDATrainingLib.training_job import Listeners, TrainingCall, TrainingJob
 
 RUN_FOLDER = "run"
 

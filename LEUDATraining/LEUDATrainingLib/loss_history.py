@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,16 +13,45 @@ import numpy as np
 MOST_POINTS = 1000
 
 
-class _Point(NamedTuple):
-    step: int
-    losses: dict[str, float]
+class _Column(NamedTuple):
+    """One loss: the steps at which it was logged, rising, and its values there."""
+
+    steps: array[int]
+    values: array[float]
+
+
+class _Phase:
+    """The losses of one phase of training, each by its name in the order they were first logged in."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, _Column] = {}
+        self.last_step = 0
+
+    def append(self, step: int, losses: Mapping[str, float]) -> None:
+        self.last_step = step
+        for name, value in losses.items():
+            column = self.columns.setdefault(name, _Column(array("q"), array("d")))
+            column.steps.append(step)
+            column.values.append(value)
+
+    def forget_from(self, step: int) -> None:
+        """Forget what was logged at this step and after it."""
+        for name, (steps, values) in list(self.columns.items()):
+            kept = bisect_left(steps, step)
+            del steps[kept:], values[kept:]
+            if not steps:
+                del self.columns[name]
+        self.last_step = max((column.steps[-1] for column in self.columns.values()), default=0)
 
 
 class LossHistory:
-    """Collects what training logged. A step that is taken again after a crash replaces what was lost."""
+    """Collects what training logged. A step that is taken again after a crash replaces what was lost.
+
+    Numbers lie in arrays: a long run must cost neither memory nor time when a further step is drawn.
+    """
 
     def __init__(self) -> None:
-        self._points: dict[str, list[_Point]] = {}  # by phase, in the order the phases ran in
+        self._phases: dict[str, _Phase] = {}  # in the order they ran in
         self._total = 0
 
     def add(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -32,22 +63,22 @@ class LossHistory:
             self._forget_from(step)
             losses = {name: float(value) for name, value in metrics.items() if _finite(value)}
             if losses:
-                self._points.setdefault(str(event.get("stage", "")), []).append(_Point(step, losses))
+                self._phases.setdefault(str(event.get("stage", "")), _Phase()).append(step, losses)
             self._total = event["total"] if isinstance(event.get("total"), int) else self._total
 
     def phases(self) -> list[str]:
         """Return the phases that have logged something, in the order they ran in."""
-        return list(self._points)
+        return list(self._phases)
 
     def losses(self, phase: str) -> list[str]:
         """Return the names of a phase's losses in the order they were first logged in."""
-        return list(dict.fromkeys(name for point in self._points[phase] for name in point.losses))
+        return list(self._phases[phase].columns)
 
     def span(self, phase: str) -> tuple[int, int]:
         """Return the step before a phase and its last one so far; of the last phase, the last it will have."""
         phases = self.phases()
-        place, last = phases.index(phase), self._points[phase][-1].step
-        before = self._points[phases[place - 1]][-1].step if place else 0
+        place, last = phases.index(phase), self._phases[phase].last_step
+        before = self._phases[phases[place - 1]].last_step if place else 0
         return before, (max(last, self._total) if phase == phases[-1] else last)
 
     def curve(self, phase: str, loss: str) -> tuple[np.ndarray, np.ndarray]:
@@ -56,19 +87,18 @@ class LossHistory:
         Shape:
             both ``(n,)``; steps rise.
         """
-        rows = [(point.step, point.losses[loss]) for point in self._points[phase] if loss in point.losses]
-        steps, values = np.array(rows, float).reshape(-1, 2).T
-        return thin(steps), thin(values)
+        steps, values = self._phases[phase].columns[loss]
+        return thin(np.array(steps, float)), thin(np.array(values, float))
 
     def _forget_from(self, step: int) -> None:
         """Forget what was logged at this step and after it."""
         for phase in reversed(self.phases()):
-            points = self._points[phase]
-            while points and points[-1].step >= step:
-                points.pop()
-            if points:
+            if self._phases[phase].last_step < step:
                 return
-            del self._points[phase]
+            self._phases[phase].forget_from(step)
+            if self._phases[phase].columns:
+                return
+            del self._phases[phase]
 
 
 def thin(values: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:

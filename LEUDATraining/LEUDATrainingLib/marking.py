@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
 import slicer
 import vtk
-from LEUDASegmentationLib.tables import empty_state
 from slicer.i18n import tr as _
 
-from .case_marks import CaseMarks
-from .cases import Case, CaseStore
-from .cases_table import new_button
-from .geometry import ALIGNED, alignment, jump_to_slice, shown_slice
-from .label_maps import ensure_segments
-from .marks import Marks, neighbour, suggest_slice
-from .source_cases import start_labels
-from .structures import read_structures
+from LEUDASegmentationLib.tables import empty_state
+from LEUDASegmentationLib.widgets import column_in, new_button
+from LEUDATrainingLib.case_marks import CaseMarks
+from LEUDATrainingLib.cases import Case, CaseStore
+from LEUDATrainingLib.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
+from LEUDATrainingLib.label_maps import ensure_segments
+from LEUDATrainingLib.marks import Marks, neighbour, suggest_slice
+from LEUDATrainingLib.source_cases import start_labels
+from LEUDATrainingLib.structures import read_structures
 
 EDITOR_TAG = "LEUDATraining"
 
@@ -37,8 +38,7 @@ class MarkingPanel:
         self._observed: tuple[Any, int] | None = None
         self._editor: Any = None
         self.widget = qt.QWidget()
-        self._layout = qt.QVBoxLayout(self.widget)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout = column_in(self.widget)
         self._empty = empty_state("markingEmpty", "")
         self._layout.addWidget(self._empty)
         self.start_button = new_button(self._layout, "startLabelsButton", _("Start labelling"), self.start_labels)
@@ -79,22 +79,15 @@ class MarkingPanel:
 
     def set_complete(self, complete: bool) -> None:
         """Say that the slice shown is, or is not, labelled completely: every structure on it, the rest background."""
-        case, volume, _segmentation = self._nodes()
-        found, view = self._found(), self._view_node()
-        if found is None or view is None:
+        view, volume = self._view_node(), self._nodes()[1]
+        if volume is None or view is None:
             return
-        index = shown_slice(view, volume)
-        labelled = set(found.complete)
-        (labelled.add if complete else labelled.discard)(index)
-        self._store().set_labelled(case.key, sorted(labelled))
-        self.refresh()
+        shown = {shown_slice(view, volume)}
+        self._relabel(lambda found: shown.union(found.complete) if complete else {*found.complete} - shown)
 
     def mark_all_drawn(self) -> None:
         """Say that every slice that holds a label is complete."""
-        case, found = self._case(), self._found()
-        if case is not None and found is not None:
-            self._store().set_labelled(case.key, sorted({*found.complete, *found.drawn}))
-            self.refresh()
+        self._relabel(lambda found: {*found.complete, *found.drawn})
 
     def go(self, step: int) -> None:
         """Show the labelled slice before (-1) or after (+1) the one shown."""
@@ -124,10 +117,22 @@ class MarkingPanel:
             start_labels(self._store(), case, self._parameter_node)
             self.refresh()
 
+    def _relabel(self, complete: Callable[[Marks], set[int]]) -> None:
+        """Say which slices of the current case are complete, from its marks as they are now."""
+        case = self._case()
+
+        def relabel() -> None:
+            found = self._marks.of(self._store(), case)
+            if found is not None:
+                self._store().set_labelled(case.key, sorted(complete(found)))
+            self.refresh()
+
+        if case is not None:
+            self._marks.when_counted(self._store(), case, relabel)
+
     def _new_tools(self) -> Any:
         tools = qt.QWidget()
-        layout = qt.QVBoxLayout(tools)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(tools)
         row = qt.QHBoxLayout()
         row.addWidget(qt.QLabel(_("View:")))
         self.view_box = qt.QComboBox()
@@ -200,6 +205,8 @@ class MarkingPanel:
             )
         if segmentation is None:
             return _("{name} has no segmentation yet.").format(name=case.name)
+        if self._marks.is_counting(case):
+            return _("The labelled slices of {name} are being counted…").format(name=case.name)
         return _("The slices of {name} cannot be marked: see its state in the list above.").format(name=case.name)
 
     def _view_node(self) -> Any | None:

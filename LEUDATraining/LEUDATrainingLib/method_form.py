@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ctk
 import qt
-from LEUDASegmentationLib.device_box import AUTO, DeviceBox
 from slicer.i18n import tr as _
 
-from LEUDATrainingLib.estimate_panel import EstimatePanel
+from LEUDASegmentationLib.device_box import AUTO, DeviceBox
+from LEUDATrainingLib.estimate_panel import EstimateDataset, EstimatePanel
 from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
 from LEUDATrainingLib.presets import DEFAULT_STEPS, all_presets, matching_preset
 from LEUDATrainingLib.schema_form import SchemaForm
@@ -92,8 +91,8 @@ class MethodForm(qt.QWidget):
             self._filling = False
         self._afterChange()
 
-    def setDatasetProvider(self, provider: Callable[[], Path]) -> None:
-        """Say where the dataset file for an estimate comes from; ``provider`` may raise a LeudaError."""
+    def setDatasetProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+        """Say where the dataset for an estimate comes from; ``provider`` may raise a LeudaError."""
         self._estimate.setProvider(provider)
 
     def fillDevices(self, client: Any) -> None:
@@ -102,7 +101,7 @@ class MethodForm(qt.QWidget):
 
     def cleanup(self) -> None:
         """Give up an estimate that is being made."""
-        self._estimate.cancel()
+        self._estimate.cleanup()
 
     def _build(self) -> None:
         form = qt.QFormLayout(self)

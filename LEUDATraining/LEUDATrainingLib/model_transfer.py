@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
-from LEUDASegmentationLib.environment import modelsFolder
 
 from leuda_core.models import ModelEntry, import_model, list_models
+from LEUDASegmentationLib.environment import modelsFolder
 
 DOCUMENT = "bundle.json"
 

@@ -20,6 +20,7 @@ from leuda_core.errors import InputError
 from leuda_core.io.files import atomic_path
 
 CHUNK_BYTES = 4 << 20
+_PACKED_BYTES = 1 << 20  # packing takes longer than writing
 _TYPES = {
     "int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32",
     "int64": "int64", "uint64": "uint64", "float32": "float", "float64": "double",
@@ -44,11 +45,14 @@ def write_nrrd(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compress: 
     packer = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP) if compress else None
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         stream.write(header)
-        for start in range(0, flat.size, CHUNK_BYTES):
-            piece = flat[start : start + CHUNK_BYTES].data
+        step, settled = _PACKED_BYTES if packer else CHUNK_BYTES, 0
+        for start in range(0, flat.size, step):
+            piece = flat[start : start + step].data
             stream.write(packer.compress(piece) if packer else piece)
-            _settle(stream)
-            yield min(start + CHUNK_BYTES, flat.size)
+            if stream.tell() - settled >= CHUNK_BYTES:
+                _settle(stream)
+                settled = stream.tell()
+            yield min(start + step, flat.size)
         if packer:
             stream.write(packer.flush())
 

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import slicer
-from LEUDASegmentationLib.environment import runsFolder
-from LEUDASegmentationLib.message_strip import MessageStrip
-from LEUDASegmentationLib.worker_client import sharedWorker
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs import Run
-
-from .case_marks import CaseMarks
-from .cases_table import CasesPanel
-from .logic import LEUDATrainingLogic
-from .marking import MarkingPanel
-from .method_form import MethodForm
-from .model_transfer import use_model
-from .parameter_node import read_json
-from .readiness import examine
-from .run_list import RunList
-from .run_view import RunView
-from .source_cases import SourceCasesPanel
-from .start_panel import StartPanel
-from .structures import read_structures
-from .structures_panel import StructuresPanel
+from LEUDASegmentationLib.environment import runsFolder
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.worker_client import sharedWorker
+from LEUDATrainingLib.case_marks import CaseMarks
+from LEUDATrainingLib.cases_table import CasesPanel
+from LEUDATrainingLib.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.estimate_panel import EstimateDataset
+from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.marking import MarkingPanel
+from LEUDATrainingLib.method_form import MethodForm
+from LEUDATrainingLib.model_transfer import use_model
+from LEUDATrainingLib.parameter_node import read_json
+from LEUDATrainingLib.readiness import examine
+from LEUDATrainingLib.run_list import RunList
+from LEUDATrainingLib.run_view import RunView
+from LEUDATrainingLib.source_cases import SourceCasesPanel
+from LEUDATrainingLib.start_panel import StartPanel
+from LEUDATrainingLib.structures import read_structures
+from LEUDATrainingLib.structures_panel import StructuresPanel
 
 
 class TrainingPanel:
@@ -44,9 +44,8 @@ class TrainingPanel:
     def __init__(self, ui: Any, logic: LEUDATrainingLogic) -> None:
         self._ui, self._logic = ui, logic
         self._node: Any = None
-        self._estimate_folder: Path | None = None
         self.messages = {name: MessageStrip() for name in ("structures", "source", "target", "start", "runs")}
-        marks = self._marks = CaseMarks()
+        marks = self._marks = CaseMarks(on_counted=self.refresh)
         self.structures = StructuresPanel(self._reporter("structures"))
         self.source = SourceCasesPanel("source", marks, self._reporter("source"), self._on_current_case)
         self.target = CasesPanel("target", marks, self._reporter("target"))
@@ -64,6 +63,8 @@ class TrainingPanel:
     def set_parameter_node(self, node: Any) -> None:
         """Show another parameter node, ``None`` while the scene is closed."""
         self._node = node
+        if node is None:
+            self._marks.forget()
         for part in self.parts:
             part.set_parameter_node(node)
         self.refresh()
@@ -92,8 +93,8 @@ class TrainingPanel:
         self.marking.leave()
         self.form.cleanup()
         self.view.cleanup()
+        self._marks.forget()
         self._logic.release()
-        self._forget_estimate()
 
     def source_segmentations(self) -> list[Any]:
         """Return the segmentation nodes whose changes change the counts."""
@@ -177,8 +178,8 @@ class TrainingPanel:
         if kept != (form.method, form.steps, form.seed, form.device, form.settings):
             form.setValues(node.method, node.steps, node.seed, node.device, settings)
 
-    def _dataset_for_estimate(self) -> Path:
-        """Write the dataset where an estimate can read it.
+    def _dataset_for_estimate(self) -> EstimateDataset:
+        """Return a dataset, not yet written, that an estimate can read.
 
         Raises:
             LeudaError: something that a training needs is missing.
@@ -187,11 +188,5 @@ class TrainingPanel:
             raise InputError(_("the scene is closed"), _("wait until it is open"))
         for message, remedy in examine(self._node, self._marks).problems:
             raise InputError(message, remedy)
-        self._forget_estimate()
-        self._estimate_folder = Path(tempfile.mkdtemp(prefix="leuda-estimate-", dir=slicer.app.temporaryPath))
-        return self._logic.writeDataset(self._node, self._estimate_folder)
-
-    def _forget_estimate(self) -> None:
-        if self._estimate_folder is not None:
-            shutil.rmtree(self._estimate_folder, ignore_errors=True)
-            self._estimate_folder = None
+        folder = Path(tempfile.mkdtemp(prefix="leuda-estimate-", dir=slicer.app.temporaryPath))
+        return EstimateDataset(folder / DATASET_FILE, write_dataset(self._node, folder), folder)

@@ -28,7 +28,7 @@ class LEUDATrainingParameterNode:
     testCases: str = "{}"
     currentCase: str = ""
     method: str = "le_uda"
-    steps: int = 800
+    steps: int = 500
     seed: int = 0
     device: str = "auto"
     settings: str = "{}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-DEFAULT_STEPS = 800
+DEFAULT_STEPS = 500
 """Training steps of the segmenter when nothing is said, as in ``leuda train``."""
 
 STEPS_SUFFIX = "_steps"

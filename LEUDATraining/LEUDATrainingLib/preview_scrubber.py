@@ -9,6 +9,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from LEUDASegmentationLib.widgets import column_in
+
 HEIGHT_PX = 280
 
 
@@ -23,8 +25,7 @@ class PreviewScrubber(qt.QWidget):
         self.clear()
 
     def _build(self) -> None:
-        column = qt.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._picture = Picture()
         column.addWidget(self._picture)
         self._caption = qt.QLabel()

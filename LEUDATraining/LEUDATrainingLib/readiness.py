@@ -13,14 +13,13 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
-
-from .case_marks import CaseMarks
-from .cases import Case, CaseStore, check_volume
-from .dataset_writer import missing_volume
-from .geometry import parent_matrix, slice_axis_of, spacing_mm, volume_shape, world_affine
-from .label_maps import unknown_segments
-from .parameter_node import read_json
-from .structures import Structure, read_structures
+from LEUDATrainingLib.case_marks import CaseMarks
+from LEUDATrainingLib.cases import Case, CaseStore, check_volume
+from LEUDATrainingLib.dataset_writer import missing_volume
+from LEUDATrainingLib.geometry import parent_matrix, slice_axis_of, spacing_mm, volume_shape, world_affine
+from LEUDATrainingLib.label_maps import unknown_segments
+from LEUDATrainingLib.parameter_node import read_json
+from LEUDATrainingLib.structures import Structure, read_structures
 
 FEW_SLICES = 5
 """Fewer labelled slices than this are a warning: the augmentation has too little to vary."""
@@ -98,9 +97,16 @@ def _identity(store: CaseStore, case: Case) -> str:
 
 
 def _label_problems(source: CaseStore, structures: Sequence[Structure], marks: CaseMarks) -> Iterable[tuple[str, str]]:
-    if not len(source) or not structures or any(_may_be_labelled(source, case, marks) for case in source):
+    if not len(source) or not structures:
         return
-    yield _("no slice is labelled"), _("choose a source volume's segmentation, or draw on a slice under Mark labels")
+    uncounted = [case.name for case in source if marks.of(source, case) is None and marks.is_counting(case)]
+    if uncounted:
+        yield _("the labelled slices of {names} are being counted").format(names=", ".join(uncounted)), _("wait for it")
+    elif not any(_may_be_labelled(source, case, marks) for case in source):
+        yield (
+            _("no slice is labelled"),
+            _("choose a source volume's segmentation, or draw on a slice under Mark labels"),
+        )
 
 
 def _may_be_labelled(source: CaseStore, case: Case, marks: CaseMarks) -> bool:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from LEUDASegmentationLib.commands import LeudaCommand
-from LEUDASegmentationLib.installation import ensureInstalled
 from slicer.i18n import tr as _
 
 from leuda_core import jobs
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.models import export_model
 from leuda_core.runs import Run
+from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.installation import ensureInstalled
 
 REPORT_FILE = "report.html"
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import qt
 from slicer.i18n import tr as _
 
+from LEUDASegmentationLib.widgets import column_in, new_button
+
 _RESUMABLE = ("created", "stopped", "failed", "crashed")
 
 
@@ -23,15 +25,13 @@ class RunButtons:
         export: Callable[[], None],
     ) -> None:
         self.widget = qt.QWidget()
-        column = qt.QVBoxLayout(self.widget)
-        column.setContentsMargins(0, 0, 0, 0)
-        self.useModel = _button("useModelButton", _("Use this model"), useModel)
+        column = column_in(self.widget)
+        self.useModel = new_button(column, "useModelButton", _("Use this model"), useModel)
         self.useModel.toolTip = _("Put the model into LEUDASegmentation and go there")
         font = self.useModel.font
         font.setBold(True)
         self.useModel.setFont(font)
         self.useModel.setMinimumHeight(32)
-        column.addWidget(self.useModel)
         self._row = qt.QHBoxLayout()
         column.addLayout(self._row)
         tip = _("The run has not stopped yet. End its process: what it did since the last checkpoint is lost")
@@ -44,9 +44,8 @@ class RunButtons:
         self._row.addStretch(1)
 
     def _add(self, name: str, text: str, onClicked: Callable[[], None], tip: str) -> qt.QPushButton:
-        button = _button(name, text, onClicked)
+        button = new_button(self._row, name, text, onClicked)
         button.toolTip = tip
-        self._row.addWidget(button)
         return button
 
     def show(self, state: str, *, busy: bool) -> None:
@@ -66,10 +65,3 @@ class RunButtons:
     def offerKill(self, offered: bool) -> None:
         """Offer to end the run by force, or take the offer back."""
         self.kill.visible = offered
-
-
-def _button(name: str, text: str, onClicked: Callable[[], None]) -> qt.QPushButton:
-    button = qt.QPushButton(text)
-    button.objectName = name
-    button.connect("clicked()", onClicked)
-    return button

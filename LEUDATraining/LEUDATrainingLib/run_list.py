@@ -9,11 +9,12 @@ from typing import Any
 
 import qt
 import slicer
-from LEUDASegmentationLib.message_strip import MessageStrip
-from LEUDASegmentationLib.tables import empty_state, fit_height, new_table, text_item
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.tables import empty_state, fit_height, new_table, text_item
+from LEUDASegmentationLib.widgets import column_in, new_button
 from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.run_records import RunFinder, RunRecord, delete_run, folder_bytes
 
@@ -44,8 +45,7 @@ class RunList(qt.QWidget):
         self.refresh()
 
     def _build(self) -> None:
-        column = qt.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._empty = empty_state("noRunsLabel", _("No training yet. Fill in the sections above and press Start."))
         column.addWidget(self._empty)
         self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Made")])
@@ -57,17 +57,9 @@ class RunList(qt.QWidget):
         row = qt.QHBoxLayout(self._buttons)
         row.setContentsMargins(0, 0, 0, 0)
         row.addStretch(1)
-        self._reveal = self._addButton(row, _("Show folder"), "showRunFolderButton", self.revealCurrent)
-        self._delete = self._addButton(row, _("Delete…"), "deleteRunButton", self.deleteCurrent)
+        self._reveal = new_button(row, "showRunFolderButton", _("Show folder"), self.revealCurrent)
+        self._delete = new_button(row, "deleteRunButton", _("Delete…"), self.deleteCurrent)
         column.addWidget(self._buttons)
-
-    @staticmethod
-    def _addButton(row: Any, text: str, name: str, onClicked: Callable[[], None]) -> Any:
-        button = qt.QPushButton(text)
-        button.objectName = name
-        button.connect("clicked()", onClicked)
-        row.addWidget(button)
-        return button
 
     @property
     def currentRun(self) -> Path | None:

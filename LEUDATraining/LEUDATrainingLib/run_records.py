@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.jobs import RunStatus, status
+from leuda_core.events import read_events
+from leuda_core.jobs import RunStatus, status_of
 from leuda_core.runs import Run, RunLock, is_running
+
+_READ_BYTES = 16 * 1024
 
 RUN_FOLDER = "run"
 """A run made by the module lies in ``NAME/run``, beside the dataset that was written for it."""
@@ -73,7 +76,7 @@ def read_record(run: Run) -> RunRecord:
     found = None
     if not problem:
         try:
-            found = status(run)
+            found = _read_status(run)
         except (OSError, LeudaError) as error:
             problem = str(error)
     own = run.path.name == RUN_FOLDER
@@ -132,6 +135,26 @@ def _runs(folder: Path) -> list[Run]:
         raise InputError(f"{folder} cannot be read ({error.strerror})", "check the folder's permissions") from error
     places = [Run(place) for entry in entries for place in (entry / RUN_FOLDER, entry)]
     return [run for run in places if run.config.is_file()]
+
+
+def _read_status(run: Run) -> RunStatus:
+    """Return what a run is doing, all but its metrics, without reading the whole of a long one.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    run.check()
+    running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
+    return status_of(run, _first_and_latest_events(run.events), running=running)
+
+
+def _first_and_latest_events(path: Path) -> list[dict[str, Any]]:
+    """Return the first event, which says that the run has begun, and the latest, which say where it is."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= 2 * _READ_BYTES:
+        return read_events(path)[0]
+    first, latest = read_events(path, 0, _READ_BYTES)[0], read_events(path, size - _READ_BYTES)[0]
+    return [*first[:1], *latest]  # a line that the latest begin within is no event and is left out
 
 
 def _stamp(run: Run) -> object:

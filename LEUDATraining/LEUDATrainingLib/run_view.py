@@ -8,14 +8,15 @@ from typing import Any
 
 import ctk
 import qt
-from LEUDASegmentationLib.log_panel import LogPanel
-from LEUDASegmentationLib.message_strip import MessageStrip
-from LEUDASegmentationLib.run_progress import RunProgress
-from LEUDASegmentationLib.tables import empty_state
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from leuda_core.jobs import RunStatus
+from LEUDASegmentationLib.log_panel import LogPanel
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.run_progress import RunProgress
+from LEUDASegmentationLib.tables import empty_state
+from LEUDASegmentationLib.widgets import column_in
 from LEUDATrainingLib.learning_curves import LearningCurves, phase_title
 from LEUDATrainingLib.preview_scrubber import PreviewScrubber
 from LEUDATrainingLib.run_actions import RunActions
@@ -41,7 +42,6 @@ class RunView(qt.QWidget):
         self.onUseModel: Callable[[Path], None] | None = None
         self._watcher = RunWatcher(self, self._onRunChanged)
         self._actions = RunActions(onBusy=self._onBusy, onError=self._onActionError, onLine=self._addLine)
-        self._taken = 0  # how many of the watcher's events the curves and previews have
         self._undrawn = False
         self._shownState = ""
         self._tail: LogTail | None = None
@@ -65,7 +65,7 @@ class RunView(qt.QWidget):
         """Show another run, or none. Showing the same one again changes nothing."""
         if path is not None and Path(path) == self.runPath:
             return
-        self._taken, self._undrawn, self._shownState = 0, False, ""
+        self._undrawn, self._shownState = False, ""
         self._message.clear()
         self._curves.clear()
         self._previews.clear()
@@ -90,15 +90,13 @@ class RunView(qt.QWidget):
         self._curves.cleanup()
 
     def _build(self) -> None:
-        column = qt.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         text = _("Choose a run above, or start a training: progress, curves and previews appear here.")
         self._empty = empty_state("noRunLabel", text)
         column.addWidget(self._empty)
         self._content = qt.QWidget()
         column.addWidget(self._content)
-        inner = qt.QVBoxLayout(self._content)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = column_in(self._content)
         self._buildHead(inner)
         self._curves = LearningCurves()
         self._previews = PreviewScrubber()
@@ -143,13 +141,11 @@ class RunView(qt.QWidget):
 
     def _takeEvents(self) -> None:
         """Give what is new to the curves and the previews."""
-        events = self._watcher.events
-        if len(events) < self._taken:  # the run was made anew in the same folder
+        new = self._watcher.new
+        if self._watcher.anew:
             self._curves.clear()
             self._previews.clear()
-            self._taken = 0
-        new = events[self._taken :]
-        self._taken = len(events)
+            self._previews.setLabels(label_colors(self._watcher.run))
         if new:
             self._curves.addEvents(new)
             self._previews.addEvents(self._watcher.run.previews, new)
@@ -167,7 +163,7 @@ class RunView(qt.QWidget):
         stopping = self._watcher.stopRequestedAt is not None
         self._progress.cancel_button.enabled = not stopping
         self._progress.cancel_button.text = _("Stopping…") if stopping else _("Stop")
-        stage, fraction = _stage(status, self._watcher.events, stopping)
+        stage, fraction = _stage(status, self._watcher.last, stopping)
         self._progress.update(stage, fraction, None if stopping else status.seconds_left)
 
     def _showState(self, status: RunStatus) -> None:
@@ -249,11 +245,10 @@ def _section(name: str, title: str, widget: Any) -> Any:
     return section
 
 
-def _stage(status: RunStatus, events: list[dict[str, Any]], stopping: bool) -> tuple[str, float | None]:
+def _stage(status: RunStatus, last: dict[str, Any], stopping: bool) -> tuple[str, float | None]:
     """Return what a running run is doing, and how far it is in [0, 1] or None."""
     if stopping:
         return _("Stopping: a checkpoint is written first…"), status.progress
-    last = events[-1] if events else {}
     if last.get("event") == "progress" and last.get("stage") == "prepare":
         counts = _("{done} of {total}").format(done=last.get("step"), total=last.get("total"))
         return f"{phase_title('prepare')}: {counts}", None

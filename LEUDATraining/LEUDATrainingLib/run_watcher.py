@@ -6,6 +6,7 @@ Everything comes from the files, so that a run is found again whoever started it
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,12 +27,14 @@ _PIECE_BYTES = 64 * 1024  # parsed in some 5 ms: a long run is read over several
 class RunWatcher:
     """Calls ``onChange()`` whenever a run's events, its lock or its request to stop have changed.
 
-    A long run comes in several pieces, each with a call; its status with the last one.
+    A long run comes in several pieces, each with a call; its status with the last one. Events are not kept, however
+    long the run is: a call brings the new ones.
 
     Attributes:
         run: the run that is followed, or None.
-        events: all of its events so far.
-        status: what they say; None before the first complete reading.
+        new: the events that came since the call before.
+        anew: whether the run was made anew in the same folder, so that nothing holds that came before.
+        status: what all events say; None before the first complete reading.
         error: why the run cannot be followed any more, such as a folder that was deleted.
     """
 
@@ -52,6 +55,11 @@ class RunWatcher:
         self._timer.start()
         self.poll()
 
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last event, empty before the first."""
+        return self._latest[-1] if self._latest else {}
+
     def stop(self) -> None:
         """Stop following; what was read stays."""
         self._timer.stop()
@@ -71,6 +79,7 @@ class RunWatcher:
 
     def poll(self) -> None:
         """Read what is new, and call back if anything is."""
+        self.new, self.anew = [], False
         try:
             changed = self._read()
         except (OSError, LeudaError) as error:
@@ -80,9 +89,12 @@ class RunWatcher:
 
     def _forget(self, run: Run | None) -> None:
         self.run = run
-        self.events: list[dict[str, Any]] = []
+        self.new: list[dict[str, Any]] = []
+        self.anew = False
         self.status: RunStatus | None = None
         self.error: LeudaError | None = None
+        self._turns: list[dict[str, Any]] = []  # beginnings and ends, of before the latest
+        self._latest: deque[dict[str, Any]] = deque()
         self._offset = 0
         self._seen: tuple[bool, bool] | None = None
         self._stale = False
@@ -95,25 +107,34 @@ class RunWatcher:
         run.check()
         if self._size() < self._offset:  # written anew
             self._forget(run)
+            self._stale = self.anew = True
         running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
-        new, self._offset = read_events(run.events, self._offset, _PIECE_BYTES)
-        self.events += new
-        self._stale = self._stale or bool(new)
-        if new and self._size() > self._offset:
-            qt.QTimer.singleShot(0, self.poll)
+        self._take(run)
+        if self.new and self._size() > self._offset:
+            qt.QTimer.singleShot(0, self._go_on)
             return True
         seen = running, self.stopRequestedAt is not None
         if not self._stale and seen == self._seen:
             return False
         self._seen, self._stale = seen, False
         self.error = None
-        self.status = status_of(run, self._telling(), running=running)
+        self.status = status_of(run, [*self._turns, *self._latest], running=running)
         return True
 
-    def _telling(self) -> list[dict[str, Any]]:
-        """Return the events that tell the status: the latest, and the earlier ones of a beginning or an end."""
-        early, latest = self.events[:-_LATEST], self.events[-_LATEST:]
-        return [event for event in early if event["event"] in ("start", "end", "error")] + latest
+    def _go_on(self) -> None:
+        """Read the next piece of a long run, unless following it has ended."""
+        if self._timer.active:
+            self.poll()
+
+    def _take(self, run: Run) -> None:
+        """Read a piece; keep what tells the status: the latest events, and earlier ones of a beginning or an end."""
+        self.new, self._offset = read_events(run.events, self._offset, _PIECE_BYTES)
+        self._stale = self._stale or bool(self.new)
+        self._latest.extend(self.new)
+        while len(self._latest) > _LATEST:
+            event = self._latest.popleft()
+            if event["event"] in ("start", "end", "error"):
+                self._turns.append(event)
 
     def _size(self) -> int:
         with suppress(FileNotFoundError):

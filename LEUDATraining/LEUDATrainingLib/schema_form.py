@@ -11,7 +11,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from .setting_fields import make_field
+from LEUDATrainingLib.setting_fields import make_field
 
 Schema = Mapping[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from .cases import CaseStore
-from .label_maps import new_segmentation, set_labels
-from .structures import Structure, write_structures
+from LEUDATrainingLib.cases import CaseStore
+from LEUDATrainingLib.label_maps import new_segmentation, set_labels
+from LEUDATrainingLib.structures import Structure, write_structures
 
 DISC = Structure(1, "disc", (0.8, 0.4, 0.3))
 _SIZE, _SLICES = 48, 6

@@ -10,13 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
-
-from .cases import Case, CaseStore
-from .cases_table import CasesPanel, Row, new_button
-from .dataset_import import add_dataset
-from .label_maps import new_segmentation
-from .readiness import case_error
-from .structures import read_structures
+from LEUDASegmentationLib.widgets import new_button
+from LEUDATrainingLib.cases import Case, CaseStore
+from LEUDATrainingLib.cases_table import CasesPanel, Row
+from LEUDATrainingLib.dataset_import import add_dataset
+from LEUDATrainingLib.label_maps import new_segmentation
+from LEUDATrainingLib.readiness import case_error
+from LEUDATrainingLib.structures import read_structures
 
 
 class SourceCasesPanel(CasesPanel):
@@ -46,6 +46,7 @@ class SourceCasesPanel(CasesPanel):
         segmentation, found = store.segmentation(case), self._marks.of(store, case)
         labels = segmentation.GetName() if segmentation else Path(case.label).name if case.label else "–"
         count = _("{count} of {total}").format(count=len(found.complete), total=found.n_slices) if found else "–"
+        count = "…" if found is None and self._marks.is_counting(case) else count
         state = self.state(store, case, error)
         where = case.image or case.name
         return Row(case.key, (case.name, labels, count, state), (where, labels, count, str(error or state)))
@@ -53,6 +54,8 @@ class SourceCasesPanel(CasesPanel):
     def state(self, store: CaseStore, case: Case, error: LeudaError | None) -> str:
         state = super().state(store, case, error)
         found = self._marks.of(store, case) if error is None else None
+        if found is None and self._marks.is_counting(case):
+            return _("Counting")
         if state == _("Ready") and not (found and found.complete):
             return _("No labels")
         return state

@@ -8,19 +8,19 @@ from typing import Any
 
 import qt
 import slicer
-from LEUDASegmentationLib import installation
-from LEUDASegmentationLib.log_panel import LogPanel
-from LEUDASegmentationLib.message_strip import MessageStrip
-from LEUDASegmentationLib.run_progress import RunProgress
 from slicer.i18n import tr as _
 
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.runs import Run
-
-from .case_marks import CaseMarks
-from .logic import LEUDATrainingLogic
-from .method_form import MethodForm
-from .readiness import Readiness, examine
+from LEUDASegmentationLib import installation
+from LEUDASegmentationLib.log_panel import LogPanel
+from LEUDASegmentationLib.message_strip import MessageStrip
+from LEUDASegmentationLib.run_progress import RunProgress
+from LEUDASegmentationLib.widgets import column_in
+from LEUDATrainingLib.case_marks import CaseMarks
+from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.method_form import MethodForm
+from LEUDATrainingLib.readiness import Readiness, examine
 
 
 class StartPanel:
@@ -43,8 +43,7 @@ class StartPanel:
         self._message, self._on_started = message, on_started
         self._parameter_node: Any = None
         self.widget = qt.QWidget()
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self.notes = qt.QLabel()
         self.notes.objectName = "startNotes"
         self.notes.wordWrap = True

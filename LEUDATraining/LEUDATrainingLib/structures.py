@@ -13,8 +13,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-
-from .parameter_node import read_json
+from LEUDATrainingLib.parameter_node import read_json
 
 PALETTE = (
     (0.78, 0.35, 0.31), (0.43, 0.72, 0.82), (0.47, 0.71, 0.39),

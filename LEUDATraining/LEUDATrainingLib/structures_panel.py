@@ -8,15 +8,15 @@ from typing import Any
 
 import qt
 import slicer
-from LEUDASegmentationLib.environment import modelsFolder
-from LEUDASegmentationLib.tables import color_icon, empty_state, fit_height, new_table
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from leuda_core.models import list_models
-
-from .cases import CaseStore
-from .structures import (
+from LEUDASegmentationLib.environment import modelsFolder
+from LEUDASegmentationLib.tables import color_icon, empty_state, fit_height, new_table
+from LEUDASegmentationLib.widgets import column_in, new_button
+from LEUDATrainingLib.cases import CaseStore
+from LEUDATrainingLib.structures import (
     Structure,
     add_structure,
     merge_structures,
@@ -47,8 +47,7 @@ class StructuresPanel:
         self._node: Any = None
         self._shown: list[Structure] = []
         self.widget = qt.QWidget()
-        layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = column_in(self.widget)
         self._empty = empty_state(
             "structuresEmpty",
             _("Name what is to be segmented: add structures, or take them from a segmentation or a model."),
@@ -96,22 +95,18 @@ class StructuresPanel:
         return table
 
     def _buttons(self) -> Any:
-        rows, by_hand, from_elsewhere = (
-            qt.QVBoxLayout(),
-            qt.QHBoxLayout(),
-            qt.QHBoxLayout(),
-        )  # one row would be too wide
+        rows, by_hand, from_elsewhere = qt.QVBoxLayout(), qt.QHBoxLayout(), qt.QHBoxLayout()  # one row is too wide
         rows.addLayout(by_hand)
         rows.addLayout(from_elsewhere)
-        self.add_button = _button(by_hand, "addStructureButton", _("Add"), self._add)
-        self.remove_button = _button(by_hand, "removeStructureButton", _("Remove"), self._remove)
+        self.add_button = new_button(by_hand, "addStructureButton", _("Add"), self._add)
+        self.remove_button = new_button(by_hand, "removeStructureButton", _("Remove"), self._remove)
         fill = self._fill_segmentations
         self._add_menu(from_elsewhere, "structuresFromSegmentationButton", _("From segmentation"), fill)
         self._add_menu(from_elsewhere, "structuresFromModelButton", _("From model"), self._fill_models)
         return rows
 
     def _add_menu(self, layout: Any, name: str, text: str, fill: Callable[[Any], None]) -> None:
-        button = _button(layout, name, text, None)
+        button = new_button(layout, name, text)
         menu = qt.QMenu(button)
         menu.connect("aboutToShow()", lambda: fill(menu))
         button.setMenu(menu)
@@ -210,15 +205,6 @@ def _editable_item(text: str) -> Any:
     item = qt.QTableWidgetItem(text)
     item.setFlags(_EDITABLE)
     return item
-
-
-def _button(layout: Any, name: str, text: str, on_click: Callable[[], None] | None) -> Any:
-    button = qt.QPushButton(text)
-    button.objectName = name
-    if on_click:
-        button.connect("clicked()", on_click)
-    layout.addWidget(button)
-    return button
 
 
 def _say_if_empty(menu: Any, text: str) -> None:

@@ -1,7 +1,7 @@
 """One training from the call to its model: write the dataset, check it, launch the detached run, wait for its end.
 
 Everything is driven by the event loop: the dataset is written a few megabytes at a time, the commands run in child
-processes, and the run, which nothing here holds on to, is looked at twice a second through its files.
+processes, and the run, which nothing here holds on to, is followed through its files.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from slicer.i18n import tr as _
 from leuda_core import jobs
 from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.runs import Run
+from LEUDATrainingLib.dataset_writer import WriteProgress, discard_dataset
+from LEUDATrainingLib.run_watcher import RunWatcher
 
-from .dataset_writer import WriteProgress, discard_dataset
-
-WATCH_MS = 500
 _SHORT_PAUSE_S = 0.005
 _CHECKED, _WRITTEN = 0.8, 0.6  # shares of the way to a started run
 
@@ -89,6 +88,7 @@ class TrainingJob:
         self._wrote = False
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._turn)
+        self._watcher = RunWatcher(None, self._look)
 
     def start(self) -> TrainingJob:
         """Begin, and return at once."""
@@ -127,14 +127,12 @@ class TrainingJob:
         if self.stage != "train":
             self.cancel()
         self._timer.stop()
+        self._watcher.stop()
 
     def _turn(self) -> None:
-        """Do the next small piece of work."""
+        """Write the next piece of the dataset."""
         try:
-            if self.stage == "write":
-                self._write()
-            elif self.stage == "train":
-                self._look()
+            self._write()
         except Exception as error:  # from a timer nothing reaches the caller
             self._fail(error if isinstance(error, LeudaError) else LeudaError(f"{type(error).__name__}: {error}"))
 
@@ -161,13 +159,15 @@ class TrainingJob:
     def _launched(self, _document: Any) -> None:
         self.stage = "train"
         self._listeners.onStarted(self.run)
-        self._timer.start(WATCH_MS)
+        self._watcher.watch(self.run.path)
 
     def _look(self) -> None:
-        status = jobs.status(self.run)
-        if status.state == "finished":
+        status = self._watcher.status
+        if self._watcher.error is not None:
+            self._end(self._watcher.error)
+        elif status is not None and status.state == "finished":
             self._end(None)
-        elif status.state not in ("running", "created"):
+        elif status is not None and status.state not in ("running", "created"):
             self._end(run_error(status))
 
     def _run_command(self, words: Sequence[str], on_done: Callable[[Any], None]) -> None:
@@ -192,6 +192,7 @@ class TrainingJob:
 
     def _end(self, error: LeudaError | None) -> None:
         self._timer.stop()
+        self._watcher.stop()
         self.stage, self.error = "ended", error
         if error is None:
             self._listeners.onDone(self.run)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tiny_data import write_dataset
 
 if TYPE_CHECKING:

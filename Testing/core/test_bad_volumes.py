@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from volume_files import LABELS, random_data, random_labels, save_nifti
 
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_grid, read_label_map, read_volume, write_label_map, write_volume
 from leuda_core.types import LabelMap, Volume
+from volume_files import LABELS, random_data, random_labels, save_nifti
 
 
 def write_bad(folder: Path, kind: str) -> Path:

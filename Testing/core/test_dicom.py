@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from volume_files import LPS
 
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import find_volumes, read_grid, read_volume, same_grid
+from volume_files import LPS
 
 
 def write_series(folder: Path, *, positions=(0, 3, 6, 9), series="1.2.3", description="T1", shift=0.0) -> np.ndarray:

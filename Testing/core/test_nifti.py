@@ -7,9 +7,9 @@ import logging
 import nibabel as nib
 import numpy as np
 import pytest
-from volume_files import SHEARED, itk_affine, make_affine, random_data, save_nifti
 
 from leuda_core.io.volumes import read_grid, read_volume
+from volume_files import SHEARED, itk_affine, make_affine, random_data, save_nifti
 
 
 def test_sheared_sform_is_read_exactly_with_a_warning(tmp_path, caplog):

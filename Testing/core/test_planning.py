@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from refusals import Place, refuses, spoil
 
 from leuda_core import planning
 from leuda_core.errors import DeviceError, InputError
 from leuda_core.methods.base import Method
 from leuda_core.planning import Plan, make_plan
+from refusals import Place, refuses, spoil
 
 TINY = {"base_channels": 4, "patch_size": 32, "batch_size": 2}
 ROOT = Path(__file__).parents[2]

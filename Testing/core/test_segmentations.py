@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from volume_files import LABELS, SHEARED, make_affine, random_data, random_labels
 
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_label_map, write_label_map
 from leuda_core.types import Label, LabelMap
+from volume_files import LABELS, SHEARED, make_affine, random_data, random_labels
 
 
 def test_segmentation_file_keeps_names_colours_and_terminology(tmp_path):

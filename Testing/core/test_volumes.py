@@ -14,18 +14,6 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from volume_files import (
-    LABELS,
-    SHEARED,
-    affines,
-    itk_affine,
-    make_affine,
-    quick,
-    random_data,
-    random_labels,
-    rotation,
-    shapes,
-)
 
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import (
@@ -41,6 +29,18 @@ from leuda_core.io.volumes import (
     write_volume,
 )
 from leuda_core.types import Label, LabelMap, Volume
+from volume_files import (
+    LABELS,
+    SHEARED,
+    affines,
+    itk_affine,
+    make_affine,
+    quick,
+    random_data,
+    random_labels,
+    rotation,
+    shapes,
+)
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "volumes"
 

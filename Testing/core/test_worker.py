@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worker_process import ROOT, WorkerProcess
 
 from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.io.volumes import read_label_map, write_volume
@@ -20,6 +19,7 @@ from leuda_core.prediction import segment
 from leuda_core.types import Label, Task, Volume
 from leuda_core.worker.requests import FileRequest, FindRequest, SegmentRequest, SliceRequest
 from leuda_core.worker.server import REQUESTS
+from worker_process import ROOT, WorkerProcess
 
 AFFINE = [[-1.0, 0.1, 0.0, 40.0], [0.1, 1.0, 0.0, -30.0], [0.0, 0.0, 3.0, 100.0], [0.0, 0.0, 0.0, 1.0]]
 SHAPE = (7, 36, 44)  # (K, J, I)

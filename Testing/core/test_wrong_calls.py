@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from refusals import TINY, Place, Words, refuses
 
 from leuda_core.cli import main
+from refusals import TINY, Place, Words, refuses
 
 CALLS: dict[str, tuple[str, list[str], Words]] = {
     "an unknown method": ("train", ["--method", "sorcery"], ("'sorcery'", "le_uda")),

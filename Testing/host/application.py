@@ -89,9 +89,6 @@ class qSlicerApplication(QApplication):
 
     settings = userSettings
 
-    def revisionUserSettings(self) -> QSettings:
-        return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "slicer.org", "Slicer-33000")
-
     def commandOptions(self) -> SimpleNamespace:
         return self._options
 
@@ -119,24 +116,14 @@ class qSlicerApplication(QApplication):
         """Recorded, not done: a test restarts by `Host.restart`."""
         self._host.restartRequested = True
 
-    def moduleDocumentationUrl(self, name: str) -> str:
-        return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
-
     def _setTemporary(self, path: str) -> None:
         self._temporary = path
 
     slicerHome = Property(str, lambda self: str(self._host.folder / "home"))
     slicerUserSettingsFilePath = Property(str, lambda self: QSettings().fileName())
     temporaryPath = Property(str, lambda self: self._temporary, _setTemporary)
-    cachePath = Property(str, lambda self: str(self._host.folder / "cache"))
-    extensionsInstallPath = Property(str, lambda self: str(self._host.folder / "extensions"))
-    defaultScenePath = Property(str, lambda self: str(self._host.folder))
-    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
-    majorVersion = Property(int, lambda self: VERSION[0])
-    minorVersion = Property(int, lambda self: VERSION[1])
     revision = Property(str, lambda self: "33000")
     os = Property(str, lambda self: {"darwin": "macosx", "win32": "win"}.get(sys.platform, "linux"))
-    arch = Property(str, lambda self: "amd64")
 
 
 def application() -> qSlicerApplication:

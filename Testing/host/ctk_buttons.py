@@ -12,20 +12,16 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
-    QGroupBox,
     QHBoxLayout,
-    QLineEdit,
     QMessageBox,
     QPushButton,
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
-    QTextBrowser,
-    QToolButton,
     QWidget,
 )
 
-from host.registry import stands_in, stored
+from host.registry import parent_among, stands_in, stored
 
 
 class ChildrenHider:
@@ -78,7 +74,7 @@ class ctkCollapsibleButton(ChildrenHider, QWidget):
 
     def __init__(self, *arguments: object) -> None:
         title = next((a for a in arguments if isinstance(a, str)), "")
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._startHiding()
         self._text = title
         self.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Preferred)
@@ -135,28 +131,6 @@ class ctkCollapsibleButton(ChildrenHider, QWidget):
 
 
 @stands_in("ctk")
-class ctkCollapsibleGroupBox(ChildrenHider, QGroupBox):
-    """A group box that closes when its title is unchecked."""
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
-        self._startHiding()
-        self.setCheckable(True)
-        self.setChecked(True)
-        self.toggled.connect(lambda checked: self._onToggled(checked))
-
-    def _onToggled(self, checked: bool) -> None:
-        self._collapsed = not checked
-        self._applyAll()
-
-    def setCollapsed(self, collapsed: bool) -> None:
-        self.setChecked(not collapsed)
-
-    collapsed = Property(bool, lambda self: self._collapsed, setCollapsed)
-    collapsedHeight = stored(int, "collapsedHeight", 0)
-
-
-@stands_in("ctk")
 class ctkPushButton(QPushButton):
     buttonTextAlignment = stored(int, "buttonTextAlignment", 0)
     elideMode = stored(int, "elideMode", 0)
@@ -168,28 +142,8 @@ class ctkCheckablePushButton(QPushButton):
 
 
 @stands_in("ctk")
-class ctkMenuButton(QPushButton):
-    pass
-
-
-@stands_in("ctk")
 class ctkCheckBox(QCheckBox):
     indicatorIconSize = stored("QSize", "indicatorIconSize", None)
-
-
-@stands_in("ctk")
-class ctkExpandableWidget(QWidget):
-    orientations = stored(int, "orientations", 0)
-
-
-@stands_in("ctk")
-class ctkFittedTextBrowser(QTextBrowser):
-    collapsed = stored(bool, "collapsed", False)
-
-
-@stands_in("ctk")
-class ctkSearchBox(QLineEdit):
-    showSearchIcon = stored(bool, "showSearchIcon", False)
 
 
 @stands_in("ctk")
@@ -197,11 +151,6 @@ class ctkComboBox(QComboBox):
     scrollWheelEnabled = stored(bool, "scrollWheelEnabled", True)
     elideMode = stored(int, "elideMode", 0)
     forceDefault = stored(bool, "forceDefault", False)
-
-    def setDefaultText(self, text: str) -> None:
-        self.setPlaceholderText(text)
-
-    defaultText = Property(str, lambda self: self.placeholderText, setDefaultText)
 
 
 @stands_in("ctk")
@@ -227,7 +176,7 @@ class ctkDirectoryButton(QWidget):
     directorySelected = Signal(str)
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._directory, self._button = "", QPushButton(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -276,13 +225,3 @@ class ctkColorPickerButton(QPushButton):
 
     color = Property(QColor, lambda self: self._color, setColor)
     displayColorName = stored(bool, "displayColorName", True)
-
-
-@stands_in("ctk")
-class ctkDynamicSpacer(QWidget):
-    activeSizePolicy = stored("QSizePolicy", "activeSizePolicy", None)
-
-
-@stands_in("ctk")
-class ctkToolButton(QToolButton):
-    pass

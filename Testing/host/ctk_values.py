@@ -8,7 +8,7 @@ import os
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QHBoxLayout, QSlider, QToolButton, QWidget
 
-from host.registry import stands_in, stored
+from host.registry import parent_among, stands_in, stored
 
 STEPS = 1000
 
@@ -22,7 +22,7 @@ class ctkDoubleSlider(QWidget):
     sliderReleased = Signal()
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._range, self._value, self._busy = (0.0, 99.0), 0.0, False
         self._slider = QSlider(Qt.Orientation.Horizontal, self)
         self._slider.setRange(0, STEPS)
@@ -74,7 +74,7 @@ class ctkSliderWidget(QWidget):
     valueIsChanging = Signal(float)
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._slider, self._spin = ctkDoubleSlider(self), QDoubleSpinBox(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -134,7 +134,7 @@ class ctkRangeWidget(QWidget):
     valuesChanged = Signal(float, float)
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._low, self._high = QDoubleSpinBox(self), QDoubleSpinBox(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -168,12 +168,11 @@ class ctkPathLineEdit(QWidget):
     """A path that can be typed, chosen again from what was used before, or browsed for."""
 
     currentPathChanged = Signal(str)
-    validInputChanged = Signal(bool)
 
     Dirs, AllDirs, Files, Executable, Readable, Writable, NoDotAndDotDot = 0x1, 0x400, 0x2, 0x40, 0x10, 0x20, 0x6000
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._box, self._button = QComboBox(self), QToolButton(self)
         self._box.setEditable(True)
         self._button.text = "…"
@@ -208,35 +207,3 @@ class ctkPathLineEdit(QWidget):
     showBrowseButton = stored(bool, "showBrowseButton", True)
     showHistoryButton = stored(bool, "showHistoryButton", True)
     options = stored(int, "options", 0)
-    validInput = Property(bool, lambda self: os.path.exists(self.currentPath))
-
-
-@stands_in("ctk")
-class ctkCheckableComboBox(QComboBox):
-    """A list of which several entries can be ticked."""
-
-    checkedIndexesChanged = Signal()
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
-        self.model().rowsInserted.connect(lambda _, first, last: self._makeCheckable(first, last))
-        self.model().dataChanged.connect(lambda *_: self.checkedIndexesChanged.emit())
-
-    def _makeCheckable(self, first: int, last: int) -> None:
-        for row in range(first, last + 1):
-            item = self.model().item(row)
-            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-            item.setData(Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
-
-    def checkableModel(self):
-        return self.model()
-
-    def setCheckState(self, index, state) -> None:
-        self.model().setData(index, state, Qt.ItemDataRole.CheckStateRole)
-
-    def checkState(self, index):
-        return Qt.CheckState(index.data(Qt.ItemDataRole.CheckStateRole))
-
-    def checkedIndexes(self) -> list:
-        rows = (self.model().index(row, 0) for row in range(self.count))
-        return [index for index in rows if self.checkState(index) == Qt.CheckState.Checked]

@@ -29,15 +29,21 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str 
 
 
 class Latency:
-    """Measures the longest gap between the ticks of a 5 ms timer: how long the window would have been frozen."""
+    """Measures the longest gap between the ticks of a 5 ms timer: how long the window would have been frozen.
+
+    Attributes:
+        gaps_s: wall time of each gap.
+        busy_s: CPU time that this thread spent in each, the same however busy the machine is with other things.
+    """
 
     INTERVAL_MS = 5
 
     def __init__(self) -> None:
         self.gaps_s: list[float] = []
+        self.busy_s: list[float] = []
 
     def __enter__(self) -> Latency:
-        self._last = time.perf_counter()
+        self._last = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
@@ -45,8 +51,9 @@ class Latency:
         return self
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self.gaps_s.append(now - self._last)
+        now = time.perf_counter(), time.thread_time()
+        self.gaps_s.append(now[0] - self._last[0])
+        self.busy_s.append(now[1] - self._last[1])
         self._last = now
 
     def __exit__(self, *_: object) -> None:
@@ -60,6 +67,11 @@ class Latency:
     @property
     def longest_s(self) -> float:
         return max(self.gaps_s, default=0.0)
+
+    @property
+    def busiest_s(self) -> float:
+        """The most CPU time that passed between two ticks."""
+        return max(self.busy_s, default=0.0)
 
     def percentile_s(self, percent: float) -> float:
         """Return the gap that this share of all gaps does not exceed."""

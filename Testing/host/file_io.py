@@ -72,9 +72,6 @@ class CoreIOManager:
     def loadScene(self, path: str, clear: bool = True) -> bool:
         return self.loadNodes("SceneFile", {"fileName": path, "clear": clear})
 
-    def loadFile(self, path: str) -> bool:
-        return self.loadNodes(self.fileType(path), {"fileName": path})
-
     def _name(self, path: str, properties: dict[str, Any]) -> str:
         plain = Path(path).name
         suffix = max((s for s in TYPES_BY_SUFFIX if plain.lower().endswith(s)), key=len, default="")

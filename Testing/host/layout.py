@@ -120,9 +120,6 @@ class qSlicerLayoutManager(QObject):
     def viewport(self) -> QWidget:
         return self._viewport
 
-    def layoutLogic(self) -> Any:
-        return self._world.layout
-
     def mrmlSliceLogics(self) -> Any:
         return self._logics
 
@@ -168,4 +165,3 @@ class qSlicerLayoutManager(QObject):
     layout = Property(int, lambda self: self._layoutNode().GetViewArrangement(), setLayout)
     threeDViewCount = Property(int, lambda self: len(self._of(qMRMLThreeDWidget)))
     plotViewCount = Property(int, lambda self: len(self._of(qMRMLPlotWidget)))
-    viewCount = Property(int, lambda self: len(self._shown))

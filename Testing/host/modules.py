@@ -133,7 +133,6 @@ class qSlicerModuleManager(QObject):
     """The modules by name, and the signals their widgets listen to."""
 
     moduleLoaded = Signal(str)
-    modulesLoaded = Signal("QStringList")
     moduleAboutToBeUnloaded = Signal(str)
     moduleUnloaded = Signal(str)
 
@@ -152,11 +151,6 @@ class qSlicerModuleManager(QObject):
 
     def loadedModuleNames(self) -> tuple[str, ...]:
         return tuple(self._modules)
-
-    modulesNames = loadedModuleNames
-
-    def isLoaded(self, name: str) -> bool:
-        return name in self._modules
 
     def _add(self, module: Any) -> None:
         self._modules[module.name] = module

@@ -20,15 +20,10 @@ class NodeList(SceneWidget):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
         self._types: list[str] = []
-        self._attributes: list[tuple[str, str, str | None]] = []
         self._names = Observers(self)
 
     def setNodeTypes(self, types: Any) -> None:
         self._types = list(types)
-        self._onSceneEvent()
-
-    def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
-        self._attributes.append((nodeType, name, value))
         self._onSceneEvent()
 
     def _offered(self) -> list[Any]:
@@ -41,10 +36,7 @@ class NodeList(SceneWidget):
     def _isOffered(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
-        if not any(self._hasType(node, kind) for kind in self._types):
-            return False
-        wanted = [(name, value) for kind, name, value in self._attributes if node.IsA(kind)]
-        return all(node.GetAttribute(name) == value if value else node.GetAttribute(name) for name, value in wanted)
+        return any(self._hasType(node, kind) for kind in self._types)
 
     def _hasType(self, node: Any, kind: str) -> bool:
         return node.IsA(kind) if self.showChildNodeTypes else node.GetClassName() == kind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from PySide6.QtCore import Property, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QVBoxLayout
+from PySide6.QtCore import Property, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog
 
 from host.node_list import NodeList
 from host.registry import stands_in, stored
@@ -33,7 +33,7 @@ class qMRMLNodeComboBox(NodeList):
         self._nodes: list[Any] = []
         self._current: Any = None
         self._settingScene = False
-        self._none, self._actions, self._baseName, self._busy = False, dict(ACTIONS), "", False
+        self._none, self._actions, self._busy = False, dict(ACTIONS), False
         self._noneDisplay = "None"
         self._box = QComboBox(self)
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -127,12 +127,6 @@ class qMRMLNodeComboBox(NodeList):
     def setCurrentNodeID(self, nodeID: str) -> None:
         self.setCurrentNode(self._scene.GetNodeByID(nodeID) if self._scene and nodeID else None)
 
-    def setCurrentNodeIndex(self, index: int) -> None:
-        self.setCurrentNode(self._nodes[index])
-
-    def nodeFromIndex(self, index: int) -> Any:
-        return self._nodes[index]
-
     def nodes(self) -> tuple[Any, ...]:
         return tuple(self._nodes)
 
@@ -141,7 +135,7 @@ class qMRMLNodeComboBox(NodeList):
 
     def addNode(self, nodeType: str = "") -> Any:
         kind = nodeType or self._types[0]
-        name = self._scene.GenerateUniqueName(self._baseName or kind.removeprefix("vtkMRML").removesuffix("Node"))
+        name = self._scene.GenerateUniqueName(kind.removeprefix("vtkMRML").removesuffix("Node"))
         node = self._scene.AddNewNodeByClass(kind, name)
         self.nodeAdded.emit(node)
         self.nodeAddedByUser.emit(node)
@@ -164,9 +158,6 @@ class qMRMLNodeComboBox(NodeList):
         self._fill()
         self._onSceneEvent()
 
-    def setNoneEnabled(self, enabled: bool) -> None:
-        self._setNone(enabled)
-
     def _setNoneDisplay(self, text: str) -> None:
         self._noneDisplay = text
         self._fill()
@@ -175,15 +166,11 @@ class qMRMLNodeComboBox(NodeList):
         self._actions[action] = enabled
         self._fill()
 
-    def setBaseName(self, name: str, nodeType: str = "") -> None:
-        self._baseName = name
-
     noneEnabled = Property(bool, lambda self: self._none, _setNone)
     addEnabled = Property(bool, lambda s: s._actions[CREATE], lambda s, on: s._setAction(CREATE, on))
     renameEnabled = Property(bool, lambda s: s._actions[RENAME], lambda s, on: s._setAction(RENAME, on))
     removeEnabled = Property(bool, lambda s: s._actions[DELETE], lambda s, on: s._setAction(DELETE, on))
     editEnabled = stored(bool, "editEnabled", False)
-    baseName = Property(str, lambda self: self._baseName, setBaseName)
     currentNodeID = Property(str, lambda self: self._current.GetID() if self._current else "", setCurrentNodeID)
     noneDisplay = Property(str, lambda self: self._noneDisplay, _setNoneDisplay)
     selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
@@ -191,68 +178,3 @@ class qMRMLNodeComboBox(NodeList):
 
 CREATE, RENAME, DELETE = "Create new", "Rename", "Delete"
 ACTIONS = {CREATE: True, RENAME: False, DELETE: True}
-
-
-@stands_in("slicer")
-class qMRMLCheckableNodeComboBox(NodeList):
-    """Several nodes of the scene, each with a box to tick."""
-
-    checkedNodesChanged = Signal()
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
-        self._nodes: list[Any] = []
-        self._checked: set[str] = set()
-        self._box = QComboBox(self)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._box)
-        self._box.model().itemChanged.connect(lambda item: self._onItem(item))
-        self._busy = False
-
-    def _onSceneEvent(self) -> None:
-        self._nodes = self._offered()
-        self._watchNames(self._nodes)
-        self._checked &= {node.GetID() for node in self._nodes}
-        self._fill()
-
-    def _fill(self) -> None:
-        self._busy = True
-        self._box.clear()
-        for row, node in enumerate(self._nodes):
-            self._box.addItem(node.GetName(), node.GetID())
-            item = self._box.model().item(row)
-            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
-            item.setCheckState(self.checkState(node))
-        self._busy = False
-
-    def _onNodeModified(self, node: Any) -> None:
-        self._fill()
-
-    def _onItem(self, item: Any) -> None:
-        if not self._busy:
-            self.setCheckState(self._nodes[item.row()], item.checkState())
-
-    def checkState(self, node: Any) -> Qt.CheckState:
-        return Qt.CheckState.Checked if node.GetID() in self._checked else Qt.CheckState.Unchecked
-
-    def setCheckState(self, node: Any, state: Qt.CheckState) -> None:
-        if state != self.checkState(node):
-            self._checked.symmetric_difference_update({node.GetID()})
-            self._fill()
-            self.checkedNodesChanged.emit()
-
-    def checkedNodes(self) -> tuple[Any, ...]:
-        return tuple(node for node in self._nodes if node.GetID() in self._checked)
-
-    def uncheckedNodes(self) -> tuple[Any, ...]:
-        return tuple(node for node in self._nodes if node.GetID() not in self._checked)
-
-    def nodes(self) -> tuple[Any, ...]:
-        return tuple(self._nodes)
-
-    def nodeCount(self) -> int:
-        return len(self._nodes)
-
-    noneChecked = Property(bool, lambda self: not self.checkedNodes())
-    allChecked = Property(bool, lambda self: not self.uncheckedNodes())

@@ -64,10 +64,6 @@ class qMRMLPlotView(SceneWidget):
             self._viewObservers.add(view, (vtk.vtkCommand.ModifiedEvent, CHART_CHANGED), lambda _: self._readView())
         self._readView()
 
-    def fitToContent(self) -> None:
-        self._chart.SetXAxisRangeAuto(True)
-        self._chart.SetYAxisRangeAuto(True)
-
     def sizeHint(self) -> QSize:
         return QSize(150, 150)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from PySide6.QtCore import Property
+from PySide6.QtWidgets import QWidget
 
 classes: dict[str, dict[str, type]] = {"ctk": {}, "slicer": {}}
 
@@ -22,6 +23,11 @@ def stands_in(library: str) -> Callable[[C], C]:
         return cls
 
     return mark
+
+
+def parent_among(arguments: tuple[object, ...]) -> QWidget | None:
+    """Return the parent in what a widget is made with, such as a title and its parent."""
+    return next((one for one in arguments if isinstance(one, QWidget)), None)
 
 
 def stored(kind: type | str, name: str, default: Any) -> Property:

@@ -6,7 +6,7 @@ Nothing is downloaded here: a source without a ``customDownloader`` needs a file
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 import slicer
 
-LISTS = ("uris", "fileNames", "nodeNames", "loadFileTypes", "loadFiles", "checksums")
+LISTS = ("uris", "fileNames", "nodeNames", "loadFileTypes")
 
 
 @dataclass
@@ -29,9 +29,6 @@ class SampleDataSource:
     customDownloader: Callable[[SampleDataSource], Any] | None = None
     thumbnailFileName: str | None = None
     loadFileTypes: Any = None
-    loadFiles: Any = None
-    loadFileProperties: dict[str, Any] = field(default_factory=dict)
-    checksums: Any = None
 
     def __post_init__(self) -> None:
         count = len(self.uris) if isinstance(self.uris, (list, tuple)) else 1
@@ -60,12 +57,6 @@ class SampleDataLogic:
             sources.append(source)
 
     @staticmethod
-    def registerCustomSampleDataCategory(category: str, title: str) -> None:
-        if not hasattr(slicer.modules, "sampleDataSourceCategories"):
-            slicer.modules.sampleDataSourceCategories = {}
-        slicer.modules.sampleDataSourceCategories[category] = {"title": title}
-
-    @staticmethod
     def sampleDataSourcesByCategory(category: str | None = None) -> Any:
         if not hasattr(slicer.modules, "sampleDataSources"):
             slicer.modules.sampleDataSources = {}
@@ -77,11 +68,9 @@ class SampleDataLogic:
         return next((source for source in every if source.sampleName == sampleName), None)
 
     def downloadSamples(self, sampleName: str) -> list[Any]:
-        """Load the files of a sample. As in Slicer its ``customDownloader`` is for the button alone: see `press`."""
+        """Load the files of a sample, none of one that is not known. ``customDownloader`` is for `press` alone."""
         source = self.sourceForSampleName(sampleName)
-        if source is None:
-            raise ValueError(f"there is no sample '{sampleName}'")
-        return self.downloadFromSource(source)
+        return self.downloadFromSource(source) if source else []
 
     def downloadSample(self, sampleName: str) -> Any:
         return self.downloadSamples(sampleName)[0]
@@ -98,13 +87,16 @@ class SampleDataLogic:
 
 
 def press(sampleName: str) -> None:
-    """Do what a click on the sample's button in the module Sample Data does."""
+    """Do what a click on the sample's button in the module Sample Data does.
+
+    Raises:
+        LookupError: there is no such button.
+    """
     logic = SampleDataLogic()
     source = logic.sourceForSampleName(sampleName)
-    if source.customDownloader:
-        source.customDownloader(source)
-    else:
-        logic.downloadFromSource(source)
+    if source is None:
+        raise LookupError(f"there is no sample '{sampleName}'")
+    (source.customDownloader or logic.downloadFromSource)(source)
 
 
 def module() -> ModuleType:

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from host.observing import Observers
-from host.registry import stands_in
+from host.registry import parent_among, stands_in
 
 SCENE_EVENTS = (
     core.vtkMRMLScene.NodeAddedEvent,
@@ -27,7 +27,7 @@ class SceneWidget(QWidget):
     _signatures: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged(PyObject)"}
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(next((a for a in arguments if isinstance(a, QWidget)), None))
+        super().__init__(parent_among(arguments))
         self._scene: Any = None
         self._observers = Observers(self)
 
@@ -49,9 +49,4 @@ class SceneWidget(QWidget):
 
 @stands_in("slicer")
 class qMRMLWidget(SceneWidget):
-    pass
-
-
-@stands_in("slicer")
-class qSlicerWidget(SceneWidget):
     pass

@@ -42,12 +42,6 @@ class ScriptedLoadableModule:
         """Return the path of a file of the module's Resources folder."""
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        url = (
-            slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
-        )
-        return f'<p>See the <a href="{url}">documentation</a>.</p>'
-
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         """Run the module's self-test, as the button "Reload and Test" does."""
         module = importlib.import_module(type(self).__module__)

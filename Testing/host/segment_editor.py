@@ -133,9 +133,6 @@ class qMRMLSegmentEditorWidget(SceneWidget):
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None
 
-    def segmentationNodeID(self) -> str:
-        return self.segmentationNode().GetID() if self.segmentationNode() else ""
-
     def setSegmentationNode(self, node: Any) -> None:
         if self._editor is None:
             raise RuntimeError("setMRMLSegmentEditorNode comes before setSegmentationNode")
@@ -195,9 +192,6 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         if selected:
             self.setCurrentSegmentID(selected[0])
 
-    def availableEffectNames(self) -> tuple[str, ...]:
-        return EFFECTS
-
     def effectByName(self, name: str) -> qSlicerSegmentEditorEffect | None:
         return qSlicerSegmentEditorEffect(name) if name in EFFECTS else None
 
@@ -213,9 +207,6 @@ class qMRMLSegmentEditorWidget(SceneWidget):
 
     def setActiveEffectByName(self, name: str) -> None:
         self.setActiveEffect(self.effectByName(name))
-
-    def setEffectNameOrder(self, names: Any) -> None:
-        """Accepted: the effects are not shown."""
 
     def setupViewObservations(self) -> None:
         """Accepted: effects do not listen to the views."""

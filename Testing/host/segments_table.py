@@ -143,20 +143,10 @@ class qMRMLSegmentsTableView(SceneWidget):
     def tableWidget(self) -> QTableWidget:
         return self._table
 
-    def rowForSegmentID(self, segment_id: str) -> int:
-        return self._ids().index(segment_id) if segment_id in self._ids() else -1
-
-    def segmentIDForRow(self, row: int) -> str:
-        return self._ids()[row]
-
     def setSelectionMode(self, mode: Any) -> None:
         self._table.setSelectionMode(QTableWidget.SelectionMode(mode))
 
-    def _showHeader(self, visible: bool) -> None:
-        self._table.horizontalHeader().setVisible(visible)
-
     selectionMode = Property(int, lambda self: int(self._table.selectionMode().value), setSelectionMode)
-    headerVisible = Property(bool, lambda self: self._table.horizontalHeader().isVisible(), _showHeader)
     visibilityColumnVisible = _column(VISIBLE, "visibilityColumnVisible")
     colorColumnVisible = _column(COLOR, "colorColumnVisible")
     opacityColumnVisible = _column(OPACITY, "opacityColumnVisible")

@@ -43,20 +43,11 @@ class Picture(SceneWidget):
         self._image = self._offscreen().picture(max(self.width, 1), max(self.height, 1))
         self.update()
 
-    def scheduleRender(self) -> None:
-        """Nothing is drawn before a picture is asked for."""
-
-    def renderWindow(self) -> Any:
-        return self._offscreen().window
-
     def interactor(self) -> Any:
         return self._offscreen().interactor
 
     def renderer(self) -> Any:
         return self._offscreen().renderer
-
-    def displayableManagerByClassName(self, name: str) -> Any:
-        return self._offscreen().managers.GetDisplayableManagerByClassName(name)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -90,9 +81,6 @@ class qMRMLSliceView(Picture):
     def convertDeviceToXYZ(self, xy: Any) -> tuple[float, ...]:
         """Return view coordinates of a device position (origin at the lower left): one slice is shown, so z is 0."""
         return (float(xy[0]), float(xy[1]), 0.0)
-
-    def convertXYZToRAS(self, xyz: Any) -> tuple[float, ...]:
-        return tuple(self.mrmlSliceNode().GetXYToRAS().MultiplyPoint((*xyz, 1.0))[:3])
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         step = self._logic.GetLowestVolumeSliceSpacing()[2]
@@ -137,9 +125,6 @@ class qMRMLThreeDView(Picture):
         """Look at everything that is shown."""
         self._offscreen().renderer.ResetCamera()
         self._framed = True
-
-    def resetCamera(self, *_: Any) -> None:
-        self.resetFocalPoint()
 
 
 def _bar(label: str, color: QColor) -> tuple[QWidget, QHBoxLayout]:
@@ -191,9 +176,6 @@ class qMRMLSliceControllerWidget(SceneWidget):
     def sliceOffsetSlider(self) -> ctkSliderWidget:
         return self._slider
 
-    def setSliceOffsetValue(self, value: float) -> None:
-        self._logic.SetSliceOffset(value)
-
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground()
 
@@ -244,7 +226,6 @@ class qMRMLSliceWidget(ViewWidget):
         self._logic.FitSliceToBackground()
 
     sliceViewName = Property(str, lambda self: self.mrmlSliceNode().GetLayoutName())
-    sliceOrientation = Property(str, lambda self: self.mrmlSliceNode().GetOrientation())
 
 
 @stands_in("slicer")

@@ -109,8 +109,6 @@ class qSlicerModuleSelectorToolBar(QToolBar):
 class qSlicerMainWindow(QMainWindow):
     """Slicer's window."""
 
-    initialWindowShown = Signal()
-
     def __init__(self, manager: Any, views: QWidget):
         super().__init__()
         self.setObjectName("qSlicerMainWindow")

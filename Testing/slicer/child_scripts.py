@@ -1,8 +1,15 @@
-"""Small programs that child processes of the tests run, as ``python SCRIPT words``."""
+"""Small programs that child processes of the tests run, as ``python SCRIPT words``, and what waits for them."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals and sessions are those of POSIX")
 
 COMMAND = r"""
 import json, os, signal, subprocess, sys, time
@@ -44,16 +51,17 @@ def killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 def tidy():  # ends when asked
-    say("ready")
-    try:
-        time.sleep(60)
-    except KeyboardInterrupt:
+    def end(number, frame):
         say("tidied up")
         sys.exit(130)
 
+    signal.signal(signal.SIGTERM, end)
+    say("ready")
+    time.sleep(60)
+
 def stubborn():  # has a child; neither listens
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]  # SIGINT stays ignored in it
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]  # SIGTERM stays ignored in it
     child = subprocess.Popen(sleep)
     far = subprocess.Popen(sleep, start_new_session=True)
     say(f"ready {os.getpid()} {child.pid} {far.pid}")
@@ -99,3 +107,22 @@ def write_script(folder: Path, text: str) -> str:
     path = folder / "script.py"
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Run the event loop until the condition holds; say whether it does."""
+    import slicer
+
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        slicer.app.processEvents()
+        time.sleep(0.005)
+    return condition()
+
+
+def is_there(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -17,6 +17,10 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed (pip install PyS
 import host
 from host import Host, boot
 from host.modules import forget_modules_below
+from segmentation_jobs import held, logic
+from segmentation_panel import entries, module, ready, shown, worker
+
+__all__ = ["entries", "held", "logic", "module", "ready", "shown", "worker"]  # fixtures of LEUDASegmentation
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("LEUDASegmentation", "LEUDATraining")
@@ -31,6 +35,14 @@ def _load(path: Path) -> ModuleType:
 
 _core = _load(ROOT / "Testing" / "core" / "conftest.py")
 tiny_dataset, untrained_bundle = _core.tiny_dataset, _core.untrained_bundle  # the same fixtures as the core's tests
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Path:
+    """A folder through which a fake worker and its client pass files."""
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    return folder
 
 
 class UnhandledErrors(list):
@@ -59,3 +71,9 @@ def slicer_app(tmp_path: Path, unhandled_errors: UnhandledErrors) -> Iterator[Ho
         running.close()
     for name in MODULES:
         forget_modules_below(ROOT / name)  # what a test imported without loading the module
+
+
+@pytest.fixture
+def scene(slicer_app: Host):
+    """The scene of the running host."""
+    return slicer_app.scene

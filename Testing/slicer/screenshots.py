@@ -10,14 +10,15 @@ import json
 import logging
 from pathlib import Path
 
-from host import boot
 from PIL import Image
+
+from host import boot
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "screenshots"
 PICTURES = ROOT / "docs" / "images"
 RUN_NAME = "Hearts MR to CT"
-STEPS = 800
+STEPS = 500
 SETTINGS = {"patch_size": 64, "translator_steps": 1600}
 MARKED = (3, 8, 12)
 """Slices that are called complete in the picture of marking."""
@@ -113,6 +114,7 @@ class Tutorial:
     def segment(self) -> None:
         """A CT that the model has not seen, segmented with it."""
         import slicer
+
         from LEUDASegmentationLib import sample_data
 
         self.app.click(slicer.util.findChild(self.training.panel.view, "useModelButton"))
@@ -123,13 +125,14 @@ class Tutorial:
         ui, panel = self.segmentation.ui, self.segmentation.panel
         ui.inputSelector.setCurrentNode(volume)
         ui.showIn3DCheckBox.checked = True
+        ui.largestComponentCheckBox.checked = True
         self.app.processEvents()
         self.app.click(ui.applyButton)
         self.app.wait_until(lambda: not panel.apply.running and ui.undoButton.isVisible(), COMPUTING_S, "the result")
         self._grab("tutorial_result")
 
     def _finished_runs(self) -> list[Path]:
-        runs = (WORK / "LEUDA" / "runs").glob("*/run")
+        runs = [path.parent for path in (WORK / "LEUDA" / "runs").glob("*/run/run.json")]
         return [run for run in runs if self.training.logic.status(run).state == "finished"]
 
     def _show_sections(self, *names: str) -> None:

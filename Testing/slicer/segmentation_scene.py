@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ PLAIN = np.diag([0.7, 0.9, 2.5, 1.0])
 OBLIQUE = np.array([[0.8, 0.2, -0.6, 12.5], [-0.3, 0.9, 0.8, -70.0], [0.25, -0.15, 3.0, 33.125], [0, 0, 0, 1]])
 LEFT_HANDED = np.array([[0.9, 0, 0.4, -100.0], [0, 0.7, 0, 40.0], [0.3, 0, -2.2, 7.0], [0, 0, 0, 1]])
 SHEARED = np.array([[1.0, 0.35, 0.0, 3.0], [0.0, 0.8, 0.2, -5.0], [0.0, 0.0, 2.0, 9.0], [0, 0, 0, 1]])
+MOVED = np.array([[0.8, -0.6, 0, 5.0], [0.6, 0.8, 0, -3.0], [0, 0, 1, 2.0], [0, 0, 0, 1]])
 AFFINES = {"plain": PLAIN, "oblique": OBLIQUE, "left-handed": LEFT_HANDED, "sheared": SHEARED}
 
 
@@ -97,6 +98,22 @@ def layer_of(volume: Any, labels: np.ndarray, values: Sequence[int] = (1, 2, 5),
         return drain(layers.read_layer(path, geometry.ijk_to_ras(volume), values, roi))
 
 
+def write(volume, labels_array=None, labels=LABELS, output=None):
+    """Write a label map into a segmentation and return the record of the run."""
+    from LEUDASegmentationLib.results import write_run
+
+    array = label_map(SHAPE) if labels_array is None else labels_array
+    return write_run(volume, "Herz CT", layer_of(volume, array, [label.value for label in labels]), labels, output)
+
+
+def hierarchy_parent(scene, node) -> int:
+    """Return the subject-hierarchy item below which a node lies."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+
+
 def segment_voxels(segmentation: Any, name: str, volume: Any) -> np.ndarray:
     """Return where a segment of this name lies on the grid of a volume, (K, J, I) bool, as Slicer's own code says."""
     import slicer
@@ -106,23 +123,69 @@ def segment_voxels(segmentation: Any, name: str, volume: Any) -> np.ndarray:
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume) > 0
 
 
+def segment_of(node, name: str):
+    """Return the vtkSegment of this name."""
+    content = node.GetSegmentation()
+    return content.GetSegment(content.GetSegmentIdBySegmentName(name))
+
+
+def assert_voxels(node, volume, expected: np.ndarray) -> None:
+    """Assert that the segments of the labels lie exactly where a label map says."""
+    for label in LABELS:
+        np.testing.assert_array_equal(segment_voxels(node, label.name, volume), expected == label.value, label.name)
+
+
+def paint(node, name: str, volume, where: np.ndarray) -> None:
+    """Replace a segment's voxels as the Segment Editor does: through the segmentations logic."""
+    import slicer
+
+    content = node.GetSegmentation()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        where.astype(np.uint8), node, content.GetSegmentIdBySegmentName(name), volume
+    )
+
+
 def segment_names(segmentation: Any) -> list[str]:
     """Return the names of the segments, in order."""
     content = segmentation.GetSegmentation()
     return [content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())]
 
 
-class FakeWorker:
-    """Stands in for the worker's client: keeps requests until the test answers, or answers each in the event loop.
+def write_labels(fields: dict[str, Any]) -> dict[str, Any]:
+    """Answer a request for a segmentation with ``label_map``, and with probabilities that tell their channel."""
+    labels = label_map(np.load(fields["volume"], mmap_mode="r").shape)
+    np.save(fields["output"], labels)
+    if fields["probabilities"]:
+        channels = [np.full(labels.shape, channel / 8, np.float16) for channel in range(len(LABELS) + 1)]
+        np.save(fields["probabilities"], np.stack(channels))
+    return {"device": "cpu", "notes": ["a note"], "seconds": {}, "labels": []}
 
-    ``answer`` gets the fields of a request and writes its files; it may raise a LeudaError, and returns the result.
+
+class Request(NamedTuple):
+    """What was asked of the worker, and whom its answer goes to."""
+
+    name: str
+    onDone: Any
+    onError: Any
+    onProgress: Any
+    fields: dict[str, Any]
+
+
+class FakeWorker:
+    """Stands in for the worker's client.
+
+    Args:
+        folder: the exchange folder.
+        draw: gets the fields of a request, writes its files and returns the result; may raise a LeudaError.
+        held: requests stay open until the test answers; otherwise each is answered in the event loop.
     """
 
-    def __init__(self, folder: Path, answer=None) -> None:
-        self._folder, self._answer = folder, answer
+    def __init__(self, folder: Path, draw=write_labels, *, held: bool = False) -> None:
+        self._folder, self.draw, self.held = folder, draw, held
         self._count = 0
-        self.open: dict[int, tuple[Any, Any, Any]] = {}
-        self.fields: list[dict[str, Any]] = []
+        self.onLog = None
+        self.open: dict[int, Request] = {}
+        self.fields: list[dict[str, Any]] = []  # of all requests
         self.cancelled: list[int] = []
 
     def newPath(self, name: str) -> str:
@@ -137,36 +200,22 @@ class FakeWorker:
         """The files that are left in the exchange folder."""
         return sorted(path.name for path in self._folder.iterdir())
 
-    def request(self, name: str, onDone, onError, onProgress=None, **fields) -> int:
+    def request(self, name: str, onDone=None, onError=None, onProgress=None, **fields) -> int:
         import qt
 
         self._count += 1
         number = self._count
-        self.open[number] = (onDone, onError, onProgress)
+        self.open[number] = Request(name, onDone, onError, onProgress, fields)
         self.fields.append({"request": name, **fields})
-        if self._answer is not None:
-            qt.QTimer.singleShot(0, lambda: self.answer(number, fields))
+        if not self.held:
+            qt.QTimer.singleShot(0, lambda: self.answer(number))
         return number
-
-    def answer(self, number: int, fields: dict[str, Any]) -> None:
-        try:
-            self.finish(number, self._answer(fields))
-        except LeudaError as error:
-            self.fail(number, error)
-
-    def finish(self, number: int, result: dict[str, Any]) -> None:
-        if number in self.open:
-            self.open.pop(number)[0](result)
-
-    def fail(self, number: int, error: LeudaError) -> None:
-        if number in self.open:
-            self.open.pop(number)[1](error)
 
     def cancel(self, number: int) -> None:
         import qt
 
         self.cancelled.append(number)
-        qt.QTimer.singleShot(0, lambda: self.fail(number, Cancelled()))
+        qt.QTimer.singleShot(0, lambda: self.fail(Cancelled(), number))
 
     def wait(self, number: int, timeout_s: float) -> None:
         import slicer
@@ -174,12 +223,32 @@ class FakeWorker:
         while number in self.open:
             slicer.app.processEvents()
 
+    # What the test does; with the last open request unless it names another
 
-def write_labels(fields: dict[str, Any]) -> dict[str, Any]:
-    """Answer a request for a segmentation with ``label_map``, and with probabilities that tell their channel."""
-    labels = label_map(np.load(fields["volume"], mmap_mode="r").shape)
-    np.save(fields["output"], labels)
-    if fields["probabilities"]:
-        channels = [np.full(labels.shape, channel / 8, np.float16) for channel in range(len(LABELS) + 1)]
-        np.save(fields["probabilities"], np.stack(channels))
-    return {"device": "cpu", "notes": ["a note"], "seconds": {}, "labels": []}
+    def asked(self, name: str) -> list[dict[str, Any]]:
+        """Return the fields of the open requests of a kind."""
+        return [request.fields for request in self.open.values() if request.name == name]
+
+    def progress(self, **event: Any) -> None:
+        self.open[self._last()].onProgress({"event": "progress", **event})
+
+    def answer(self, number: int | None = None) -> None:
+        """Answer a request as ``draw`` says, unless it was cancelled."""
+        number = number or self._last()
+        if number not in self.open:
+            return
+        try:
+            self.finish(self.draw(self.open[number].fields), number)
+        except LeudaError as error:
+            self.fail(error, number)
+
+    def finish(self, result: dict[str, Any], number: int | None = None) -> None:
+        self.open.pop(number or self._last()).onDone(result)
+
+    def fail(self, error: LeudaError, number: int | None = None) -> None:
+        request = self.open.pop(number or self._last(), None)
+        if request is not None and request.onError is not None:
+            request.onError(error)
+
+    def _last(self) -> int:
+        return next(reversed(self.open))

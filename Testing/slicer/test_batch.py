@@ -16,23 +16,6 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "LEUDASegmentation" / "LEUDABatch.py"
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of two labels."""
-    import torch
-
-    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
-    from leuda_core.networks.predictor import Predictor, PredictorSpec
-    from leuda_core.types import Label, Task
-
-    torch.manual_seed(0)
-    predictor = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
-    task = Task((Label(1, "ring"), Label(2, "core")), spacing_mm=1.0, patch_size=32)
-    domains = {"source": DomainSummary(name="s", modality="MR"), "target": DomainSummary(name="t", modality="CT")}
-    info = BundleInfo(name="discs", method="source_only", **domains)
-    return save_bundle(tmp_path_factory.mktemp("model") / "discs", predictor, task, info)
-
-
 @pytest.fixture
 def batch(slicer_app):
     import LEUDABatch
@@ -41,10 +24,10 @@ def batch(slicer_app):
 
 
 @pytest.fixture
-def run(batch, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable:
+def run(batch, untrained_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable:
     """Run the batch on the CPU; return exit code, summary and what was said."""
 
-    def call(*words: object, out: Path = tmp_path / "out", name: object = model) -> tuple[int, dict, str]:
+    def call(*words: object, out: Path = tmp_path / "out", name: object = untrained_bundle) -> tuple[int, dict, str]:
         arguments = ["--model", name, "--output", out, "--device", "cpu", "--input", *words]
         code = batch.main([str(word) for word in arguments])
         path = out / "summary.json"
@@ -80,10 +63,10 @@ def test_one_bad_file_never_stops_the_rest(run, tmp_path: Path) -> None:
 
 
 def test_options_reach_the_worker_and_json_is_all_there_is_on_standard_output(
-    batch, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    batch, untrained_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = write_volume(tmp_path / "ct 1.nii.gz"), tmp_path / "out"
-    words = ["--model", model, "--input", source, source.parent, "--output", out, "--format", "nii.gz"]
+    words = ["--model", untrained_bundle, "--input", source, source.parent, "--output", out, "--format", "nii.gz"]
     code = batch.main([*map(str, words), "--device", "cpu", "--probabilities", "--largest-component", "--json"])
     summary = json.loads(capsys.readouterr().out)
     assert code == 0 and [row["state"] for row in summary["files"]] == ["done"], "named twice, segmented once"
@@ -108,15 +91,14 @@ def test_names_differ_from_the_inputs_and_in_more_than_their_case(batch, tmp_pat
     assert names("x/A.mha", "y/a.mha", "z/x/a.mha", "x/a.mhd") == ["A.nrrd", "y-a.nrrd", "x-a.nrrd", "x-a-2.nrrd"]
 
 
-def test_a_model_of_slicers_list_is_known_by_name(run, model: Path, tmp_path: Path) -> None:
-    from LEUDASegmentationLib.environment import modelsFolder
-
+def test_a_model_of_slicers_list_is_known_by_name(run, untrained_bundle: Path, tmp_path: Path) -> None:
     from leuda_core.models import import_model
+    from LEUDASegmentationLib.environment import modelsFolder
 
     source = write_volume(tmp_path / "a.nii.gz")
     code, _, said = run(source, name="discs")
     assert code == 2 and "there is no model 'discs'" in said and "none yet" in said
-    import_model(model, modelsFolder(), "discs")
+    import_model(untrained_bundle, modelsFolder(), "discs")
     code, summary, _ = run(source, name="discs")
     assert code == 0 and Path(summary["model"]) == modelsFolder() / "discs"
 
@@ -210,10 +192,10 @@ def test_slicer_takes_the_script_for_a_hidden_module_and_reads_it_in_any_encodin
     assert slicer.modules.leudabatch.hidden
 
 
-def test_as_slicer_runs_it(slicer_app, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_slicer_runs_it(slicer_app, untrained_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``--python-script`` executes the file in ``__main__`` and sets ``__file__``."""
     source, out = write_volume(tmp_path / "a.nii.gz"), tmp_path / "out"
-    words = [SCRIPT, "--model", model, "--input", source, "--output", out, "--device", "cpu"]
+    words = [SCRIPT, "--model", untrained_bundle, "--input", source, "--output", out, "--device", "cpu"]
     monkeypatch.setattr("sys.argv", [str(word) for word in words])
     exec(SCRIPT.read_text(encoding="ascii"), {"__name__": "__main__", "__file__": str(SCRIPT)})
     assert slicer_app.exitStatus == 0 and (out / "a.seg.nrrd").exists()

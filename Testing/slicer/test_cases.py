@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, add_warp, fill, labels_of, structures
 
 from leuda_core.errors import InputError
+from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, add_warp, fill, labels_of, structures
 
 
 @pytest.fixture
@@ -30,9 +30,8 @@ def source(node):
 
 
 def test_slicing_axis_is_the_one_of_the_core_on_many_grids(slicer_app) -> None:
-    from LEUDATrainingLib.geometry import slicing_axis
-
     from leuda_core.data.slices import plan_slices
+    from LEUDATrainingLib.geometry import slicing_axis
 
     random = np.random.default_rng(3)
     near_ties = [(1, 1, 1), (1, 1, 1.004), (2, 2.01, 1), (1.5, 1.5, 1.49), (3, 1, 3)]
@@ -49,6 +48,7 @@ def test_slicing_axis_is_the_one_of_the_core_on_many_grids(slicer_app) -> None:
 @pytest.mark.parametrize("under_transform", [False, True])
 def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) -> None:
     import slicer
+
     from LEUDATrainingLib.geometry import jump_to_slice, shown_slice
 
     volume = add_volume("v", OBLIQUE)
@@ -64,6 +64,7 @@ def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) 
 
 def test_alignment_tells_a_view_across_the_slices(slicer_app) -> None:
     import slicer
+
     from LEUDATrainingLib.geometry import ALIGNED, alignment
 
     volume = add_volume("v")  # sliced across superior
@@ -135,6 +136,7 @@ def test_terminology_is_typed_as_people_read_it(slicer_app) -> None:
 
 def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.cases import CaseStore
     from LEUDATrainingLib.logic import LEUDATrainingLogic
     from LEUDATrainingLib.structures import read_structures
@@ -159,6 +161,7 @@ def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) 
 
 def test_a_deleted_volume_makes_a_missing_case(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.case_marks import CaseMarks
 
     volume, segmentation, _target = fill(node)
@@ -217,6 +220,7 @@ def written(node, folder: Path) -> Path:
 
 def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.cases import CaseStore
     from LEUDATrainingLib.dataset_import import add_dataset
     from LEUDATrainingLib.logic import LEUDATrainingLogic
@@ -264,8 +268,9 @@ def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> Non
 
 
 def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) -> None:
+    from LEUDASegmentationLib.steps import finish
     from LEUDATrainingLib.case_loading import load_case
-    from LEUDATrainingLib.label_maps import label_box
+    from LEUDATrainingLib.label_layers import LabelReader
 
     fill(node)
     folder = written(node, tmp_path / "d").parent / "volumes"
@@ -273,12 +278,13 @@ def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) 
     load_case(source, case, structures())
     case = source.find(case.key)
     assert (case.image, case.labelled) == ("", (1,))
-    box = label_box(source.segmentation(case), source.volume(case), structures())
-    assert np.array_equal(box.whole(), labels_of())
+    reader = LabelReader(source.segmentation(case), source.volume(case), structures())
+    assert np.array_equal(finish(reader.read()), labels_of())
 
 
 def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path: Path) -> None:
     import SimpleITK
+
     from LEUDATrainingLib.case_loading import load_case
 
     voxels = np.random.default_rng(0).integers(0, 99, SHAPE[::-1]).astype(np.int16)
@@ -328,6 +334,7 @@ def test_every_drawn_slice_counts_until_somebody_says_which(node, source) -> Non
 
 def test_drawing_is_counted_at_once(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.case_marks import CaseMarks
     from LEUDATrainingLib.label_maps import set_labels
 
@@ -341,6 +348,83 @@ def test_drawing_is_counted_at_once(node, source) -> None:
     slicer.util.arrayFromSegmentInternalBinaryLabelmap(segmentation, segment)[:] = 0  # in place, as a brush does
     segmentation.GetSegmentation().GetSegment(segment).GetRepresentation("Binary labelmap").Modified()
     assert set(marks.of(source, case).by_structure) != {1, 3}
+
+
+@pytest.fixture
+def large(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every volume be one that is counted a slice at a time."""
+    from LEUDASegmentationLib import volume_files
+    from LEUDATrainingLib import case_marks
+
+    monkeypatch.setattr(case_marks, "AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", SHAPE[0] * SHAPE[1])
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch, slicer_app) -> list[int]:
+    """Notes the axis of every count that begins."""
+    from LEUDATrainingLib.label_layers import LabelReader
+
+    begun: list[int] = []
+    count_slices = LabelReader.count_slices
+
+    def noted(reader, axis):
+        begun.append(axis)
+        return count_slices(reader, axis)
+
+    monkeypatch.setattr(LabelReader, "count_slices", noted)
+    return begun
+
+
+def test_large_labels_are_counted_in_the_event_loop_and_never_twice(node, source, large, counts, slicer_app) -> None:
+    from LEUDATrainingLib.case_marks import CaseMarks
+
+    fill(node)
+    told: list[int] = []
+    case, marks = next(iter(source)), CaseMarks(lambda: told.append(len(counts)))
+    marks.use(structures())
+    for _look in range(3):
+        assert marks.of(source, case) is None and marks.is_counting(case)
+    slicer_app.wait_until(lambda: told)
+    assert marks.of(source, case).by_structure == {1: (1, 2), 3: (1, 2)} and not marks.is_counting(case)
+    assert (told, counts) == ([1], [2])
+
+
+def test_the_count_before_a_change_stands_until_the_new_one(node, source, large, counts, slicer_app) -> None:
+    from LEUDATrainingLib.case_marks import CaseMarks
+    from LEUDATrainingLib.label_maps import set_labels
+
+    volume, segmentation, _target = fill(node)
+    case, marks = next(iter(source)), CaseMarks()
+    marks.use(structures())
+    marks.of(source, case)
+    slicer_app.wait_until(lambda: not marks.is_counting(case))
+    for drawn in ((1, 2, 4), (1, 4, 5)):  # the second while the first is being counted
+        set_labels(segmentation, volume, labels_of(slices=drawn), structures())
+        assert marks.of(source, case).drawn == (1, 2) and marks.is_counting(case)
+    done: list[tuple[int, ...]] = []
+    marks.when_counted(source, case, lambda: done.append(marks.of(source, case).drawn))
+    assert done == []
+    slicer_app.wait_until(lambda: done)
+    assert done == [(1, 4, 5)]
+    marks.when_counted(source, case, lambda: done.append(()))
+    assert done[1:] == [()], "at once"
+
+
+def test_what_was_being_counted_is_forgotten_with_the_scene(node, source, large, slicer_app) -> None:
+    from LEUDATrainingLib.case_marks import CaseMarks
+
+    fill(node)
+    told: list[str] = []
+    case, marks = next(iter(source)), CaseMarks(lambda: told.append("counted"))
+    marks.use(structures())
+    marks.of(source, case)
+    marks.forget()
+    slicer_app.processEvents()
+    assert told == [] and not marks.is_counting(case)
+    marks.of(source, case)
+    slicer_app.wait_until(lambda: told)
+    assert marks.of(source, case).drawn == (1, 2)
 
 
 def test_segments_count_by_the_names_of_structures(node, source) -> None:
@@ -414,6 +498,7 @@ def test_a_training_that_can_start_has_warnings_alone(node) -> None:
 
 def test_problems_and_warnings_name_what_they_are_about(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.cases import CaseStore
 
     volume, segmentation, target = fill(node)

@@ -12,13 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from child_scripts import COMMAND, write_script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from child_scripts import COMMAND, is_there, posix, wait_for, write_script
 from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
-
-posix = pytest.mark.skipif(os.name == "nt", reason="signals and sessions are those of POSIX")
 
 
 @pytest.fixture
@@ -38,23 +36,6 @@ def run(commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         return commands.LeudaCommand([name], **callbacks)
 
     return make
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    import slicer
-
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        slicer.app.processEvents()
-        time.sleep(0.005)
-    return condition()
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 # lines
@@ -240,3 +221,24 @@ def test_cancel_reaches_python_behind_its_launcher(run, name: str, tmp_path: Pat
     own, child, detached = map(int, lines[0].split()[1:])
     os.kill(detached, 9)
     assert wait_for(lambda: not is_there(own) and not is_there(child), 5)
+
+
+EXIT = """
+import sys
+from host import boot
+app = boot(sys.argv[1], main_window=False)
+sys.path.insert(0, sys.argv[2])
+from LEUDASegmentationLib.child_process import ChildProcess
+child = ChildProcess([sys.executable, "-c", "input()"], onOutput=print, onLog=print, onEnd=print)
+child.start()
+app.wait_until(lambda: child.pid)
+"""
+
+
+def test_python_may_exit_while_a_child_runs(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "Testing"), str(root)])}
+    command = [sys.executable, "-c", EXIT, str(tmp_path), str(root / "LEUDASegmentation")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr and "already deleted" not in done.stderr
+    assert done.stdout == ""

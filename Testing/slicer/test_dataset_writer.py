@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, add_warp, fill, labels_of, structures
 
 from leuda_core.data.dataset import check_dataset, load_dataset, read_case_labels
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.volumes import read_volume
+from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, add_warp, fill, labels_of, structures
 
 TURNED = np.array([[0, -1, 0, 5.0], [1, 0, 0, -3.0], [0, 0, 2, 11.0], [0, 0, 0, 1.0]])
 SHEARED = np.array([[1.0, 0.25, 0.1, 3.0], [0, 1.5, 0.3, -2.0], [0, 0, 4.0, 1.0], [0, 0, 0, 1.0]])
@@ -204,6 +204,7 @@ def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> N
 
 def test_overlapping_segments_become_one_label_each_voxel(node, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.label_maps import segments_of
 
     source, segmentation, _target = fill(node)

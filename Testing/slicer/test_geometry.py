@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from segmentation_scene import AFFINES, OBLIQUE, PLAIN, SHAPE, add_linear_transform, add_volume, add_warp
 
 from leuda_core.errors import InputError
+from segmentation_scene import AFFINES, OBLIQUE, PLAIN, SHAPE, add_linear_transform, add_volume, add_warp
 
 TURNED = np.array([[0.6, -0.8, 0, 4.0], [0.8, 0.6, 0, 3.0], [0, 0, 1, 5.0], [0, 0, 0, 1]])
 MOVED = np.array([[0.0, -1.1, 0, 6.0], [0.9, 0, 0, -2.0], [0, 0, 1, 1.5], [0, 0, 0, 1]])

@@ -168,6 +168,7 @@ def test_latency_sees_a_frozen_loop(slicer_app):
 
 def test_without_a_main_window(slicer_app, tmp_path):
     import slicer
+
     from host import boot
 
     slicer_app.close()

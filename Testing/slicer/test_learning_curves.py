@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
+
 from run_folders import training_events
+from shown_widgets import child, shown
 
 
 @pytest.fixture
@@ -20,23 +22,13 @@ def history(slicer_app):
 def curves(slicer_app):
     from LEUDATrainingLib.learning_curves import LearningCurves
 
-    widget = LearningCurves()
-    widget.resize(420, 340)
-    widget.show()
-    yield widget
-    widget.cleanup()
-    widget.close()
+    with shown(LearningCurves(), 340) as widget:
+        yield widget
 
 
 def take(curves, events) -> None:
     curves.addEvents(events)
     curves.draw()
-
-
-def child(widget, name: str):
-    import slicer
-
-    return slicer.util.findChild(widget, name)
 
 
 def series_of(chart) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_data import write_dataset
 
 from leuda_core.errors import InputError
+from shown_widgets import child, shown
 
 
 @pytest.fixture
 def form(slicer_app):
     from LEUDATrainingLib.method_form import MethodForm
 
-    widget = MethodForm()
-    widget.resize(420, 900)
-    widget.show()
-    yield widget
-    widget.cleanup()
-    widget.close()
+    with shown(MethodForm(), 900) as widget:
+        yield widget
 
 
 @pytest.fixture
@@ -28,19 +24,6 @@ def told(form) -> list[str]:
     found: list[str] = []
     form.onChanged = lambda: found.append(form.method)
     return found
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    folder = tmp_path / "tiny dataset"
-    folder.mkdir()
-    return write_dataset(folder)
-
-
-def child(widget, name: str):
-    import slicer
-
-    return slicer.util.findChild(widget, name)
 
 
 def choose(box, text: str) -> None:
@@ -61,7 +44,7 @@ def type_text(box, text: str) -> None:
 
 
 def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
-    assert (form.method, form.steps, form.seed, form.device) == ("le_uda", 800, 0, "auto")
+    assert (form.method, form.steps, form.seed, form.device) == ("le_uda", 500, 0, "auto")
     assert form.settings == {}
     assert child(form, "methodBox").currentText == "LE-UDA (recommended)"
     assert child(form, "presetBox").currentText == "Standard"
@@ -83,19 +66,19 @@ def test_every_method_is_listed_and_explained(form) -> None:
 
 def test_presets_set_the_steps_of_every_phase(form, told) -> None:
     choose(child(form, "presetBox"), "Quick look")
-    assert (form.steps, form.settings) == (200, {"translator_steps": 300})
+    assert (form.steps, form.settings) == (125, {"translator_steps": 250})
     choose(child(form, "presetBox"), "Thorough")
-    assert (form.steps, form.settings) == (3200, {"translator_steps": 4800})
+    assert (form.steps, form.settings) == (2000, {"translator_steps": 4000})
     choose(child(form, "presetBox"), "Standard")
-    assert (form.steps, form.settings) == (800, {}) and len(told) == 3
+    assert (form.steps, form.settings) == (500, {}) and len(told) == 3
 
 
 def test_a_preset_stays_when_the_method_changes(form) -> None:
     choose(child(form, "presetBox"), "Quick look")
     choose(child(form, "methodBox"), "Mean teacher")
-    assert (form.method, form.steps, form.settings) == ("mean_teacher", 200, {})
+    assert (form.method, form.steps, form.settings) == ("mean_teacher", 125, {})
     choose(child(form, "methodBox"), "MT-UDA")
-    assert form.settings == {"translator_steps": 300} and child(form, "presetBox").currentText == "Quick look"
+    assert form.settings == {"translator_steps": 250} and child(form, "presetBox").currentText == "Quick look"
 
 
 def test_own_numbers_are_custom(form) -> None:
@@ -103,7 +86,7 @@ def test_own_numbers_are_custom(form) -> None:
     assert child(form, "presetBox").currentText == "Custom"
     choose(child(form, "methodBox"), "CycleGAN")
     assert form.steps == 801
-    child(form, "stepsBox").setValue(800)
+    child(form, "stepsBox").setValue(500)
     assert child(form, "presetBox").currentText == "Standard"
     child(form, "translator_steps").setValue(10)
     assert child(form, "presetBox").currentText == "Custom"
@@ -205,7 +188,7 @@ def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
         QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.NoButton, Qt.NoModifier, Qt.ScrollUpdate, False
     )
     QApplication.sendEvent(box, turn)
-    assert form.steps == 800 and not turn.isAccepted()
+    assert form.steps == 500 and not turn.isAccepted()
 
 
 # a form for any schema
@@ -258,7 +241,7 @@ def test_a_plan_is_told_in_a_sentence_with_its_warnings(slicer_app) -> None:
 def test_there_is_no_estimate_without_a_dataset(form) -> None:
     assert not child(form, "estimateButton").enabled
 
-    def provider() -> Path:
+    def provider():
         raise InputError("there are no target volumes", "add at least one")
 
     form.setDatasetProvider(provider)
@@ -267,8 +250,10 @@ def test_there_is_no_estimate_without_a_dataset(form) -> None:
     assert "Add at least one." in child(form, "messageText").text
 
 
-def test_an_estimate_by_probe_steps(form, dataset: Path, slicer_app) -> None:
-    form.setDatasetProvider(lambda: dataset)
+def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> None:
+    from LEUDATrainingLib.estimate_panel import EstimateDataset
+
+    form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
     form.setValues(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
     child(form, "estimateButton").click()
     assert not child(form, "estimateButton").isVisible() and child(form, "cancelButton").isVisible()
@@ -279,9 +264,29 @@ def test_an_estimate_by_probe_steps(form, dataset: Path, slicer_app) -> None:
     assert "estimate again" in child(form, "estimateResult").text and not child(form, "estimateResult").enabled
 
 
-def test_an_estimate_can_be_cancelled(form, dataset: Path, slicer_app) -> None:
-    form.setDatasetProvider(lambda: dataset)
+def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> None:
+    from LEUDATrainingLib.estimate_panel import EstimateDataset
+
+    form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
     child(form, "estimateButton").click()
+    slicer_app.wait_until(lambda: "probe steps" in child(form, "stageLabel").text)
     child(form, "cancelButton").click()
     slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 15)
     assert not child(form, "estimateResult").isVisible() and not child(form, "messageText").isVisible()
+
+
+def test_a_dataset_that_cannot_be_written_is_told_and_leaves_nothing(form, tmp_path: Path, slicer_app) -> None:
+    from LEUDATrainingLib.dataset_writer import WriteProgress
+    from LEUDATrainingLib.estimate_panel import EstimateDataset
+
+    def writing():
+        yield WriteProgress("Writing Zoë MR", 0.5)
+        raise InputError("there is no space left", "free some")
+
+    (tmp_path / "temporary").mkdir()
+    path = tmp_path / "temporary" / "dataset.json"
+    form.setDatasetProvider(lambda: EstimateDataset(path, writing(), path.parent))
+    child(form, "estimateButton").click()
+    slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible())
+    assert "There is no space left." in child(form, "messageText").text
+    assert not path.parent.exists()

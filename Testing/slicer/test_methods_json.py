@@ -32,11 +32,10 @@ def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) ->
 
 
 def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
-    from LEUDATrainingLib.method_catalog import load_methods
-    from LEUDATrainingLib.presets import all_presets, matching_preset
-
     from leuda_core.config import RunConfig, make_config
     from leuda_core.methods import METHODS
+    from LEUDATrainingLib.method_catalog import load_methods
+    from LEUDATrainingLib.presets import all_presets, matching_preset
 
     default = next(field.default for field in msgspec.structs.fields(RunConfig) if field.name == "steps")
     quick, standard, thorough = all_presets()

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from leuda_core.errors import InputError, LeudaError
 from segmentation_scene import (
     LABELS,
     LEFT_HANDED,
     MODEL,
+    MOVED,
     OBLIQUE,
     SHAPE,
     FakeWorker,
@@ -21,22 +24,18 @@ from segmentation_scene import (
     segment_voxels,
 )
 
-from leuda_core.errors import InputError, LeudaError
-
-MOVED = np.array([[0.8, -0.6, 0, 5.0], [0.6, 0.8, 0, -3.0], [0, 0, 1, 2.0], [0, 0, 0, 1]])
-
 
 class Preview:
     """A preview whose worker answers when the test says so, across axis k unless told otherwise."""
 
     def __init__(self, app, folder: Path) -> None:
         import slicer
+
         from LEUDASegmentationLib.logic import LEUDASegmentationLogic
         from LEUDASegmentationLib.preview import LivePreview
 
-        folder.mkdir()
         self.app, self.axis = app, 2
-        self.worker = FakeWorker(folder)
+        self.worker = FakeWorker(folder, held=True)
         self.errors: list[LeudaError] = []
         logic = LEUDASegmentationLogic(self.worker, folder / "models")
         self.live = LivePreview(logic, self.errors.append)
@@ -68,13 +67,13 @@ class Preview:
         labels = label_map(shape) if labels is None else labels
         np.save(fields["output"], labels.take(index, axis=2 - self.axis))
         result = {"axis": self.axis, "index": index, "labels": fields["output"], "seconds": 0.01}
-        self.worker.finish(next(iter(self.worker.open)), result)
+        self.worker.finish(result)
         return index
 
 
 @pytest.fixture
-def preview(slicer_app, tmp_path):
-    preview = Preview(slicer_app, tmp_path / "exchange")
+def preview(slicer_app, exchange):
+    preview = Preview(slicer_app, exchange)
     yield preview
     preview.live.stop()
 
@@ -213,7 +212,7 @@ def test_stop_removes_everything(slicer_app, preview, answered):
 
 def test_failure_ends_the_preview_with_a_message(preview):
     preview.start(add_volume())
-    preview.worker.fail(next(iter(preview.worker.open)), LeudaError("the worker died", "try again"))
+    preview.worker.fail(LeudaError("the worker died", "try again"))
     assert [error.message for error in preview.errors] == ["the worker died"] and not preview.live.running
     preview.start(preview.volume)
     preview.answer()

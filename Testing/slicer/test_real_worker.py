@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from segmentation_scene import LEFT_HANDED, OBLIQUE, segment_names, segment_voxels
 
 from leuda_core.errors import Cancelled, LeudaError
+from segmentation_scene import LEFT_HANDED, OBLIQUE, segment_names, segment_voxels
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -112,6 +112,7 @@ def test_worker_that_is_killed_is_an_error_and_the_next_apply_works(slicer_app, 
 
 def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
     import slicer
+
     from LEUDASegmentationLib.geometry import ijk_to_ras
     from LEUDASegmentationLib.preview import LivePreview
 

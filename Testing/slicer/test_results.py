@@ -1,12 +1,16 @@
-"""What a run writes into the scene: exact geometry, nothing of others lost, and all of it can be taken back."""
+"""What a run writes into the scene: exact geometry, and nothing of others lost."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from leuda_core.errors import InputError
+from leuda_core.models import ModelLabel
 from segmentation_scene import (
     AFFINES,
     LABELS,
+    MOVED,
     OBLIQUE,
     PLAIN,
     SHAPE,
@@ -14,58 +18,19 @@ from segmentation_scene import (
     add_linear_transform,
     add_volume,
     add_warp,
+    assert_voxels,
     drain,
+    hierarchy_parent,
     label_map,
     layer_of,
+    paint,
     segment_names,
+    segment_of,
     segment_voxels,
+    write,
 )
 
-from leuda_core.errors import InputError
-from leuda_core.models import ModelLabel
-
-MOVED = np.array([[0.8, -0.6, 0, 5.0], [0.6, 0.8, 0, -3.0], [0, 0, 1, 2.0], [0, 0, 0, 1]])
-
-
-@pytest.fixture(autouse=True)
-def scene(slicer_app):
-    return slicer_app.scene
-
-
-def write(volume, labels_array=None, labels=LABELS, output=None):
-    """Write a label map into a segmentation and return the record of the run."""
-    from LEUDASegmentationLib.results import write_run
-
-    array = label_map(SHAPE) if labels_array is None else labels_array
-    return write_run(volume, "Herz CT", layer_of(volume, array, [label.value for label in labels]), labels, output)
-
-
-def segment_of(node, name: str):
-    content = node.GetSegmentation()
-    return content.GetSegment(content.GetSegmentIdBySegmentName(name))
-
-
-def assert_voxels(node, volume, expected: np.ndarray) -> None:
-    """Assert that the segments of the labels lie exactly where a label map says."""
-    for label in LABELS:
-        np.testing.assert_array_equal(segment_voxels(node, label.name, volume), expected == label.value, label.name)
-
-
-def paint(node, name: str, volume, where: np.ndarray) -> None:
-    """Replace a segment's voxels as the Segment Editor does: through the segmentations logic."""
-    import slicer
-
-    content = node.GetSegmentation()
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        where.astype(np.uint8), node, content.GetSegmentIdBySegmentName(name), volume
-    )
-
-
-def hierarchy_parent(scene, node) -> int:
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+pytestmark = pytest.mark.usefixtures("scene")
 
 
 # A new segmentation
@@ -213,6 +178,13 @@ def test_scene_survives_saving_and_loading(slicer_app, tmp_path):
     assert segment_of(node, "grey").GetColor() == pytest.approx((0.5, 0.5, 0.5), abs=1e-6)
 
 
+def test_label_with_a_value_beyond_a_byte():
+    volume, label = add_volume(), ModelLabel(700, "far", (0.1, 0.2, 0.3))
+    expected = np.where(label_map() == 1, 700, label_map()).astype(np.uint16)
+    node = write(volume, expected, [label]).node
+    np.testing.assert_array_equal(segment_voxels(node, "far", volume), expected == 700)
+
+
 # Again into the same segmentation
 
 
@@ -297,7 +269,7 @@ def test_empty_output_goes_under_the_inputs_transform(scene):
     volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
     record = write(volume, output=output)
     assert record.node is output and output.GetParentTransformNode() is volume.GetParentTransformNode()
-    record.undo()
+    drain(record.undo())
     assert output.GetParentTransformNode() is None and not segment_names(output)
 
 
@@ -324,189 +296,3 @@ def test_output_that_stores_surfaces_is_refused():
     with pytest.raises(InputError, match="closed surface") as caught:
         check_output(node, volume, LABELS)
     assert "binary labelmap" in caught.value.remedy
-
-
-# Undo
-
-
-def test_undo_removes_what_the_run_made(scene):
-    record = write(add_volume())
-    before = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    record.undo()
-    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == before - 1
-    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationDisplayNode") == 0
-
-
-def test_undo_restores_what_was_before():
-    volume = add_volume()
-    node = write(volume).node
-    write(volume, (np.ones(SHAPE) * 2).astype(np.uint8), LABELS[:2], node).undo()
-    assert_voxels(node, volume, label_map())
-
-
-def test_undo_keeps_what_was_corrected_elsewhere_since():
-    volume = add_volume()
-    node = write(volume).node
-    record = write(volume, np.ones(SHAPE, np.uint8), LABELS[:1], node)
-    corrected = np.zeros(SHAPE, bool)
-    corrected[1, 2:4, 2:9] = True
-    paint(node, "spleen", volume, corrected)
-    record.undo()
-    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
-    np.testing.assert_array_equal(segment_voxels(node, "spleen", volume), corrected)
-
-
-def test_undo_removes_only_segments_that_the_run_added():
-    volume = add_volume()
-    node = write(volume, label_map(), LABELS[:1]).node
-    record = write(volume, label_map(), LABELS, node)
-    record.undo()
-    assert segment_names(node) == [LABELS[0].name]
-    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
-
-
-def test_undo_keeps_a_node_to_which_others_added_segments(scene):
-    import slicer
-
-    record = write(add_volume())
-    mine = slicer.vtkSegment()
-    mine.SetName("mine")
-    record.node.GetSegmentation().AddSegment(mine)
-    record.undo()
-    assert record.node.GetScene() is scene and segment_names(record.node) == ["mine"]
-
-
-def test_undo_when_segments_were_deleted_since():
-    volume = add_volume()
-    node = write(volume).node
-    record = write(volume, np.ones(SHAPE, np.uint8), LABELS[:2], node)
-    node.GetSegmentation().RemoveSegment(node.GetSegmentation().GetSegmentIdBySegmentName("grey"))
-    record.undo()
-    assert segment_names(node) == [LABELS[0].name, "spleen"]
-    np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
-
-
-# Probabilities
-
-
-def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, roi=None):
-    from LEUDASegmentationLib import probabilities
-
-    path = tmp_path / "probabilities.npy"
-    np.save(path, np.stack([np.full(SHAPE, level * channel, np.float16) for channel in range(4)]))
-    channels = [LABELS.index(label) + 1 for label in labels]
-    images = drain(probabilities.read_probabilities(str(path), channels, roi))
-    probabilities.write_probabilities(record, volume, labels, images)
-
-
-def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
-    import slicer
-    from LEUDASegmentationLib.geometry import ijk_to_ras
-
-    volume = add_volume(affine=OBLIQUE)
-    volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
-    record = write(volume)
-    write_probabilities(record, volume, tmp_path, 0.25, LABELS[1:])
-    assert len(record.new_volumes) == 2
-    for node, level in zip(record.new_volumes, (0.5, 0.75), strict=True):
-        array = slicer.util.arrayFromVolume(node)
-        assert array.dtype == np.float32 and array.shape == SHAPE and (array == level).all()
-        np.testing.assert_allclose(ijk_to_ras(node), OBLIQUE, atol=1e-6)
-        assert node.GetParentTransformNode() is volume.GetParentTransformNode()
-        assert hierarchy_parent(scene, node) == hierarchy_parent(scene, volume)
-    assert "spleen" in record.new_volumes[1].GetName()
-
-
-def test_probabilities_are_renewed_in_place_and_undone(scene, tmp_path):
-    import slicer
-
-    volume = add_volume()
-    first = write(volume)
-    write_probabilities(first, volume, tmp_path, 0.25)
-    second = write(volume, output=first.node)
-    write_probabilities(second, volume, tmp_path, 0.125)
-    volumes = first.new_volumes
-    assert not second.new_volumes
-    assert slicer.util.arrayFromVolume(volumes[0]).max() == 0.125
-    second.undo()
-    assert slicer.util.arrayFromVolume(volumes[0]).max() == 0.25
-    first.undo()
-    assert [node for node in volumes if node.GetScene()] == []
-
-
-# Statistics
-
-
-def test_statistics_of_known_blocks():
-    import slicer
-    from LEUDASegmentationLib.statistics import segment_statistics
-
-    volume = add_volume(affine=OBLIQUE)
-    rows = segment_statistics(write(volume).node, volume)
-    image, voxel_mL = slicer.util.arrayFromVolume(volume), abs(np.linalg.det(OBLIQUE[:3, :3])) / 1000
-    assert [row.name for row in rows] == [label.name for label in LABELS]
-    for row, label in zip(rows, LABELS, strict=True):
-        where = label_map() == label.value
-        assert row.volume_mL == pytest.approx(where.sum() * voxel_mL)
-        assert row.mean_intensity == pytest.approx(image[where].mean())
-
-
-def test_statistics_of_an_empty_segment_and_of_none(scene):
-    from LEUDASegmentationLib.statistics import segment_statistics
-
-    volume = add_volume()
-    row = segment_statistics(write(volume, np.zeros(SHAPE, np.uint8), LABELS[:1]).node, volume)[0]
-    assert row.volume_mL == 0 and np.isnan(row.mean_intensity)
-    assert segment_statistics(scene.AddNewNodeByClass("vtkMRMLSegmentationNode"), volume) == []
-
-
-def test_statistics_on_another_grid_and_under_other_transforms():
-    import slicer
-    from LEUDASegmentationLib.statistics import segment_statistics
-
-    volume = add_volume()
-    node = write(volume).node
-    other = add_volume("other", PLAIN @ np.diag([0.5, 0.5, 1, 1]), (6, 16, 20))
-    scaled = add_linear_transform(np.diag([2.0, 1, 1, 1]))
-    for transformed in (node, other):
-        transformed.SetAndObserveTransformNodeID(scaled.GetID())
-    row = segment_statistics(node, other)[0]
-    assert row.volume_mL == pytest.approx((label_map() == 1).sum() * 2 * 0.7 * 0.9 * 2.5 / 1000)
-    other.SetAndObserveTransformNodeID(None)
-    where = segment_voxels(node, LABELS[0].name, other)
-    assert where.any()
-    assert segment_statistics(node, other)[0].mean_intensity == pytest.approx(
-        slicer.util.arrayFromVolume(other)[where].mean()
-    )
-
-
-def test_statistics_where_the_segmentation_sticks_out_of_the_volume():
-    import slicer
-    from LEUDASegmentationLib.statistics import segment_statistics
-
-    large = add_volume("large", shape=(6, 8, 10))
-    small = add_volume("small", shape=(4, 3, 10))
-    rows = segment_statistics(write(large).node, small)
-    inside = label_map()[:4, :3]
-    assert rows[0].volume_mL == pytest.approx((label_map() == 1).sum() * 0.7 * 0.9 * 2.5 / 1000)
-    assert rows[0].mean_intensity == pytest.approx(slicer.util.arrayFromVolume(small)[inside == 1].mean())
-    assert np.isnan(rows[2].mean_intensity)
-
-
-def test_table_of_the_statistics(scene):
-    from LEUDASegmentationLib.statistics import add_table, segment_statistics
-
-    volume = add_volume()
-    node = write(volume).node
-    table = add_table(node, volume, segment_statistics(node, volume))
-    assert table.GetNumberOfRows() == 3 and table.GetNumberOfColumns() == 3
-    assert table.GetCellText(0, 0) == LABELS[0].name
-    assert float(table.GetCellText(1, 1)) == pytest.approx((label_map() == 2).sum() * 0.7 * 0.9 * 2.5 / 1000, rel=1e-4)
-    assert hierarchy_parent(scene, table) == hierarchy_parent(scene, node)
-
-
-def test_label_with_a_value_beyond_a_byte():
-    volume, label = add_volume(), ModelLabel(700, "far", (0.1, 0.2, 0.3))
-    expected = np.where(label_map() == 1, 700, label_map()).astype(np.uint16)
-    node = write(volume, expected, [label]).node
-    np.testing.assert_array_equal(segment_voxels(node, "far", volume), expected == 700)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_folders import end_event, hold, make_run, set_age, training_events, write
 
 from leuda_core.errors import InputError
 from leuda_core.runs import RunLock
+from run_folders import end_event, hold, make_run, set_age, training_events, write
+from shown_widgets import child, shown
 
 
 @pytest.fixture
@@ -20,17 +21,8 @@ def folder(tmp_path: Path) -> Path:
 def run_list(slicer_app):
     from LEUDATrainingLib.run_list import RunList
 
-    widget = RunList()
-    widget.resize(420, 300)
-    widget.show()
-    yield widget
-    widget.close()
-
-
-def child(widget, name: str):
-    import slicer
-
-    return slicer.util.findChild(widget, name)
+    with shown(RunList(), 300) as widget:
+        yield widget
 
 
 def rows(widget) -> list[tuple[str, ...]]:
@@ -79,6 +71,30 @@ def test_a_run_is_read_again_only_when_it_changed(slicer_app, folder: Path) -> N
     with RunLock(run):
         assert finder.find(folder)[0].state == "running"
     assert finder.find(folder)[0].state == "crashed"
+
+
+def test_of_a_long_run_only_the_ends_are_read(slicer_app, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from LEUDATrainingLib import run_records
+
+    run = make_run(folder / "long" / "run")
+    write(run, training_events(10_000, 10_000, until=15_000))
+    read: list[int] = []
+
+    def read_events(path, offset=0, most_bytes=-1):
+        events, end = events_of(path, offset, most_bytes)
+        read.append(end - offset)
+        return events, end
+
+    events_of = run_records.read_events
+    monkeypatch.setattr(run_records, "read_events", read_events)
+    finder = run_records.RunFinder()
+    with RunLock(run):
+        found = finder.find(folder)[0].status
+        assert (found.state, found.step, found.progress) == ("running", 15_000, 0.75)
+    assert finder.find(folder)[0].state == "crashed"
+    write(run, [end_event("stopped")])
+    assert finder.find(folder)[0].state == "stopped"
+    assert sum(read) < run.events.stat().st_size / 2
 
 
 def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> None:

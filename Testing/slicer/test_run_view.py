@@ -9,43 +9,24 @@ import time
 from pathlib import Path
 
 import pytest
-from run_folders import hold, make_run, training_events, write, write_picture
-from tiny_data import write_dataset
 
 from leuda_core import jobs
 from leuda_core.runs import RunLock
+from run_folders import hold, make_run, training_events, write, write_picture
+from shown_widgets import child, shown
 
 
 @pytest.fixture
 def view(slicer_app):
     from LEUDATrainingLib.run_view import RunView
 
-    widget = RunView()
-    widget.resize(420, 1100)
-    widget.show()
-    yield widget
-    widget.cleanup()
-    widget.close()
+    with shown(RunView(), 1100) as widget:
+        yield widget
 
 
 @pytest.fixture
 def run(tmp_path: Path):
     return make_run(tmp_path / "Knie links" / "run")
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    folder = tmp_path / "tiny dataset"
-    folder.mkdir()
-    return write_dataset(folder)
-
-
-def child(widget, name: str):
-    """Return the child of that name, of several the one that can be seen."""
-    import slicer
-
-    found = slicer.util.findChildren(widget, name=name)
-    return next((one for one in found if one.isVisible()), found[0])
 
 
 def seen(widget) -> set[str]:
@@ -253,7 +234,6 @@ def test_kill_is_offered_only_after_stop_has_not_worked(view, run) -> None:
 
 
 def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None:
-
     write(run, training_events(200, 600, until=350))
     process = hold(run)
     try:
@@ -263,7 +243,8 @@ def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None
         view._onTick()
         child(view, "killButton").click()
         slicer_app.wait_until(lambda: process.poll() is not None and seen(view) == {"resume", "report"}, 30)
-        assert "ended without a word" in said(view) and not jobs.stop_requested(run)
+        slicer_app.wait_until(lambda: not jobs.stop_requested(run), 30)  # taken back once the process is gone
+        assert "ended without a word" in said(view)
     finally:
         process.kill()
         process.wait()
@@ -340,7 +321,7 @@ def test_an_action_that_fails_says_why(view, run, slicer_app) -> None:
 
 
 def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_app) -> None:
-    events = list(training_events(20_000, 20_000))  # five times a thorough one
+    events = list(training_events(100_000, 100_000))  # twenty-five times a thorough one
     write(run, events[:-300])
     longest = []
     for _attempt in range(3):  # of which the best counts: others may be using this machine
@@ -348,7 +329,7 @@ def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_a
             view.setRun(run.path)
             slicer_app.wait_until(lambda: view.status is not None, 30)
             write(run, events[-300:])
-            slicer_app.wait_until(lambda: view.status.step == 40_000, 30)
+            slicer_app.wait_until(lambda: view.status.step == 200_000, 30)
         longest.append(latency.longest_s)
         view.setRun(None)
     assert min(longest) < 0.1, longest
@@ -356,7 +337,7 @@ def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_a
 
 @pytest.mark.timeout(300)
 def test_a_real_run_from_start_to_its_model(
-    view, dataset: Path, tmp_path: Path, slicer_app, monkeypatch: pytest.MonkeyPatch
+    view, tiny_dataset: Path, tmp_path: Path, slicer_app, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Begun, watched, stopped, resumed, finished, reported, exported, used."""
     import qt
@@ -365,7 +346,7 @@ def test_a_real_run_from_start_to_its_model(
     from leuda_core.training import create_run
 
     settings = {"patch_size": 32, "base_channels": 4, "batch_size": 2, "unlabeled_batch_size": 1}
-    run = create_run(dataset, "mean_teacher", tmp_path / "real" / "run", steps=120, settings=settings,
+    run = create_run(tiny_dataset, "mean_teacher", tmp_path / "real" / "run", steps=120, settings=settings,
                      device="cpu", checkpoint_every=40)  # fmt: skip
     opened, used = [], []
     monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))

@@ -21,6 +21,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sample_data(slicer_app, monkeypatch: pytest.MonkeyPatch):
     import slicer
+
     from LEUDASegmentationLib import sample_data
 
     monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
@@ -42,14 +43,27 @@ def made(sample_data, phantom: Path) -> Iterator[Path]:
 def test_three_samples_with_pictures_whose_buttons_load_them(sample_data, made: Path) -> None:
     import slicer
 
+    from host.sample_data import press
+
     sample_data.registerSampleData()
     sample_data.registerSampleData()
     sources = slicer.modules.sampleDataSources["LE-UDA"]
     assert [source.sampleName for source in sources] == ["LE-UDA phantom MR", "LE-UDA phantom CT", "LE-UDA few labels"]
     assert all(Path(source.thumbnailFileName).is_file() for source in sources)
-    button = next(source for source in sources if source.sampleName == "LE-UDA phantom CT")
-    (node,) = button.customDownloader(button)
-    assert node.GetName() == "LE-UDA phantom CT" and slicer.util.arrayFromVolume(node).min() < -500
+    press("LE-UDA phantom CT")
+    assert slicer.util.arrayFromVolume(slicer.util.getNode("LE-UDA phantom CT")).min() < -500
+
+
+def test_the_console_loads_the_files_once_they_are_made(sample_data, made: Path) -> None:
+    """Slicer's own functions know nothing of the button's work."""
+    import SampleData
+
+    sample_data.registerSampleData()
+    node = SampleData.downloadSample("LE-UDA phantom MR")
+    assert node.GetName() == "LE-UDA phantom MR" and min(node.GetImageData().GetDimensions()) > 1
+    (made / "test_source_01.nii.gz").unlink()
+    with pytest.raises(RuntimeError):
+        SampleData.downloadSample("LE-UDA phantom MR")
 
 
 def test_the_module_registers_them_when_slicer_has_started(sample_data, slicer_app) -> None:
@@ -111,15 +125,18 @@ def test_a_half_made_phantom_is_made_again(sample_data, monkeypatch: pytest.Monk
 
 
 def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
-    import SampleData
+    import slicer
+
+    from host.sample_data import press
 
     monkeypatch.setattr(sample_data, "ensureInstalled", lambda: False)
     with pytest.raises(LeudaError, match="missing packages"):
         sample_data.loadSample("LE-UDA phantom MR")
     sample_data.registerSampleData()
     slicer_app.answers.add(True)
-    source = SampleData.SampleDataLogic().sourceForSampleName("LE-UDA phantom MR")
-    assert source.customDownloader(source) == [] and "missing packages" in slicer_app.answers.asked[-1].text
+    press("LE-UDA phantom MR")
+    assert "missing packages" in slicer_app.answers.asked[-1].text
+    assert slicer.util.getNodesByClass("vtkMRMLVolumeNode") == []
 
 
 def test_making_can_be_cancelled(sample_data, slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The logic of LEUDASegmentation, blocking and not, with a worker that the test holds; then with the real one."""
+"""The logic of LEUDASegmentation called from the console: blocking, undo, statistics, and what cannot be segmented."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from leuda_core.errors import DeviceError, InputError, LeudaError
+from segmentation_jobs import Outcome, begin, segmentations
 from segmentation_scene import (
     LABELS,
     MODEL,
     OBLIQUE,
     SHAPE,
-    FakeWorker,
     add_linear_transform,
     add_volume,
     label_map,
@@ -20,76 +22,7 @@ from segmentation_scene import (
     write_labels,
 )
 
-from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
-
 SHIFTED = np.array([[1, 0, 0, 8.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-
-
-@pytest.fixture
-def exchange(tmp_path) -> Path:
-    folder = tmp_path / "exchange"
-    folder.mkdir()
-    return folder
-
-
-def make_logic(exchange: Path, answer=write_labels):
-    from LEUDASegmentationLib.logic import LEUDASegmentationLogic
-
-    class Logic(LEUDASegmentationLogic):
-        def models(self):
-            return [MODEL]
-
-    return Logic(FakeWorker(exchange, answer), exchange.parent / "models")
-
-
-@pytest.fixture
-def logic(slicer_app, exchange):
-    """The logic with a worker that answers by itself, in the event loop."""
-    return make_logic(exchange)
-
-
-@pytest.fixture
-def held(slicer_app, exchange):
-    """The logic with a worker that answers when the test says so."""
-    return make_logic(exchange, None)
-
-
-class Outcome:
-    """What a job told: progress, then a segmentation or an error, once."""
-
-    def __init__(self) -> None:
-        self.progress, self.done, self.errors = [], [], []
-
-    @property
-    def callbacks(self) -> dict:
-        return dict(onProgress=self.progress.append, onDone=self.done.append, onError=self.errors.append)
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.done or self.errors)
-
-    @property
-    def error(self) -> LeudaError:
-        assert not self.done and len(self.errors) == 1
-        return self.errors[0]
-
-
-def begin(app, logic, volume, **options):
-    """Start a job and let it come as far as its request."""
-    outcome = Outcome()
-    job = logic.segment(volume, "Herz CT", wait=False, **outcome.callbacks, **options)
-    app.wait_until(lambda: logic.worker.open, 5, "no request")
-    return job, outcome
-
-
-def answer(logic) -> None:
-    """Answer the open request."""
-    number = next(iter(logic.worker.open))
-    logic.worker.finish(number, write_labels(logic.worker.fields[-1]))
-
-
-def segmentations(app) -> int:
-    return app.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
 
 
 # Blocking
@@ -129,7 +62,7 @@ def test_voxel_types_of_slicer_arrive_unchanged(logic, dtype):
         seen.append(np.load(fields["volume"]))
         return write_labels(fields)
 
-    logic.worker._answer = look
+    logic.worker.draw = look
     logic.segment(volume, "Herz CT")
     np.testing.assert_array_equal(seen[0], slicer.util.arrayFromVolume(volume))
     assert seen[0].dtype == dtype
@@ -228,7 +161,7 @@ def test_cancel_while_surfaces_are_made_keeps_the_segments(slicer_app, logic):
 def test_undo_by_one_call(slicer_app, logic):
     volume = add_volume()
     node = logic.segment(volume, "Herz CT")
-    logic.worker._answer = lambda fields: np.save(fields["output"], np.full(SHAPE, 2, np.uint8)) or {}
+    logic.worker.draw = lambda fields: np.save(fields["output"], np.full(SHAPE, 2, np.uint8)) or {}
     logic.segment(volume, "Herz CT", node)
     assert segment_voxels(node, "grey", volume).all()
     assert logic.canUndo(node)
@@ -237,6 +170,37 @@ def test_undo_by_one_call(slicer_app, logic):
     assert not logic.canUndo(node)
     with pytest.raises(InputError, match="no run of"):
         logic.undo(node)
+
+
+def test_undo_and_statistics_in_the_background(slicer_app, logic):
+    volume, counted, undone = add_volume(), [], []
+    node = logic.segment(volume, "Herz CT")
+    logic.statistics(node, volume, wait=False, onDone=counted.append)
+    assert counted == []
+    slicer_app.wait_until(lambda: counted)
+    assert counted == [logic.statistics(node, volume)]
+    logic.undo(node, wait=False, onDone=undone.append)
+    assert not logic.canUndo(node) and segmentations(slicer_app) == 1
+    slicer_app.wait_until(lambda: undone)
+    assert segmentations(slicer_app) == 0
+
+
+def test_statistics_of_what_is_no_volume_are_an_error(slicer_app, logic):
+    node, errors = logic.segment(add_volume(), "Herz CT"), []
+    with pytest.raises(InputError, match="no input volume"):
+        logic.statistics(node, None)
+    logic.statistics(node, None, wait=False, onError=errors.append)
+    slicer_app.wait_until(lambda: errors)
+    assert errors[0].remedy
+
+
+def test_a_node_deleted_while_its_run_is_undone(slicer_app, logic):
+    volume, undone = add_volume(), []
+    node = logic.segment(volume, "Herz CT")
+    logic.segment(volume, "Herz CT", node, segments=["grey"])
+    logic.undo(node, wait=False, onDone=undone.append)
+    slicer_app.scene.RemoveNode(node)
+    slicer_app.wait_until(lambda: undone)
 
 
 def test_records_for_undo_end_with_their_node_and_scene(slicer_app, logic):
@@ -253,7 +217,7 @@ def test_error_of_the_worker_is_raised_and_told(logic):
     def fail(_fields):
         raise DeviceError("no kernel runs on cuda:0", "choose the CPU")
 
-    logic.worker._answer = fail
+    logic.worker.draw = fail
     with pytest.raises(DeviceError, match="no kernel runs"):
         logic.segment(add_volume(), "Herz CT", onError=outcome.errors.append)
     assert isinstance(outcome.error, DeviceError)
@@ -325,164 +289,3 @@ def test_full_disk_is_an_error_that_says_so(slicer_app, logic, monkeypatch):
     assert caught.value.remedy
     monkeypatch.undo()
     assert segment_names(logic.segment(add_volume(), "Herz CT"))
-
-
-# In the background
-
-
-def test_job_in_the_background_tells_progress_and_ends_once(slicer_app, held):
-    volume = add_volume()
-    job, outcome = begin(slicer_app, held, volume)
-    assert job.running and not outcome.ended
-    on_progress = held.worker.open[next(iter(held.worker.open))][2]
-    for done in range(4):
-        on_progress({"stage": "segment", "done": done, "total": 4, "seconds_left": 4.0 - done})
-    assert outcome.progress[-1].secondsLeft == 1.0 and outcome.progress[-1].text == "Segmenting"
-    answer(held)
-    slicer_app.wait_until(lambda: outcome.ended)
-    assert outcome.done == [job.outputSegmentation] and not outcome.errors and not job.running
-    assert job.notes == ["a note"]
-    fractions = [progress.fraction for progress in outcome.progress]
-    assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] == 1
-    assert {"copy", "segment", "result"} <= {progress.stage for progress in outcome.progress}
-
-
-@pytest.mark.parametrize("when", ["copying", "waiting"])
-def test_cancel(slicer_app, held, when):
-    outcome, volume = Outcome(), add_volume()
-    before = segmentations(slicer_app)
-    job = held.segment(volume, "Herz CT", wait=False, **outcome.callbacks)
-    if when == "waiting":
-        slicer_app.wait_until(lambda: held.worker.open)
-    job.cancel()
-    slicer_app.wait_until(lambda: outcome.ended, 1)
-    assert isinstance(outcome.error, Cancelled) and not job.running
-    assert segmentations(slicer_app) == before
-    job.cancel()
-    held.worker._answer = write_labels
-    assert segment_names(held.segment(volume, "Herz CT")), "the next one works"
-
-
-def test_volume_deleted_while_it_is_segmented(slicer_app, held):
-    volume = add_volume()
-    job, outcome = begin(slicer_app, held, volume)
-    slicer_app.scene.RemoveNode(volume)
-    assert "was deleted" in outcome.error.message and outcome.error.remedy
-    assert held.worker.cancelled and not job.running and segmentations(slicer_app) == 0
-
-
-def test_output_deleted_while_segments_for_it_are_made(slicer_app, held):
-    output = slicer_app.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
-    _job, outcome = begin(slicer_app, held, add_volume(), outputSegmentation=output)
-    slicer_app.scene.RemoveNode(output)
-    assert "mine" in outcome.error.message
-
-
-def test_scene_closed_while_a_volume_is_segmented(slicer_app, held):
-    _job, outcome = begin(slicer_app, held, add_volume())
-    slicer_app.scene.Clear(0)
-    assert "scene was closed" in outcome.error.message
-    slicer_app.processEvents()
-    assert len(outcome.errors) == 1 and segmentations(slicer_app) == 0
-
-
-@pytest.mark.parametrize("change", ["voxels", "place"])
-def test_volume_changed_while_it_is_segmented(slicer_app, held, change):
-    import slicer
-
-    volume = add_volume()
-    _job, outcome = begin(slicer_app, held, volume)
-    if change == "voxels":
-        slicer.util.updateVolumeFromArray(volume, np.zeros((2, 3, 4), np.int16))
-    else:
-        volume.SetOrigin(5, 5, 5)
-    answer(held)
-    slicer_app.wait_until(lambda: outcome.ended)
-    assert "was changed" in outcome.error.message and segmentations(slicer_app) == 0
-
-
-def test_transform_changed_meanwhile_moves_the_result_along(slicer_app, held):
-    volume = add_volume()
-    job, outcome = begin(slicer_app, held, volume)
-    volume.SetAndObserveTransformNodeID(add_linear_transform(SHIFTED).GetID())
-    answer(held)
-    slicer_app.wait_until(lambda: outcome.ended)
-    assert job.outputSegmentation.GetParentTransformNode() is volume.GetParentTransformNode()
-
-
-def test_fault_in_a_result_is_an_error_and_not_a_crash(slicer_app, held, caplog):
-    _job, outcome = begin(slicer_app, held, add_volume())
-    Path(held.worker.fields[0]["output"]).write_bytes(b"no array")
-    held.worker.finish(next(iter(held.worker.open)), {})
-    slicer_app.wait_until(lambda: outcome.ended)
-    assert outcome.error.remedy and "segmentation failed" in caplog.text
-
-
-def test_window_answers_while_a_large_result_is_taken_in(slicer_app, exchange):
-    shape = (160, 256, 256)
-    volume, outcome = add_volume(shape=shape), Outcome()
-    logic = make_logic(exchange)
-    with slicer_app.event_loop_latency() as latency:
-        logic.segment(volume, "Herz CT", wait=False, **outcome.callbacks)
-        slicer_app.wait_until(lambda: outcome.ended, 60)
-    assert outcome.done
-    assert latency.longest_s < 0.5, "on a busy machine; about 0.03 s on a free one"
-
-
-# Several
-
-
-def test_several_volumes_of_which_one_fails(slicer_app, logic):
-    volumes = [add_volume(f"v{number}") for number in range(3)]
-    told, progress, ended = [], [], []
-
-    def answer_all_but_one(fields):
-        if len(logic.worker.fields) == 2:
-            raise InputError("the volume holds NaN", "mend it")
-        return write_labels(fields)
-
-    logic.worker._answer = answer_all_but_one
-    queue = logic.segmentMany(
-        volumes,
-        "Herz CT",
-        wait=False,
-        onProgress=progress.append,
-        onVolumeDone=lambda *r: told.append(r),
-        onDone=ended.append,
-    )
-    slicer_app.wait_until(lambda: ended)
-    assert not queue.running and ended[0] == told == queue.results
-    assert [volume for volume, _node, _error in told] == volumes
-    assert [error is None for _volume, _node, error in told] == [True, False, True]
-    fractions = [entry.fraction for entry in progress]
-    assert fractions == sorted(fractions) and fractions[-1] == 1
-    assert progress[-1].text.startswith("Volume 3 of 3")
-
-
-def test_several_volumes_blocking(slicer_app, logic):
-    good, hollow = add_volume(), slicer_app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow")
-    results = logic.segmentMany([hollow, good], "Herz CT", segments=["grey"])
-    assert "no voxels" in results[0][2].message and results[0][1] is None
-    assert segment_names(results[1][1]) == ["grey"] and results[1][2] is None
-
-
-def test_cancelling_several_volumes_begins_no_other(slicer_app, held):
-    volumes, ended = [add_volume(f"v{number}") for number in range(3)], []
-    queue = held.segmentMany(volumes, "Herz CT", wait=False, onDone=ended.append)
-    slicer_app.wait_until(lambda: held.worker.open)
-    queue.cancel()
-    slicer_app.wait_until(lambda: ended)
-    assert len(queue.results) == 1 and isinstance(queue.results[0][2], Cancelled)
-    assert len(held.worker.fields) == 1
-
-
-def test_no_volumes_at_all(slicer_app, logic):
-    ended = []
-    logic.segmentMany([], "Herz CT", wait=False, onDone=ended.append)
-    slicer_app.wait_until(lambda: ended)
-    assert ended == [[]] and logic.segmentMany([], "Herz CT") == []
-
-
-def test_misspelt_option_is_refused(logic):
-    with pytest.raises(TypeError, match="segmnts"):
-        logic.segmentMany([add_volume()], "Herz CT", segmnts=["grey"])

@@ -11,11 +11,11 @@ import unittest
 from pathlib import Path
 
 import pytest
-from training_scene import FakeCommand, fill
 
 from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.events import EventWriter
 from leuda_core.runs import Run
+from training_scene import FakeCommand, fill
 
 ROOT = Path(__file__).parents[2]
 

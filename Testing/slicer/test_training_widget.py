@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from test_training_logic import Commands
 from training_scene import add_labels, add_volume, fill, labels_of, structures
 
@@ -68,6 +69,7 @@ def test_an_empty_window_says_what_to_do_and_that_nothing_leaves(slicer_app, wid
 
 def test_structures_are_typed_renamed_and_removed(slicer_app, widget, find, node) -> None:
     import qt
+
     from LEUDATrainingLib.structures import read_structures
 
     slicer_app.click(find("addStructureButton"))

@@ -8,11 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from child_scripts import WORKER, write_script
-from test_commands import is_there, posix, wait_for
 
+from child_scripts import WORKER, is_there, posix, wait_for, write_script
 from leuda_core.errors import Cancelled, InputError, LeudaError
 
 
@@ -165,7 +163,8 @@ def test_cancelling_nothing_is_nothing(client) -> None:
 
 def test_stop_cancels_and_leaves_neither_process_nor_files(client) -> None:
     pid = pid_of(client)
-    path = Path(client.writeArray(np.arange(6).reshape(1, 2, 3)))
+    path = Path(client.newPath("volume.npy"))
+    path.touch()
     told: list[LeudaError] = []
     client.request("hang", onError=told.append)
     start = time.monotonic()
@@ -179,7 +178,8 @@ def test_stop_cancels_and_leaves_neither_process_nor_files(client) -> None:
 def test_the_shared_worker_is_one_and_ends_with_slicer(module, slicer_app) -> None:
     shared = module.sharedWorker()
     assert module.sharedWorker() is shared
-    folder = Path(shared.writeArray(np.zeros(1))).parent
+    folder = Path(shared.newPath("volume.npy")).parent
+    assert folder.is_dir()
     module.stopSharedWorker()
     assert not folder.exists() and module.sharedWorker() is not shared
 
@@ -187,24 +187,26 @@ def test_the_shared_worker_is_one_and_ends_with_slicer(module, slicer_app) -> No
 # files
 
 
-def test_arrays_travel_in_a_private_folder_under_names_of_their_own(client) -> None:
-    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    paths = [client.writeArray(array), client.writeArray(array), client.newPath("labels.npy")]
-    assert len(set(paths)) == 3 and np.array_equal(np.load(paths[0]), array)
+def test_files_lie_in_a_private_folder_under_names_of_their_own(client) -> None:
+    first, second, never_written = (Path(client.newPath("volume.npy")) for _ in range(3))
+    assert len({first, second, never_written}) == 3 and not first.exists()
+    first.touch()
+    second.touch()
     if os.name != "nt":
-        assert Path(paths[0]).parent.stat().st_mode & 0o077 == 0
-    client.discard(paths[0])
-    client.discard(paths[2])
-    assert not Path(paths[0]).exists() and Path(paths[1]).exists()
+        assert first.parent.stat().st_mode & 0o077 == 0
+    client.discard(str(first))
+    client.discard(str(never_written))
+    assert not first.exists() and second.exists()
 
 
-def test_a_full_disk_is_told(client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Path, slicer_app) -> None:
+    import slicer
 
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(LeudaError, match="no space left"):
-        client.writeArray(np.zeros(3))
+    (tmp_path / "file").touch()
+    slicer.app.temporaryPath = str(tmp_path / "file")
+    with pytest.raises(LeudaError, match="cannot make a folder") as caught:
+        client.newPath("volume.npy")
+    assert "another temporary folder" in caught.value.remedy
 
 
 def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_app) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 from argparse import Namespace
-from collections.abc import Iterator
-from typing import NoReturn
 
 from leuda_core.commands.output import Progress, Result, duration, table
 from leuda_core.commands.runs import parse_settings
-from leuda_core.errors import Cancelled
 
 
 def plan(args: Namespace) -> Result:
     """Take a few steps of each phase, tell time and memory of all of them, and warn of what will not go well."""
     from leuda_core.planning import make_plan
 
-    with _terminated_as_cancelled(), Progress() as progress:
+    with Progress() as progress:
         found = make_plan(
             args.dataset,
             args.method,
@@ -35,20 +29,3 @@ def plan(args: Namespace) -> Result:
         *(f"warning: {warning.message}; {warning.remedy}" for warning in found.warnings),
     ]
     return Result(found.as_dict(), "\n".join(lines))
-
-
-@contextlib.contextmanager
-def _terminated_as_cancelled() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that nothing is left of it."""
-
-    def end(number: int, frame: object) -> NoReturn:
-        raise Cancelled
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

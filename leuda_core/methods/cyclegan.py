@@ -37,7 +37,7 @@ class TranslatorConfig(MethodConfig, frozen=True, kw_only=True, forbid_unknown_f
     unlabeled_batch_size: Annotated[
         int, Meta(ge=1, le=256, description="unlabelled slices of each domain in one step")
     ] = 2
-    translator_steps: Annotated[int, Meta(ge=0, description="training steps of the image translator")] = 1200
+    translator_steps: Annotated[int, Meta(ge=0, description="training steps of the image translator")] = 1000
     translator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the generators' first layer")] = 16
     translator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generators")] = 4
     translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the translator")] = 4e-4

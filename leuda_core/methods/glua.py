@@ -56,7 +56,7 @@ class Glua(Method):
     paper = "Su et al., arXiv 2205.11888"
 
     class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        style_steps: Annotated[int, Meta(ge=0, description="training steps of the style transfer")] = 1200
+        style_steps: Annotated[int, Meta(ge=0, description="training steps of the style transfer")] = 1000
         style_channels: Annotated[int, Meta(ge=4, le=64, description="channels of its first layer")] = 12
         style_size: Annotated[int, Meta(ge=2, le=64, description="length of a style")] = 8
         style_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the style transfer")] = 4e-4

@@ -35,7 +35,7 @@ class Istn(Method):
     paper = "Robinson et al., MICCAI 2020"
 
     class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        transformer_steps: Annotated[int, Meta(ge=0, description="training steps of the transformers")] = 800
+        transformer_steps: Annotated[int, Meta(ge=0, description="training steps of the transformers")] = 500
         transformer_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the transformers")] = (
             1e-3
         )

@@ -33,7 +33,7 @@ class VoxelMorph(Method):
     paper = "Balakrishnan et al., IEEE TMI 2019"
 
     class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        registration_steps: Annotated[int, Meta(ge=0, description="training steps of the registration")] = 800
+        registration_steps: Annotated[int, Meta(ge=0, description="training steps of the registration")] = 500
         registration_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the registration")] = (
             1e-3
         )

@@ -20,7 +20,7 @@ from leuda_core.errors import InputError
 from leuda_core.io.volumes import find_volumes, volume_stem
 from leuda_core.prediction.files import segment_file
 from leuda_core.prediction.segmenter import SliceSegmenter
-from leuda_core.types import Prediction
+from leuda_core.types import Prediction, Volume
 from leuda_core.worker.channel import Request
 from leuda_core.worker.requests import FileRequest, FindRequest, LoadRequest, SegmentRequest, SliceRequest, read_request
 from leuda_core.worker.volumes import MappedVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
@@ -90,13 +90,8 @@ class Engine:
     def segment(self, request: Request) -> dict[str, Any]:
         """Segment a volume, or a box of it, into files."""
         wanted, clock = read_request(request, SegmentRequest), _Clock()
-        with clock("load"):
-            segmenter = self._load(wanted, request)
-        with clock("read"):
-            mapped = self._map(Path(wanted.volume), request)
-            volume = mapped.at(wanted.affine)
-            intensities = mapped.intensities(segmenter.task.normalization)
-            request.progress("read", 1, 1)
+        segmenter, volume, intensities = self._ready(wanted, request, clock)
+        request.progress("read", 1, 1)
         prediction = segmenter(
             volume,
             probabilities=wanted.probabilities is not None,
@@ -115,12 +110,7 @@ class Engine:
     def slice(self, request: Request) -> dict[str, Any]:
         """Segment one slice into a file, as ``segment`` does: same network, the intensity range of the whole volume."""
         wanted, clock = read_request(request, SliceRequest), _Clock()
-        with clock("load"):
-            segmenter = self._load(wanted, request)
-        with clock("read"):
-            mapped = self._map(Path(wanted.volume), request)
-            volume = mapped.at(wanted.affine)
-            intensities = mapped.intensities(segmenter.task.normalization)
+        segmenter, volume, intensities = self._ready(wanted, request, clock)
         axis, index = slice_at(volume, segmenter.task.plane, wanted.position)
         part = one_slice(volume, axis, index)
         prediction = segmenter(part, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled)
@@ -154,6 +144,16 @@ class Engine:
         )
         self._forget_if_moved()
         return {key: str(value) if isinstance(value, Path) else value for key, value in row.items()}
+
+    def _ready(
+        self, wanted: SegmentRequest | SliceRequest, request: Request, clock: _Clock
+    ) -> tuple[SliceSegmenter, Volume, tuple[float, float]]:
+        """Return the segmenter, the volume where the request has it, and the volume's intensity range."""
+        with clock("load"):
+            segmenter = self._load(wanted, request)
+        with clock("read"):
+            mapped = self._map(Path(wanted.volume), request)
+            return segmenter, mapped.at(wanted.affine), mapped.intensities(segmenter.task.normalization)
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
         """Return the segmenter of a model, loaded only when it is another one than before, or its files changed."""

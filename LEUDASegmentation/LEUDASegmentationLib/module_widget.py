@@ -1,0 +1,109 @@
+"""What the widgets of both modules do alike: they tie a panel to the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+
+class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """A module's widget: its panel follows the parameter node, the closing of the scene, and nodes that come and go.
+
+    A module says what is its own in ``makePanel`` and ``makeParameterNode``. Its ``.ui`` file is named after it. A
+    panel has ``set_parameter_node`` (``None`` when the scene is closed), ``refresh`` (nodes may have come or gone),
+    ``enter``, ``leave`` and ``cleanup`` (for good: its widgets are about to be deleted).
+    """
+
+    REFRESH_MS = 0  # a scene that loads adds many nodes at once: the panel looks once
+
+    def __init__(self, parent: Any = None) -> None:
+        self.logic = None
+        self.panel = None
+        self._parameterNode = None
+        self._guiTag = None
+        super().__init__(parent)  # initializes the mixin, too; without a parent it calls ``setup``
+
+    def makePanel(self) -> Any:
+        """Set ``logic`` and return the panel; ``ui`` holds the widgets of the ``.ui`` file."""
+        raise NotImplementedError
+
+    def makeParameterNode(self) -> Any:
+        """Return the module's parameter node of the present scene, made if there was none."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        """Build the panel; called once, when the module is opened for the first time."""
+        super().setup()
+        self._uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
+        self.layout.addWidget(self._uiWidget)
+        self.ui = slicer.util.childWidgetVariables(self._uiWidget)
+        self._uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.panel = self.makePanel()
+        self._refreshTimer = qt.QTimer(self._uiWidget)
+        self._refreshTimer.setSingleShot(True)
+        self._refreshTimer.setInterval(self.REFRESH_MS)
+        self._refreshTimer.connect("timeout()", self._refresh)
+        self._observeScene()
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Let go of everything; called when Slicer quits or the module is reloaded."""
+        self._refreshTimer.stop()
+        self.setParameterNode(None)
+        self.removeObservers()
+        self.panel.cleanup()
+
+    def enter(self) -> None:
+        """Called each time the user opens the module."""
+        self.initializeParameterNode()
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Called each time the user opens another module."""
+        self.panel.leave()
+
+    def initializeParameterNode(self) -> None:
+        """Make sure that there is a parameter node."""
+        self.setParameterNode(self.makeParameterNode())
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show and observe a parameter node instead of the present one; ``None`` while there is none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self.panel.set_parameter_node(parameterNode)
+
+    def _observeScene(self) -> None:
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._onSceneChanged)
+
+    def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        self.panel.leave()
+        self.setParameterNode(None)
+
+    def _onSceneEndClose(self, _caller: Any, _event: Any) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def _onParametersChanged(self, _caller: Any, _event: Any) -> None:
+        self._onSceneChanged()
+
+    def _onSceneChanged(self, _caller: Any = None, _event: Any = None) -> None:
+        if not self._refreshTimer.active:
+            self._refreshTimer.start()
+
+    def _refresh(self) -> None:
+        if self._parameterNode is not None and not slicer.mrmlScene.IsClosing():
+            self.panel.refresh()

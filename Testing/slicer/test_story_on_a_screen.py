@@ -1,0 +1,40 @@
+"""The whole story once more in real X windows, on a virtual screen, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+STORY = Path(__file__).with_name("test_story.py")
+XVFB = shutil.which("Xvfb")
+
+
+@pytest.fixture
+def screen() -> Iterator[str]:
+    """The name of a virtual screen."""
+    read, write = os.pipe()
+    command = [XVFB, "-displayfd", str(write), "-screen", "0", "1400x1000x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as answer:
+            yield f":{answer.readline().strip()}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.mark.skipif(XVFB is None, reason="Xvfb is not installed (Debian: apt install xvfb)")
+@pytest.mark.timeout(500)
+def test_the_story_in_real_windows(screen: str) -> None:
+    environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(STORY)]
+    done = subprocess.run(command, env=environment, cwd=STORY.parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "1 passed" in done.stdout
