@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.errors import Cancelled, InputError, LeudaError
 from segmentation_scene import LEFT_HANDED, OBLIQUE, segment_names, segment_voxels
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -108,6 +109,41 @@ def test_worker_that_is_killed_is_an_error_and_the_next_apply_works(slicer_app, 
     slicer_app.wait_until(lambda: errors, 10)
     assert isinstance(errors[0], LeudaError) and errors[0].remedy
     assert segment_names(logic.segment(volume, "real", device="cpu")) == ["organ 1", "organ 2", "organ 3"]
+
+
+def test_model_deleted_while_it_is_loaded(slicer_app, logic, prepared, tmp_path):
+    from LEUDASegmentationLib.logic import LEUDASegmentationLogic
+
+    shutil.copytree(prepared / "models" / "real", tmp_path / "models" / "real")
+    mine, volume = LEUDASegmentationLogic(logic.worker, tmp_path / "models"), add_real_volume(prepared)
+    segmentation = mine.segment(volume, "real", device="cpu")
+    mine.deleteModel("real")
+    with pytest.raises(InputError, match="real") as told:
+        mine.segment(volume, "real", segmentation, device="cpu")
+    assert told.value.remedy and len(segment_names(segmentation)) == 3, "what was there stays"
+    assert len(segment_names(logic.segment(volume, prepared / "models" / "real", device="cpu"))) == 3
+
+
+def test_frame_of_a_sequence_that_is_shown(slicer_app, logic, prepared):
+    """A 4-D image is a sequence in Slicer; what is segmented is the volume that its browser shows."""
+    import slicer
+
+    frames, voxels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine"), np.load(prepared / "volume.npy")
+    for index, data in enumerate((np.zeros_like(voxels), voxels)):
+        frame = slicer.util.addVolumeFromArray(data, np.load(prepared / "oblique-affine.npy"), f"frame {index}")
+        frames.SetDataNodeAtValue(frame, str(index))
+        slicer.mrmlScene.RemoveNode(frame)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    sequences = slicer.vtkSlicerSequencesLogic()
+    sequences.SetMRMLScene(slicer.mrmlScene)
+    sequences.AddSynchronizedNode(frames, None, browser)
+    browser.SetSelectedItemNumber(1)
+    sequences.UpdateProxyNodesFromSequences(browser)
+    shown = browser.GetProxyNode(frames)
+    segmentation = logic.segment(shown, "real", device="cpu")
+    expected = np.load(prepared / "oblique.npy")
+    for value in (1, 2, 3):
+        np.testing.assert_array_equal(segment_voxels(segmentation, f"organ {value}", shown), expected == value)
 
 
 def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):

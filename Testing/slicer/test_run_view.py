@@ -320,6 +320,22 @@ def test_an_action_that_fails_says_why(view, run, slicer_app) -> None:
     assert child(view, "resumeButton").enabled
 
 
+def test_a_run_that_another_slicer_resumed_first(view, run, slicer_app) -> None:
+    write(run, training_events(20, 100))
+    view.setRun(run.path)
+    assert "resume" in seen(view)
+    other = hold(run)
+    try:
+        child(view, "resumeButton").click()
+        slicer_app.wait_until(lambda: "in use by process" in said(view), 40)
+        slicer_app.wait_until(lambda: "stop" in seen(view), 10)  # and it is watched as one that runs
+    finally:
+        other.kill()
+        other.wait()
+    events = run.events.read_text()
+    assert events.count('"start"') == 1, "nothing was written into the other one's run"
+
+
 def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_app) -> None:
     events = list(training_events(100_000, 100_000))  # twenty-five times a thorough one
     write(run, events[:-300])
