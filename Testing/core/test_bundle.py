@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leuda_core.bundle import BundleInfo, DomainSummary, ModelBundle, load_bundle, save_bundle
-from leuda_core.bundle.schema import Document
+from leuda_core.bundle.schema import content_hash
 from leuda_core.errors import InputError
 from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
@@ -68,9 +67,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         for parent in parents:
             place = place[parent]
         place[key] = value
-    document["checksum"] = "0" * 64
-    with contextlib.suppress(msgspec.ValidationError):
-        document["checksum"] = msgspec.convert(document, Document).content_hash()
+    document["checksum"] = content_hash(document)
     path.write_text(json.dumps(document))
 
 
@@ -131,6 +128,15 @@ def test_model_card_says_what_a_user_must_know(folder: Path) -> None:
     for words in ("myocardium", "CT", "MR", "mt_uda", "A paper, 2021", "4 cases, 2 with labels", "Research", "0.81"):
         assert words in card
     assert "undefined" in card
+
+
+def test_a_bundle_from_before_a_setting_existed_is_still_read(folder: Path) -> None:
+    path = folder / "bundle.json"
+    document = json.loads(path.read_bytes())
+    del document["predictor"]["norm"]
+    document["checksum"] = content_hash(document)
+    path.write_text(json.dumps(document))
+    assert load_bundle(folder).spec.norm == "group"
 
 
 def test_an_older_bundle_is_replaced_and_nothing_else_is(folder: Path, predictor: Predictor, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from leuda_core.bundle.card import model_card
-from leuda_core.bundle.schema import BundleInfo, Document, DomainSummary, FileRecord, decode
+from leuda_core.bundle.schema import BundleInfo, Document, DomainSummary, FileRecord, content_hash, decode
 from leuda_core.errors import InputError
 from leuda_core.io.bundle_files import (
     CARD,
@@ -81,8 +81,9 @@ def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: Bund
     contents = {WEIGHTS: _encode_weights(predictor), CARD: model_card(task, info).encode()}
     records = {name: FileRecord(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
     document = Document(task=task, predictor=predictor.spec, info=info, files=records)
-    document = msgspec.structs.replace(document, checksum=document.content_hash())
-    contents[DOCUMENT] = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2)
+    fields = msgspec.to_builtins(document, order="deterministic")
+    fields["checksum"] = content_hash(fields)
+    contents[DOCUMENT] = msgspec.json.format(msgspec.json.encode(fields), indent=2)
     try:
         decode(contents[DOCUMENT])
     except ValueError as error:

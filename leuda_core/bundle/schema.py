@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +14,8 @@ from leuda_core.types import Task
 
 Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+BLANK = "0" * 64
+"""Stands for the checksum while it is computed."""
 
 
 class DomainSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,11 +64,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     predictor: PredictorSpec
     info: BundleInfo
     files: dict[str, FileRecord]
-    checksum: Sha256 = "0" * 64
+    checksum: Sha256 = BLANK
 
-    def content_hash(self) -> str:
-        blank = msgspec.structs.replace(self, checksum="0" * 64)
-        return hashlib.sha256(msgspec.json.encode(blank, order="deterministic")).hexdigest()
+
+def content_hash(fields: Mapping[str, Any]) -> str:
+    """Return the hash of a document as it is stored, its checksum left blank.
+
+    Not of the document as this version would write it: a setting that came later must not make older bundles unreadable.
+    """
+    return hashlib.sha256(msgspec.json.encode({**fields, "checksum": BLANK})).hexdigest()
 
 
 def decode(data: bytes) -> Document:
@@ -79,9 +86,10 @@ def decode(data: bytes) -> Document:
         raise ValueError(f"schema_version {version!r} is unknown, this version reads 1")
     try:
         document = msgspec.json.decode(data, type=Document)
+        stored = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise ValueError(str(error)) from error
-    if document.checksum != document.content_hash():
+    if document.checksum != content_hash(stored):
         raise ValueError(f"the content does not have the checksum {document.checksum[:12]}... it states")
     _check_task(document.task)
     _check_predictor(document.predictor, document.task)
