@@ -70,7 +70,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def content_hash(fields: Mapping[str, Any]) -> str:
     """Return the hash of a document as it is stored, its checksum left blank.
 
-    Not of the document as this version would write it: a setting that came later must not make older bundles unreadable.
+    Not of the document as this version would write it: settings that came later must leave older bundles readable.
     """
     return hashlib.sha256(msgspec.json.encode({**fields, "checksum": BLANK})).hexdigest()
 
