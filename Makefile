@@ -39,8 +39,9 @@ system:
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo
 
+# Files in parallel, each test process with one thread of PyTorch.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

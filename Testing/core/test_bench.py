@@ -1,9 +1,14 @@
+"""Benchmarks: which runs are made, what is averaged over what, and what the table and the page say."""
+
 import json
 from dataclasses import replace
 
 import pytest
 
-from leuda_core.bench import Result, plan, rows, run_bench, table
+from leuda_core.bench import plan, run_bench
+from leuda_core.bench.page import write_page
+from leuda_core.bench.results import Result, confidence_interval, rows
+from leuda_core.bench.table import table
 from leuda_core.data.dataset import load_dataset
 from leuda_core.errors import InputError
 from leuda_core.evaluation import Score
@@ -46,10 +51,58 @@ def test_absent_labels_count_nowhere():
     assert row["dice_std_seeds"] is None and row["dice_std_cases"] is None
 
 
+def test_differences_are_to_the_best_control_paired_by_case_and_seed():
+    found = rows(
+        [
+            result(0, {"a": [0.2], "b": [0.6]}, method="source_only"),
+            *(result(seed, {"a": [0.5], "b": [0.7]}, method="adabn", augmentation="strong") for seed in (0, 1)),
+            result(1, {"a": [0.6], "b": [0.9]}, method="le_uda"),
+            result(7, {"a": [0.6], "b": [0.9]}, method="glua"),  # a seed that the control does not have
+            result(0, {"a": [0.6], "b": [0.9]}, method="le_uda", dataset="another"),
+        ]
+    )
+    weak, control, ours, unpaired, elsewhere = found
+    assert ours["control"] == weak["control"] == "adabn, strong"
+    assert ours["difference"] == pytest.approx(0.15) and weak["difference"] == pytest.approx(-0.2)
+    # 0.1 and 0.2: mean 0.15, standard error 0.05, and 12.706 is the 97.5 % point of t with one degree of freedom
+    assert ours["interval"] == pytest.approx((0.15 - 0.05 * 12.706, 0.15 + 0.05 * 12.706), abs=1e-4)
+    assert all(row["difference"] is None and row["interval"] is None for row in (control, unpaired, elsewhere))
+
+
+def test_an_interval_needs_two_cases():
+    assert confidence_interval([0.1]) is None
+    low, high = confidence_interval([0.1, 0.1001, 0.0999])
+    assert 0.099 < low < 0.1 < high < 0.101
+
+
+def test_the_gap_is_that_to_target_labels_on_the_same_test_cases():
+    runs = [
+        result(0, {"a": [0.4]}, method="source_only"),
+        result(0, {"a": [0.7]}, method="le_uda"),
+        result(0, {"a": [0.7]}, method="le_uda", augmentation="strong"),
+        result(0, {"z": [0.9]}, method="target_supervised", dataset="other cases"),
+    ]
+    assert [row["gap_closed"] for row in rows(runs)] == [None] * 4
+    runs.append(result(0, {"a": [0.8]}, method="target_supervised", dataset="oracle"))
+    lower, ours, strong, _, upper = (row["gap_closed"] for row in rows(runs))
+    assert (lower, ours, strong, upper) == (0, pytest.approx(0.75), None, None)
+
+
 def test_the_table_has_the_best_first():
-    text = table([result(0, {"a": [0.5]}), result(0, {"a": [0.9]}, method="better")])
+    text = table(rows([result(0, {"a": [0.5]}), result(0, {"a": [0.9]}, method="better")]))
     assert text.index("`better`") < text.index("`m`")
     assert "| 0.900 |" in text and "### d" in text
+
+
+def test_the_table_and_the_page_tell_what_was_measured(tmp_path):
+    results = [
+        result(0, {"a": [0.5], "b": [0.6]}, method="source_only"),
+        result(0, {"a": [0.8], "b": [0.7]}, method="le_uda", dataset="d"),
+    ]
+    text = table(rows(results))
+    assert "| +0.200 (-1.071 to +1.471) |" in text
+    page = write_page(tmp_path / "page.html", results, rows(results)).read_text(encoding="utf-8")
+    assert "+0.200 (-1.071 to +1.471)" in page and "source_only" in page and "data:image/png" in page
 
 
 def test_each_method_runs_where_it_fits(tiny_dataset):
@@ -70,6 +123,7 @@ def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tin
         [tiny_dataset], methods=["le_uda", "cyclegan"], on_run=lambda *call: names.append(call), **options
     )
     assert names == [("discs-le_uda-paper-0", 0, 2), ("discs-cyclegan-paper-0", 1, 2)]
+    assert (tmp_path / "table.md").is_file() and (tmp_path / "page.html").is_file()
     assert all(0 <= row["dice"] <= 1 and row["minutes"] > 0 and row["peak_memory_mib"] > 100 for row in found["rows"])
     assert [path.name for path in (tmp_path / "translators").iterdir()] == ["discs-0"]
     config = json.loads((tmp_path / "runs" / "discs-le_uda-paper-0" / "run.json").read_text())

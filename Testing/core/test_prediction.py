@@ -1,4 +1,4 @@
-"""Segmenting a volume: right place, right orientation, any size, and no crash where memory or a device fails."""
+"""Segmenting a volume: right place, right orientation, any size."""
 
 from __future__ import annotations
 
@@ -11,67 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from leuda_core import devices
 from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.data.components import keep_largest_components
-from leuda_core.devices import find_device, is_out_of_memory
-from leuda_core.errors import Cancelled, DeviceError, InputError
+from leuda_core.errors import Cancelled, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
 from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction import SliceSegmenter, segment
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.job import most_likely
-from leuda_core.types import Label, LabelMap, Task, Volume
-
-LABELS = (Label(3, "vessel"), Label(300, "organ"))
-OBLIQUE = np.array([[0.6, -0.5, 1.5, -40.0], [0.5, 0.6, -2.0, 25.0], [-0.3, 0.6, 3.2, 310.0], [0, 0, 0, 1.0]])
-AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])
-NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 12345 bytes"
-
-
-class Threshold(nn.Module):
-    """Class 1 where the slice is brighter than the middle of its range, class 2 in the brightest tenth."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([torch.zeros_like(images), 10 * images, 100 * (images - 0.8)], dim=1)
-
-
-class FirstColumns(nn.Module):
-    """Class 1 on the left half of every slice, whatever it shows."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        left = torch.linspace(1, -1, images.shape[-1]).expand_as(images)
-        return torch.cat([torch.zeros_like(images), left, torch.full_like(images, -9.0)], dim=1)
-
-
-class Hungry(Threshold):
-    """Fails for more than ``limit`` slices at once, as if memory had run out."""
-
-    limit = 1
-    error: Exception = RuntimeError(NO_MEMORY)
-
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > self.limit:
-            raise self.error
-        return super().forward(images)
-
-
-def task(spacing_mm: float = 1.0, plane: str = "acquisition", patch_size: int = 32) -> Task:
-    return Task(labels=LABELS, spacing_mm=spacing_mm, patch_size=patch_size, plane=plane)
-
-
-def blob(shape: tuple[int, int, int], affine: np.ndarray, dtype: str = "int16", order: str = "F") -> Volume:
-    """A bright, lopsided ellipsoid in the dark: no symmetry hides a flip or a transposition."""
-    axes = np.meshgrid(*(np.linspace(0, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij")
-    distance = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, (0.3, 0.6, 0.4), (0.2, 0.3, 0.6), strict=True))
-    data = (1000 * np.exp(-(distance**4))).astype(dtype)
-    return Volume(np.asarray(data, order=order), affine)
-
-
-def expected_threshold(volume: Volume) -> np.ndarray:
-    low, high = np.percentile(volume.data, (0.5, 99.5))
-    return volume.data > (low + high) / 2
+from leuda_core.types import LabelMap, Volume
+from stand_ins import AXIAL, LABELS, OBLIQUE, FirstColumns, Threshold, blob, expected_threshold, task
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -219,60 +169,6 @@ def test_many_classes_are_reduced_in_groups() -> None:
     assert torch.equal(most_likely(logits, (12, 10)).long(), logits.argmax(0))
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError(NO_MEMORY), MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")]
-)
-def test_out_of_memory_halves_the_batch_and_says_so(error: Exception) -> None:
-    volume, network = blob((40, 36, 9), AXIAL), Hungry()
-    network.error = error
-    segmenter = SliceSegmenter(network, task(1.0), device="cpu", batch_size=4, precision="float32")
-    prediction = segmenter(volume)
-    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
-    assert [note for note in prediction.notes if "4 slices" in note] and "with 1" in prediction.notes[-1]
-
-
-def test_no_memory_for_one_slice_is_a_clean_error() -> None:
-    network = Hungry()
-    network.limit = 0
-    with pytest.raises(DeviceError, match=r"36 x 40"):
-        SliceSegmenter(network, task(1.0), device="cpu", precision="float32")(blob((40, 36, 3), AXIAL))
-
-
-def test_other_errors_are_not_swallowed() -> None:
-    network = Hungry()
-    network.limit, network.error = 0, RuntimeError("sizes do not match")
-    with pytest.raises(RuntimeError, match="sizes do not match"):
-        SliceSegmenter(network, task(1.0), device="cpu", precision="float32")(blob((40, 36, 3), AXIAL))
-
-
-def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
-    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("meta"), ""))
-    monkeypatch.setitem(segmenter_module.PIXELS_AT_ONCE, "meta", 1024)
-    volume = blob((40, 36, 3), AXIAL)
-    segmenter = SliceSegmenter(Threshold(), task(1.0), precision="float32")
-    prediction = segmenter(volume)
-    assert prediction.device == "cpu"
-    assert "meta failed" in prediction.notes[0] and "CPU" in prediction.notes[0]
-    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
-
-
-def test_a_model_too_large_for_the_gpu_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    placed, place = [], SliceSegmenter._place
-
-    def full(self: SliceSegmenter) -> None:
-        placed.append(str(self.device))
-        if self.device.type != "cpu":
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        place(self)
-
-    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("cuda:0"), ""))
-    monkeypatch.setattr(SliceSegmenter, "_place", full)
-    prediction = SliceSegmenter(Threshold(), task(1.0))(blob((40, 36, 3), AXIAL))
-    assert placed == ["cuda:0", "cpu"] and prediction.device == "cpu"
-    assert "not enough memory on cuda:0 for the model" in prediction.notes[0]
-
-
 @pytest.mark.parametrize("plane", ["acquisition", "axial", "coronal", "sagittal"])
 def test_a_box_is_what_the_whole_is_there(plane: str) -> None:
     volume = blob((40, 36, 20), OBLIQUE)
@@ -282,38 +178,6 @@ def test_a_box_is_what_the_whole_is_there(plane: str) -> None:
     inside[5:21, 10:36, 0:13] = True
     assert np.array_equal(part.label_map.data, np.where(inside, whole.label_map.data, 0))
     assert part.label_map.data.any() and not part.probabilities[:, ~inside].any()
-
-
-def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(devices, "kernel_problem", lambda device: "no kernel image is available")
-    device, note = find_device("auto")
-    assert device.type == "cpu" and "no kernel image" in note
-    segmenter = SliceSegmenter(Threshold(), task(1.0))
-    assert "no kernel image" in segmenter(blob((40, 36, 2), AXIAL)).notes[0]
-    with pytest.raises(DeviceError, match="cuda"):
-        SliceSegmenter(Threshold(), task(1.0), device="cuda:0")
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_bfloat16_is_used_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    class Spy(Threshold):
-        def forward(self, images: Tensor) -> Tensor:
-            seen.append(torch.is_autocast_enabled("cpu"))
-            return super().forward(images)
-
-    seen: list[bool] = []
-    monkeypatch.setattr(segmenter_module, "has_bf16", lambda device: native)
-    SliceSegmenter(Spy(), task(1.0), device="cpu")(blob((40, 36, 3), AXIAL))
-    assert seen and set(seen) == {native}
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"), [("CUDA out of memory. Tried", True), (NO_MEMORY, True), ("oops", False)]
-)
-def test_out_of_memory_is_recognised(words: str, expected: bool) -> None:
-    assert is_out_of_memory(RuntimeError(words)) is expected
-    assert not is_out_of_memory(ValueError(words))
 
 
 def test_cancelling_takes_effect_within_a_batch() -> None:

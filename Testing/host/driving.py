@@ -11,6 +11,7 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QCheckBox, QComboBox, QRadioButton, QWidget
 
+LOOK_AGAIN_MS = 10
 NOTCH = 120  # Qt's unit of one step of a mouse wheel
 
 
@@ -21,10 +22,12 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str 
         TimeoutError: it did not within the time.
     """
     end = time.monotonic() + timeout_s
+    events, waker = QEventLoop(), QTimer()
+    waker.start(LOOK_AGAIN_MS)  # sleeps until then; with a time limit Qt would not sleep at all
     while not (value := predicate()):
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout_s} s: {what or getattr(predicate, '__name__', predicate)}")
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
+        events.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     return value
 
 

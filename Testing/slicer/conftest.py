@@ -19,8 +19,10 @@ from host import Host, boot
 from host.modules import forget_modules_below
 from segmentation_jobs import held, logic
 from segmentation_panel import entries, module, ready, shown, worker
+from training_scene import node, source
 
-__all__ = ["entries", "held", "logic", "module", "ready", "shown", "worker"]  # fixtures of LEUDASegmentation
+# The fixtures of LEUDASegmentation, and those of LEUDATraining.
+__all__ = ["entries", "held", "logic", "module", "node", "ready", "shown", "source", "worker"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("LEUDASegmentation", "LEUDATraining")

@@ -12,35 +12,28 @@ import pytest
 from leuda_core.data.dataset import check_dataset, load_dataset, read_case_labels
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.volumes import read_volume
-from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, add_warp, fill, labels_of, structures
+from training_scene import (
+    OBLIQUE,
+    SHAPE,
+    add_labels,
+    add_transform,
+    add_volume,
+    add_warp,
+    fill,
+    labels_of,
+    source_store,
+    structures,
+    written_dataset,
+)
 
 TURNED = np.array([[0, -1, 0, 5.0], [1, 0, 0, -3.0], [0, 0, 2, 11.0], [0, 0, 0, 1.0]])
 SHEARED = np.array([[1.0, 0.25, 0.1, 3.0], [0, 1.5, 0.3, -2.0], [0, 0, 4.0, 1.0], [0, 0, 0, 1.0]])
 LEFT_HANDED = np.diag([1.0, 1.0, -5.0, 1.0])
 
 
-@pytest.fixture
-def node(slicer_app):
-    from LEUDATrainingLib.logic import LEUDATrainingLogic
-
-    return LEUDATrainingLogic().getParameterNode()
-
-
-def write(node, folder: Path) -> Path:
-    from LEUDATrainingLib.logic import LEUDATrainingLogic
-
-    return LEUDATrainingLogic().writeDataset(node, folder)
-
-
-def source_store(node):
-    from LEUDATrainingLib.cases import CaseStore
-
-    return CaseStore(node, "source")
-
-
 def test_written_dataset_is_one_without_problems(node, tmp_path: Path) -> None:
     fill(node)
-    path = write(node, tmp_path / "Ünïcode folder")
+    path = written_dataset(node, tmp_path / "Ünïcode folder")
     report = check_dataset(path)
     assert report.problems == ()
     assert report.summary["labelled_source_slices"] == 2
@@ -60,7 +53,7 @@ def test_volume_comes_back_exactly(node, tmp_path: Path, affine: np.ndarray) -> 
     fill(node)
     volume = add_volume("odd", affine, seed=5)
     source_store(node).add_node(volume)
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     read = read_volume(dataset.source.cases[1].image)
     assert np.array_equal(read.data, slicer.util.arrayFromVolume(volume).T)
     assert np.allclose(read.affine, affine, rtol=0, atol=1e-9)
@@ -71,7 +64,7 @@ def test_linear_parent_transform_is_in_the_affine_and_the_node_stays(node, tmp_p
     transform = add_transform(TURNED)
     source.SetAndObserveTransformNodeID(transform.GetID())
     segmentation.SetAndObserveTransformNodeID(transform.GetID())
-    case = load_dataset(write(node, tmp_path / "d")).source.cases[0]
+    case = load_dataset(written_dataset(node, tmp_path / "d")).source.cases[0]
     assert np.allclose(read_volume(case.image).affine, TURNED @ OBLIQUE, rtol=0, atol=1e-9)
     assert np.array_equal(read_case_labels(case, load_dataset(tmp_path / "d/dataset.json").labels).data, labels_of().T)
     assert source.GetTransformNodeID() == transform.GetID()
@@ -82,14 +75,14 @@ def test_transform_of_the_segmentation_alone_moves_its_labels(node, tmp_path: Pa
     shift = np.eye(4)
     shift[:3, 3] = 2 * OBLIQUE[:3, 0]  # two voxels along i
     segmentation.SetAndObserveTransformNodeID(add_transform(shift).GetID())
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     found = read_case_labels(dataset.source.cases[0], dataset.labels).data
     assert np.array_equal(found[2:], labels_of().T[:-2])
 
 
 def test_labels_lie_on_the_grid_of_the_image(node, tmp_path: Path) -> None:
     fill(node)
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     case = dataset.source.cases[0]
     assert np.array_equal(read_case_labels(case, dataset.labels).data, labels_of().T)
     assert case.labelled_slices is None
@@ -102,7 +95,7 @@ def test_labels_drawn_on_another_grid_are_resampled(node, tmp_path: Path) -> Non
     twin = add_volume("twin", fine, shape=(40, 32, 6))
     labels = np.kron(labels_of(), np.ones((1, 2, 2), np.uint8))
     source_store(node).set_segmentation(next(iter(source_store(node))).key, add_labels(twin, labels))
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     found = read_case_labels(dataset.source.cases[0], dataset.labels).data
     assert found.shape == SHAPE
     wrong = (found != labels_of().T).mean()
@@ -114,16 +107,16 @@ def test_marked_slices_are_written_the_empty_one_too(node, tmp_path: Path) -> No
     fill(node)
     store = source_store(node)
     store.set_labelled(next(iter(store)).key, [5, 1])
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     assert dataset.source.cases[0].labelled_slices == (1, 5)
 
 
 def test_files_that_were_never_loaded_stay_where_they_are(node, tmp_path: Path) -> None:
     fill(node)
-    first = load_dataset(write(node, tmp_path / "first"))
+    first = load_dataset(written_dataset(node, tmp_path / "first"))
     image, label = first.source.cases[0].image, first.source.cases[0].label
     source_store(node).add_file(image, label, [2])
-    dataset = load_dataset(write(node, tmp_path / "second"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "second"))
     assert dataset.source.cases[1].image == image
     assert dataset.source.cases[1].label == label
     assert dataset.source.cases[1].labelled_slices == (2,)
@@ -138,7 +131,7 @@ def test_nonlinear_transform_is_refused_with_a_remedy_and_nothing_is_left(node, 
     _source, _segmentation, target = fill(node)
     target.SetAndObserveTransformNodeID(add_warp().GetID())
     with pytest.raises(InputError, match="Zoë CT is under the non-linear transform warp; harden"):
-        write(node, tmp_path / "d")
+        written_dataset(node, tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
@@ -148,16 +141,16 @@ def test_deleted_volume_is_refused_by_name(node, tmp_path: Path) -> None:
     _source, _segmentation, target = fill(node)
     slicer.mrmlScene.RemoveNode(target)
     with pytest.raises(InputError, match="the volume of case Zoë CT is gone"):
-        write(node, tmp_path / "d")
+        written_dataset(node, tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
 def test_a_dataset_that_is_there_is_not_touched(node, tmp_path: Path) -> None:
     fill(node)
-    path = write(node, tmp_path / "d")
+    path = written_dataset(node, tmp_path / "d")
     before = path.read_bytes()
     with pytest.raises(InputError, match="already holds a dataset"):
-        write(node, tmp_path / "d")
+        written_dataset(node, tmp_path / "d")
     assert path.read_bytes() == before
 
 
@@ -191,13 +184,13 @@ def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> N
         def __exit__(self, *_):
             return False
 
-        def write(self, _data):
+        def written_dataset(self, _data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     fill(node)
     monkeypatch.setattr(nrrd, "open", lambda *_: FullDisk(), raising=False)
     with pytest.raises(LeudaError, match="no space left; free space") as caught:
-        write(node, tmp_path / "d")
+        written_dataset(node, tmp_path / "d")
     assert caught.value.exit_code == 1
     assert not (tmp_path / "d").exists()
 
@@ -215,7 +208,7 @@ def test_overlapping_segments_become_one_label_each_voxel(node, tmp_path: Path) 
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         (labels_of() == 3).astype(np.uint8), segmentation, segments_of(segmentation, structures())[1][0], source
     )
-    dataset = load_dataset(write(node, tmp_path / "d"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "d"))
     found = read_case_labels(dataset.source.cases[0], dataset.labels).data
     assert set(np.unique(found)) == {1, 3}
     assert np.array_equal(found == 3, labels_of().T == 3)
@@ -225,7 +218,7 @@ def test_test_cases_of_a_dataset_file_are_passed_on(node, tmp_path: Path) -> Non
     from LEUDATrainingLib.dataset_import import add_dataset
 
     fill(node)
-    first = write(node, tmp_path / "first")
+    first = written_dataset(node, tmp_path / "first")
     document = json.loads(first.read_text(encoding="utf-8"))
     case = {**document["source"]["cases"][0], "id": "kept aside"}
     document["test"] = {"target": [case]}
@@ -233,6 +226,6 @@ def test_test_cases_of_a_dataset_file_are_passed_on(node, tmp_path: Path) -> Non
     document["target"]["cases"] = []
     first.write_text(json.dumps(document), encoding="utf-8")
     assert add_dataset(node, first) == 1
-    dataset = load_dataset(write(node, tmp_path / "second"))
+    dataset = load_dataset(written_dataset(node, tmp_path / "second"))
     assert [case.id for case in dataset.test_target] == ["kept aside"]
     assert dataset.test_target[0].image.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from test_training_logic import Commands
-from training_scene import add_labels, add_volume, fill, labels_of, structures
+from training_scene import add_labels, add_volume, fill, labels_of, source_store, structures
 
 ROOT = Path(__file__).parents[2]
 MODULES = [ROOT / name / f"{name}.py" for name in ("LEUDASegmentation", "LEUDATraining")]
@@ -44,12 +44,6 @@ def settle(slicer_app, widget) -> None:
     slicer_app.processEvents()
     slicer_app.wait_until(lambda: not widget._refreshTimer.active, REFRESH_S)
     slicer_app.processEvents()
-
-
-def source_store(node):
-    from LEUDATrainingLib.cases import CaseStore
-
-    return CaseStore(node, "source")
 
 
 def open_section(slicer_app, section) -> None:

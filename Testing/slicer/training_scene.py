@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 OBLIQUE = np.array([[1.2, 0.3, -0.5, 12.0], [-0.4, 1.1, 0.6, -7.5], [0.2, -0.1, 4.8, 30.25], [0, 0, 0, 1]])
 SHAPE = (20, 16, 6)
 """Voxels along i, j, k of the volumes below; sliced across k."""
+
+
+@pytest.fixture
+def node(slicer_app) -> Any:
+    """The parameter node of LEUDATraining, without its window."""
+    from LEUDATrainingLib.logic import LEUDATrainingLogic
+
+    return LEUDATrainingLogic().getParameterNode()
+
+
+@pytest.fixture
+def source(node) -> Any:
+    """The source cases of that node."""
+    return source_store(node)
+
+
+def source_store(node: Any) -> Any:
+    """Return the source cases of a parameter node."""
+    from LEUDATrainingLib.cases import CaseStore
+
+    return CaseStore(node, "source")
+
+
+def marks_of(store: Any, case: Any) -> Any:
+    """Return what is drawn and labelled in a case, counted at once."""
+    from LEUDATrainingLib.case_marks import CaseMarks
+
+    marks = CaseMarks()
+    marks.use(structures())
+    return marks.of(store, case)
+
+
+def written_dataset(node: Any, folder: Path) -> Path:
+    """Write a parameter node's training data as a dataset."""
+    from LEUDATrainingLib.logic import LEUDATrainingLogic
+
+    return LEUDATrainingLogic().writeDataset(node, folder)
 
 
 def add_volume(name: str = "volume", affine: np.ndarray | None = None, *, shape=SHAPE, seed: int = 0) -> Any:

@@ -7,9 +7,7 @@ is missing. One CycleGAN a dataset and seed serves all methods that translate. T
 from __future__ import annotations
 
 import logging
-import math
 import shutil
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,12 +18,15 @@ from typing import Any
 
 import msgspec
 
+from leuda_core.bench.page import check_page, write_page
+from leuda_core.bench.results import Result, rows
+from leuda_core.bench.table import table
 from leuda_core.bundle import load_bundle
 from leuda_core.config import RunConfig, make_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.evaluation import Score, score_bundle
+from leuda_core.evaluation import score_bundle
 from leuda_core.events import read_events, seconds_at_work
 from leuda_core.io.files import check_output_folder, write_bytes, write_text
 from leuda_core.methods import METHODS
@@ -35,29 +36,6 @@ from leuda_core.training import create_run
 from leuda_core.types import Dataset
 
 logger = logging.getLogger(__name__)
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run measured on the test cases of its target domain."""
-
-    dataset: str
-    method: str
-    augmentation: str
-    seed: int
-    steps: int
-    settings: dict[str, Any]
-    scores: tuple[Score, ...]
-    minutes: float
-    peak_memory_mib: int
-
-    def case_means(self, metric: str) -> dict[str, float]:
-        """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
-        cases: dict[str, list[float]] = {}
-        for score in self.scores:
-            value = getattr(score, metric)
-            if value is not None and not math.isnan(value):
-                cases.setdefault(score.case, []).append(value)
-        return {case: statistics.fmean(values) for case, values in cases.items()}
 
 
 @dataclass(frozen=True)
@@ -86,12 +64,15 @@ def run_bench(
     settings: Mapping[str, Any] | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Train and score every combination that has no result in ``out`` yet; write ``table.md`` and return its rows.
+    """Train and score every combination that has no result in ``out`` yet; write ``table.md`` and ``page.html``.
+
+    Returns the table's rows, the two paths and the number of runs; both files show the runs so far after each one.
 
     Methods that read target labels run on datasets whose target cases have labels, all others on those without.
     ``settings`` apply to the methods that know them. Without ``datasets`` the phantom is used, in both roles.
     """
     check_output_folder(out)
+    check_page()
     loaded = [load_dataset(path) for path in datasets or _phantoms(out / "phantom")]
     jobs = list(plan(loaded, _chosen(methods), augmentations, seeds))
     if not jobs:
@@ -103,8 +84,10 @@ def run_bench(
         if on_run:
             on_run(job.name, index, len(jobs))
         results.append(_result(job, out, steps, device, settings or {}))
-        write_text(out / "table.md", table(results))
-    return {"rows": rows(results), "table": str(out / "table.md"), "runs": len(results)}
+        found = rows(results)
+        write_text(out / "table.md", table(found))
+    page = write_page(out / "page.html", results, found)
+    return {"rows": found, "table": str(out / "table.md"), "page": str(page), "runs": len(results)}
 
 
 def _phantoms(folder: Path) -> list[Path]:
@@ -212,70 +195,3 @@ def _finish(run: Run) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise LeudaError(f"{run.path.name}: {lines[-1]}", f"see {run.log}")
-
-
-def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Average results over seeds: one row for each dataset, method and augmentation.
-
-    ``dice_std_seeds`` is the standard deviation of the mean over seeds, ``dice_std_cases`` that over cases of the
-    means over seeds; ``None`` where there is only one.
-    """
-    groups: dict[tuple[str, str, str], list[Result]] = {}
-    for result in results:
-        groups.setdefault((result.dataset, result.method, result.augmentation), []).append(result)
-    return [_row(*key, group) for key, group in groups.items()]
-
-
-def _row(dataset: str, method: str, augmentation: str, group: Sequence[Result]) -> dict[str, Any]:
-    by_seed = [result.case_means("dice") for result in group]
-    seed_means = [statistics.fmean(cases.values()) for cases in by_seed]
-    case_means = [statistics.fmean(cases[case] for cases in by_seed) for case in by_seed[0]]
-    return {
-        "dataset": dataset,
-        "method": method,
-        "augmentation": augmentation,
-        "seeds": len(group),
-        "dice": statistics.fmean(seed_means),
-        "dice_std_seeds": statistics.stdev(seed_means) if len(seed_means) > 1 else None,
-        "dice_std_cases": statistics.stdev(case_means) if len(case_means) > 1 else None,
-        "hd95_mm": statistics.fmean(statistics.fmean(r.case_means("hd95_mm").values()) for r in group),
-        "asd_mm": statistics.fmean(statistics.fmean(r.case_means("asd_mm").values()) for r in group),
-        "missed": sum(score.state == "missed" for result in group for score in result.scores),
-        "minutes": statistics.fmean(result.minutes for result in group),
-        "peak_memory_mib": max(result.peak_memory_mib for result in group),
-    }
-
-
-_COLUMNS = (
-    "| method | augmentation | seeds | Dice | sd seeds | sd cases | HD95 mm | ASD mm | missed | minutes | MiB |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
-)
-
-
-def table(results: Sequence[Result]) -> str:
-    """Return one Markdown table a dataset, the best Dice first."""
-    parts, all_rows = [], rows(results)
-    for dataset in dict.fromkeys(row["dataset"] for row in all_rows):
-        mine = sorted((row for row in all_rows if row["dataset"] == dataset), key=lambda row: -row["dice"])
-        parts += [f"### {dataset}", "", *_COLUMNS, *map(_line, mine), ""]
-    return "\n".join(parts)
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    def number(name: str, digits: int) -> str:
-        return "" if row[name] is None else f"{row[name]:.{digits}f}"
-
-    cells = [
-        f"`{row['method']}`",
-        row["augmentation"],
-        str(row["seeds"]),
-        number("dice", 3),
-        number("dice_std_seeds", 3),
-        number("dice_std_cases", 3),
-        number("hd95_mm", 1),
-        number("asd_mm", 2),
-        str(row["missed"]),
-        number("minutes", 1),
-        str(row["peak_memory_mib"]),
-    ]
-    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,157 @@
+"""Whatever may go wrong between a client and its worker is told, and the worker goes on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leuda_core.models import export_model
+from worker_process import WorkerProcess
+from worker_requests import AFFINE, SLOW, call, failure, segmented, volume_data
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"{", b"\xff\xfe", b"[" * 50_000, b"null", b"[1]", b'{"id": 1}', b'{"request": "load"}', b"9" * 9999),
+        *(b'{"id": true, "request": "load"}', b'{"id": "1", "request": "load"}', b'{"id": 1, "request": {}}'),
+    ],
+)
+def test_a_bad_line_is_answered_and_forgotten(line: bytes, worker: WorkerProcess) -> None:
+    before = len(worker.events)
+    worker.send_line(line)
+    call(worker, "devices")
+    errors = [event for event in worker.events[before:] if event["event"] == "error"]
+    assert len(errors) == bool(line)
+    assert all(error["id"] is None and error["kind"] == "input" and error["remedy"] for error in errors)
+
+
+def test_an_id_in_use_is_refused(fields: dict[str, object]) -> None:
+    with WorkerProcess(code=SLOW) as worker:
+        worker.send("segment", 1, **fields)
+        worker.send("devices", 1)
+        assert "1 is in use" in worker.wait_for("error")["message"]
+        assert worker.answer(1)["event"] == "done"
+        assert worker.result("devices", 1)["devices"]  # free again
+
+
+WRONG = {
+    "unknown request": ("dance", {}, ("'dance'",)),
+    "no model": ("load", {"model": None}, ("model",)),
+    "no such model": ("load", {"model": "/no/such"}, ("/no/such",)),
+    "unknown device": ("load", {"device": "tpu"}, ("'tpu'",)),
+    "no such volume": ("segment", {"volume": "/no/such.npy"}, ("/no/such.npy",)),
+    "no such folder": ("segment", {"output": "/no/such/labels.npy"}, ("/no/such/labels.npy",)),
+    "flat affine": ("segment", {"affine": [[0.0] * 4] * 4}, ("affine",)),
+    "short affine": ("segment", {"affine": [[1.0] * 3] * 3}, ("affine",)),
+    "box outside": ("segment", {"box": [[0, 5], [900, 999], [0, 5]]}, ("region of interest",)),
+    "box of two": ("segment", {"box": [[0, 5], [0, 5]]}, ("box",)),
+    "no position": ("slice", {}, ("position",)),
+    "position of two": ("slice", {"position": [1, 2]}, ("position",)),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_request_is_told_and_forgotten(fault: str, worker: WorkerProcess, fields: dict[str, object]) -> None:
+    request, change, words = WRONG[fault]
+    answer = failure(worker, request, **{**fields, **change})
+    assert answer["kind"] == ("device" if "device" in fault else "input") and answer["remedy"]
+    assert all(word in answer["message"] for word in words), answer
+    assert not Path(fields["output"]).exists()
+    call(worker, "segment", **fields)
+
+
+ARRAYS = {
+    "empty file": lambda path: path.write_bytes(b""),
+    "no array": lambda path: path.write_bytes(b"no array at all, but long enough to be one"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "objects": lambda path: np.save(path, np.array([[[{}]]]), allow_pickle=True),
+    "two axes": lambda path: np.save(path, np.zeros((3, 4))),
+    "complex": lambda path: np.save(path, np.zeros((3, 4, 5), complex)),
+    "no voxel": lambda path: np.save(path, np.zeros((3, 0, 5))),
+    "not a number": lambda path: np.save(path, np.full((3, 40, 40), np.nan)),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_an_unusable_volume_is_told(kind: str, worker: WorkerProcess, fields: dict[str, object]) -> None:
+    ARRAYS[kind](Path(fields["volume"]))
+    answer = failure(worker, "segment", **fields)
+    assert answer["kind"] == "input" and answer["remedy"], answer
+    assert not Path(fields["output"]).exists()
+
+
+def test_a_broken_bundle_is_told(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(fields["model"], broken)
+    weights = bytearray((broken / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (broken / "model.safetensors").write_bytes(weights)
+    assert "sha256" in failure(worker, "load", model=broken)["message"]
+    call(worker, "load", model=export_model(fields["model"], tmp_path / "model.zip"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "full.npy").symlink_to("/dev/full")
+    answer = failure(worker, "segment", **{**fields, "output": tmp_path / "full.npy"})
+    assert "no space left" in answer["message"] and answer["remedy"]
+
+
+def test_too_little_memory_makes_batches_smaller_and_is_noted(fields: dict[str, object]) -> None:
+    hungry = """
+from leuda_core.prediction import segmenter
+full = segmenter.SliceSegmenter.logits
+def hungry(self, images):
+    if len(images) > 1:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    return full(self, images)
+segmenter.SliceSegmenter.logits = hungry
+"""
+    with WorkerProcess(code=hungry) as worker:
+        result = call(worker, "segment", **fields)
+        assert any("not enough memory" in note for note in result["notes"])
+        assert (np.load(fields["output"]) == segmented(fields)).mean() > 0.999
+
+
+def test_a_model_that_left_its_device_is_tried_there_again(fields: dict[str, object]) -> None:
+    """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
+    no_gpu = """
+import torch
+from leuda_core.prediction import segmenter
+segmenter.find_device = lambda name: (torch.device("meta"), "")
+segmenter.PIXELS_AT_ONCE["meta"] = 1024
+"""
+    with WorkerProcess(code=no_gpu) as worker:
+        for times in (1, 2):
+            result = call(worker, "segment", **fields)
+            assert result["device"] == "cpu" and "meta failed" in result["notes"][0]
+            assert worker.log.count(b"loaded /") == times
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+def test_a_slice_does_not_copy_the_volume(worker: WorkerProcess, fields: dict[str, object]) -> None:
+    def anonymous_mib() -> int:
+        lines = Path(f"/proc/{worker.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon:"))
+
+    call(worker, "slice", **fields, position=[0, 0, 0])
+    before = anonymous_mib()
+    volume = np.lib.format.open_memmap(fields["volume"], "w+", np.int16, (1000, 256, 256))  # 125 MiB
+    volume[500] = volume_data((1, 256, 256))[0]
+    volume.flush()
+    call(worker, "slice", **fields, position=(np.array(AFFINE) @ [0, 0, 500, 1])[:3].tolist())
+    assert anonymous_mib() - before < 60
+
+
+def test_a_fault_is_told_and_its_traceback_logged(fields: dict[str, object]) -> None:
+    code = "from leuda_core.prediction import segmenter\n"
+    code += "segmenter.SliceSegmenter.logits = lambda self, images: 1 / 0"
+    with WorkerProcess(code=code) as worker:
+        answer = failure(worker, "segment", **fields)
+        assert answer["kind"] == "fault" and "ZeroDivisionError" in answer["message"] and "log" in answer["remedy"]
+        assert call(worker, "devices")["devices"]
+        assert b"Traceback" in worker.log
