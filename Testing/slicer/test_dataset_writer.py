@@ -184,7 +184,7 @@ def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> N
         def __exit__(self, *_):
             return False
 
-        def written_dataset(self, _data):
+        def write(self, _data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     fill(node)
