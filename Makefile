@@ -39,9 +39,10 @@ system:
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo
 
-# Files in parallel, each test process with one thread of PyTorch.
+# Files in parallel, then one after the other the tests that measure time.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -26,10 +26,6 @@ class MethodInfo:
     needs_target_labels: bool = False
     properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def defaults(self) -> dict[str, Any]:
-        """Return every setting's default by name."""
-        return {name: schema.get("default") for name, schema in self.properties.items()}
-
 
 def load_methods(path: Path = METHODS_FILE) -> dict[str, MethodInfo]:
     """Return the methods by name: the recommended one first, those that are comparisons only last."""

@@ -16,6 +16,8 @@ from host.driving import Latency, wait_until
 from segmentation_panel import apply, choose_model, click, settle
 from segmentation_scene import add_volume
 
+pytestmark = pytest.mark.alone
+
 SHAPE = (400, 512, 512)
 ORGANS = {1: ((200, 230, 250), (130, 140, 150)), 2: ((210, 330, 330), (120, 90, 80))}  # center and radii (k, j, i)
 LIMIT_S = 0.1

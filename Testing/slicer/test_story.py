@@ -134,6 +134,7 @@ def grid(image_or_volume) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_from_a_few_marked_slices_to_a_segmentation_across_a_restart(slicer_app, tmp_path: Path) -> None:
     import slicer

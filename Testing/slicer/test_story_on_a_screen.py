@@ -31,6 +31,7 @@ def screen() -> Iterator[str]:
 
 
 @pytest.mark.skipif(XVFB is None, reason="Xvfb is not installed (Debian: apt install xvfb)")
+@pytest.mark.alone
 @pytest.mark.timeout(500)
 def test_the_story_in_real_windows(screen: str) -> None:
     environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}

@@ -19,6 +19,8 @@ import pytest
 from test_training_logic import Commands
 from training_scene import add_labels, add_volume, structures
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 LARGE = (256, 256, 200)
 BOUND_S = 0.1

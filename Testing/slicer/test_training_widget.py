@@ -337,6 +337,7 @@ def test_the_panel_fits_a_narrow_dock(slicer_app, widget, find, node) -> None:
     assert widget._uiWidget.minimumSizeHint.width() <= 420
 
 
+@pytest.mark.alone
 def test_writing_a_large_volume_keeps_the_window_alive(slicer_app, widget, find, node) -> None:
     widget.logic.commandFactory = Commands()
     fill(node)
