@@ -332,16 +332,16 @@ def test_a_run_that_another_slicer_resumed_first(view, run, slicer_app) -> None:
 def test_a_long_run_is_opened_and_followed_without_a_stutter(view, run, slicer_app) -> None:
     events = list(training_events(100_000, 100_000))  # twenty-five times a thorough one
     write(run, events[:-300])
-    longest = []
+    busiest = []
     for _attempt in range(3):  # of which the best counts: others may be using this machine
         with RunLock(run), slicer_app.event_loop_latency() as latency:
             view.setRun(run.path)
             slicer_app.wait_until(lambda: view.status is not None, 30)
             write(run, events[-300:])
             slicer_app.wait_until(lambda: view.status.step == 200_000, 30)
-        longest.append(latency.longest_s)
+        busiest.append(latency.busiest_s)
         view.setRun(None)
-    assert min(longest) < 0.1, longest
+    assert min(busiest) < 0.1, busiest
 
 
 @pytest.mark.timeout(300)

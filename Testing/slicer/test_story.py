@@ -184,7 +184,8 @@ def test_from_a_few_marked_slices_to_a_segmentation_across_a_restart(slicer_app,
     with app.event_loop_latency() as latency:
         app.click(ui.applyButton)
         user.see(lambda: not panel.apply.running and ui.undoButton.isVisible(), MODEL_S, "the result")
-    assert latency.longest_s < 0.25  # shared machines; the measured figure stands in docs/RESULTS.md
+    # Shared machines; the measured figure stands in docs/RESULTS.md.
+    assert latency.busiest_s < 0.25 and latency.longest_s < 1.0, (latency.busiest_s, latency.longest_s)
     (segmentation,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     names = [segmentation.GetSegmentation().GetNthSegment(0).GetName()]
     assert names == ["cylinder"]

@@ -346,4 +346,4 @@ def test_writing_a_large_volume_keeps_the_window_alive(slicer_app, widget, find,
     with slicer_app.event_loop_latency() as latency:
         slicer_app.click(find("startButton"))
         slicer_app.wait_until(lambda: "is training" in widget.panel.messages["start"].cause, 60)
-    assert latency.longest_s < 0.2
+    assert latency.busiest_s < 0.2 and latency.longest_s < 1.0, (latency.busiest_s, latency.longest_s)
