@@ -97,7 +97,7 @@ def test_the_table_has_the_best_first():
 def test_the_table_and_the_page_tell_what_was_measured(tmp_path):
     results = [
         result(0, {"a": [0.5], "b": [0.6]}, method="source_only"),
-        result(0, {"a": [0.8], "b": [0.7]}, method="le_uda", dataset="d"),
+        result(0, {"a": [0.8], "b": [0.7]}, method="le_uda"),
     ]
     text = table(rows(results))
     assert "| +0.200 (-1.071 to +1.471) |" in text

@@ -111,13 +111,15 @@ def test_mean_teacher_answers_a_noisy_target_slice_as_a_clean_one():
     assert disagreement(100.0) < 0.5 * disagreement(0.0)
 
 
+BRIDGE = {"translator_channels": 4, "translator_blocks": 1, "translator_steps": 30, "ramp_start": 0.0}
+
+
 @torch.no_grad()
-def distances_to_teachers(name: str, **settings: object) -> tuple[float, float]:
+def distances_to_teachers(**settings: object) -> tuple[float, float]:
     """Return how far a student is from its intra- and its inter-domain teacher on slices it has not seen."""
     problem = Problem(darker)
-    bridge = {"translator_channels": 4, "translator_blocks": 1, "translator_steps": 30, "ramp_start": 0.0}
     with torch.enable_grad():
-        method = train(name, problem, **bridge, **settings)
+        method = train("mt_uda", problem, **BRIDGE, **settings)
     torch.manual_seed(0)
     views = method.views(problem.batch(5_000, 16))
     student, intra, inter = map(method.segmenter, (views.student, with_noise(views.intra), with_noise(views.inter)))
@@ -126,9 +128,9 @@ def distances_to_teachers(name: str, **settings: object) -> tuple[float, float]:
 
 
 def test_mt_uda_agrees_with_either_teacher_by_its_own_term():
-    alone = distances_to_teachers("mt_uda", intra_weight=0.0, inter_weight=0.0)
-    intra = distances_to_teachers("mt_uda", intra_weight=100.0, inter_weight=0.0)
-    inter = distances_to_teachers("mt_uda", intra_weight=0.0, inter_weight=10.0)
+    alone = distances_to_teachers(intra_weight=0.0, inter_weight=0.0)
+    intra = distances_to_teachers(intra_weight=100.0, inter_weight=0.0)
+    inter = distances_to_teachers(intra_weight=0.0, inter_weight=10.0)
     assert intra[0] < 0.6 * alone[0]
     assert inter[1] < 0.6 * alone[1]
 
@@ -138,9 +140,8 @@ def test_le_uda_makes_the_students_maps_pass_for_the_teachers():
 
     @torch.no_grad()
     def judged_gap(weight: float) -> float:
-        bridge = {"translator_channels": 4, "translator_blocks": 1, "translator_steps": 30, "ramp_start": 0.0}
         with torch.enable_grad():
-            method = train("le_uda", problem, **bridge, adversarial_weight=weight, auxiliary_adversarial_weight=weight)
+            method = train("le_uda", problem, **BRIDGE, adversarial_weight=weight, auxiliary_adversarial_weight=weight)
         torch.manual_seed(0)
         views = method.views(problem.batch(5_000, 16))
         real = method.teacher(with_noise(views.inter)).softmax(1)

@@ -66,7 +66,7 @@ def run_bench(
 ) -> dict[str, Any]:
     """Train and score every combination that has no result in ``out`` yet; write ``table.md`` and ``page.html``.
 
-    Returns the table's rows, the two paths and the number of runs; both files show the runs so far after each one.
+    Returns the table's rows, the two paths and the number of runs. Both files are written after each run.
 
     Methods that read target labels run on datasets whose target cases have labels, all others on those without.
     ``settings`` apply to the methods that know them. Without ``datasets`` the phantom is used, in both roles.
@@ -86,7 +86,7 @@ def run_bench(
         results.append(_result(job, out, steps, device, settings or {}))
         found = rows(results)
         write_text(out / "table.md", table(found))
-    page = write_page(out / "page.html", results, found)
+        page = write_page(out / "page.html", results, found)
     return {"rows": found, "table": str(out / "table.md"), "page": str(page), "runs": len(results)}
 
 
