@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from leuda_core.errors import InputError
+from leuda_core.types import Augmentation, Plane
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
@@ -23,8 +24,8 @@ class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Settings that every method has."""
 
     augmentation: Annotated[
-        Literal["paper", "strong"],
-        Meta(description="paper: mild rotation and scaling; strong: adds random contrast, bias field, blur and noise"),
+        Augmentation,
+        Meta(description="paper: mild rotation, scaling; strong: wide ones, random contrast, bias field, blur, noise"),
     ] = "strong"
     batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices in one step")] = 8
     unlabeled_batch_size: Annotated[
@@ -40,7 +41,7 @@ class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(ge=0, le=20, description="in-plane pixel size the network works at; 0 chooses it from the data")
     ] = 0.0
     plane: Annotated[
-        Literal["acquisition", "axial", "coronal", "sagittal"],
+        Plane,
         Meta(description="how volumes are cut into slices; acquisition: across the largest spacing, as stored"),
     ] = "acquisition"
 

@@ -34,6 +34,13 @@ def test_what_comes_in_from_outside_is_dark_and_unlabelled():
     assert set(moved_labels.unique().tolist()) == {1, IGNORE}
 
 
+def test_strong_moves_further():
+    torch.manual_seed(2)
+    images, labels = torch.ones(64, 1, 32, 32), torch.ones(64, 32, 32, dtype=torch.long)
+    outside = [(random_affine(images, labels, level)[1] == IGNORE).float().mean() for level in ("paper", "strong")]
+    assert outside[1] > 2 * outside[0]
+
+
 def test_ignored_pixels_stay_ignored():
     _, labels = random_affine(torch.zeros(4, 1, 16, 16), torch.full((4, 16, 16), IGNORE))
     assert (labels == IGNORE).all()
@@ -59,3 +66,17 @@ def test_each_slice_gets_its_own_appearance():
     changed = random_appearance(images)
     means = changed.mean((1, 2, 3))
     assert means.std() > 0.05
+
+
+def test_structures_of_one_contrast_get_contrasts_of_their_own_where_labels_tell_them_apart():
+    images, labels = torch.full((64, 1, 48, 48), 0.2), torch.zeros(64, 48, 48, dtype=torch.long)
+    labels[:, :, 24:] = 1
+    labels[:, :4] = IGNORE
+
+    def told_apart(*known):
+        torch.manual_seed(0)
+        changed = random_appearance(images, *known)
+        return int(((changed[..., :24].mean((1, 2, 3)) - changed[..., 24:].mean((1, 2, 3))).abs() > 0.25).sum())
+
+    assert told_apart() <= 3  # a bias field alone
+    assert 10 < told_apart(labels, 2) < 32

@@ -1,8 +1,9 @@
 """Augmentation of slices: one joint geometric transform of image and labels, and random appearances.
 
-Two levels. ``paper`` is the mild affine transform of MT-UDA's released code. ``strong`` adds appearances in the
-spirit of causality-inspired and location-scale augmentation (Ouyang et al., IEEE TMI 2022; Su et al., AAAI 2023): a
-segmenter that has seen its organs in every contrast needs less of a translator. Parameter ranges are our choice.
+Two levels. ``paper`` is the mild affine transform of MT-UDA's released code. ``strong`` moves further and adds
+appearances in the spirit of causality-inspired and location-scale augmentation (Ouyang et al., IEEE TMI 2022; Su et
+al., AAAI 2023): a segmenter that has seen its organs in every contrast needs less of a translator, and one that has
+seen two organs in the same contrast goes by their shapes. Parameter ranges are our choice.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, pad
+from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, one_hot, pad
 
-from leuda_core.types import IGNORE
+from leuda_core.types import IGNORE, Augmentation
 
-MAX_ROTATION_DEG = 10.0
-SCALE = (0.9, 1.1)
+MAX_ROTATION_DEG = {"paper": 10.0, "strong": 45.0}
+MAX_SCALING = {"paper": 0.1, "strong": 0.25}
 
 
-def random_affine(images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Rotate by up to 10 degrees and scale by 0.9 to 1.1, image and labels together in one resampling.
+def random_affine(
+    images: Tensor, labels: Tensor | None = None, level: Augmentation = "paper"
+) -> tuple[Tensor, Tensor | None]:
+    """Rotate and scale slices by up to the level's range, image and labels together in one resampling.
 
     What comes in from outside is the lowest intensity in the image and ``IGNORE`` in the labels.
 
@@ -28,8 +31,8 @@ def random_affine(images: Tensor, labels: Tensor | None = None) -> tuple[Tensor,
         images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64.
     """
     count = len(images)
-    angle = (2 * torch.rand(count) - 1) * math.radians(MAX_ROTATION_DEG)
-    scale = SCALE[0] + (SCALE[1] - SCALE[0]) * torch.rand(count)
+    angle = (2 * torch.rand(count) - 1) * math.radians(MAX_ROTATION_DEG[level])
+    scale = 1 + (2 * torch.rand(count) - 1) * MAX_SCALING[level]
     cos, sin, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros(count)
     # Normalised coordinates stretch with the sides of the slice; the ratio keeps the rotation rigid in pixels.
     ratio = images.shape[-2] / images.shape[-1]
@@ -44,12 +47,16 @@ def random_affine(images: Tensor, labels: Tensor | None = None) -> tuple[Tensor,
     return moved, torch.where(nearest == 0, IGNORE, nearest - 1)
 
 
-def random_appearance(images: Tensor) -> Tensor:
+def random_appearance(images: Tensor, labels: Tensor | None = None, n_classes: int = 0) -> Tensor:
     """Give each slice a random appearance: contrast curve, inversion, bias field, blur, noise. Stays in [-1, 1].
 
+    Of slices that come with their labels, half get a contrast curve for each structure first.
+
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; the anatomy stays where it is.
+        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64. The anatomy stays where it is.
     """
+    if labels is not None:
+        images = _some(images, _contrast_by_structure(images, labels, n_classes), 0.5)
     images = _random_contrast(images)
     images = _some(images, -images, 0.25)
     images = _random_bias(images)
@@ -83,6 +90,18 @@ def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
     return images + blend * (curved - images)
 
 
+def _contrast_by_structure(images: Tensor, labels: Tensor, n_classes: int, sigma: float = 1.0) -> Tensor:
+    """Map each structure and the background through a random curve of its own (Su et al., AAAI 2023, local part).
+
+    Structures blend into each other over some ``sigma`` pixels: a segmenter would find sharp seams instead of organs.
+    """
+    count, _, height, width = images.shape
+    curved = _random_contrast(images.repeat_interleave(n_classes, dim=0)).view(count, n_classes, height, width)
+    shares = one_hot(torch.where(labels == IGNORE, 0, labels), n_classes).movedim(-1, 1).to(images.dtype)
+    shares = _blur(shares.reshape(-1, 1, height, width), images.new_full((count * n_classes, 1), sigma))
+    return (shares.view_as(curved) * curved).sum(1, keepdim=True)
+
+
 def _random_bias(images: Tensor) -> Tensor:
     """Multiply by a smooth field between about 0.7 and 1.4, as coil sensitivity does."""
     coarse = 0.15 * torch.randn(len(images), 1, 3, 3, device=images.device)
@@ -90,10 +109,14 @@ def _random_bias(images: Tensor) -> Tensor:
     return (images + 1) * field - 1
 
 
-def _random_blur(images: Tensor, radius: int = 3) -> Tensor:
+def _random_blur(images: Tensor) -> Tensor:
     """Blur each slice with its own Gaussian, sigma 0.3 to 1.5 pixels."""
+    return _blur(images, 0.3 + 1.2 * torch.rand(len(images), 1, device=images.device))
+
+
+def _blur(images: Tensor, sigma: Tensor, radius: int = 3) -> Tensor:
+    """Convolve each slice ``(B, 1, H, W)`` with a Gaussian of its own ``sigma``, ``(B, 1)`` in pixels."""
     count = len(images)
-    sigma = 0.3 + 1.2 * torch.rand(count, 1, device=images.device)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)

@@ -164,7 +164,7 @@ class SliceLoader:
         patches = [self._patch_of(rng, pool[rng.integers(len(pool))], with_labels) for pool in pools]
         images = torch.from_numpy(np.stack([image for image, _ in patches])).unsqueeze(1)
         labels = torch.from_numpy(np.stack([label for _, label in patches])).long() if with_labels else None
-        return random_affine(images, labels)
+        return random_affine(images, labels, self._settings.augmentation)
 
     def _pools(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int) -> list[Sequence[CachedCase]]:
         """Return the cases each slice of a draw is taken from."""

@@ -59,7 +59,7 @@ class Adda(Method):
     def alignment_step(self, batch: Batch, progress: float) -> Losses:
         if progress == 0:
             self.adapted.load_state_dict(self.teacher.state_dict())
-        s, source = self.settings, self.appearance(batch.source)
+        s, source = self.settings, self.appearance(batch.source, batch.source_labels)
         with torch.no_grad():
             example = self.teacher.encode(source)[-1]
         features = self.adapted.encode(batch.target)[-1]

@@ -76,7 +76,7 @@ class Method(nn.Module):
         Shape:
             images: ``(B, 1, H, W)``; labels: ``(B, H, W)`` class indices.
         """
-        loss = segmentation_loss(self.segmenter(self.appearance(images)), labels)
+        loss = segmentation_loss(self.segmenter(self.appearance(images, labels)), labels)
         self.minimize(loss, "segmenter")
         self.update_teacher()
         return detached(segmentation=loss)
@@ -138,9 +138,11 @@ class Method(nn.Module):
         update_average(self.teacher, self.segmenter, self.settings.ema_decay, int(self.updates))
         self.updates += 1
 
-    def appearance(self, images: Tensor) -> Tensor:
+    def appearance(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Augment the appearance of what the segmenter learns from: random under ``strong``, untouched otherwise."""
-        return random_appearance(images) if self.settings.augmentation == "strong" else images
+        if self.settings.augmentation != "strong":
+            return images
+        return random_appearance(images, labels, self.task.n_classes)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return everything needed to go on: networks and optimisers."""

@@ -110,7 +110,7 @@ class Glua(Method):
     def training_step(self, batch: Batch, progress: float) -> Losses:
         with torch.no_grad():
             painted = self.painter.to_target(batch.source, batch.target)
-        images = torch.cat([self.appearance(painted), self.appearance(batch.target)])
+        images = torch.cat([self.appearance(painted, batch.source_labels), self.appearance(batch.target)])
         features = self.segmenter.features(images)[-1]
         logits = self.segmenter.head(features)
         count = len(painted)

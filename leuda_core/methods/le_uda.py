@@ -70,7 +70,7 @@ class LeUda(MtUda):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views, s = self.views(batch), self.settings
-        images = torch.cat([self.appearance(views.labelled), self.appearance(views.student)])
+        images = torch.cat([self.appearance(views.labelled, views.labels), self.appearance(views.student)])
         sizes = [len(views.labelled), len(views.student)]
         labelled, student = _split(_levels(self.segmenter, self.auxiliary_head, images), sizes)
         with torch.no_grad():

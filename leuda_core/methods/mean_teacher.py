@@ -41,7 +41,7 @@ class MeanTeacher(Method):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabeled = torch.cat([batch.source_unlabeled, batch.target])
-        images = torch.cat([self.appearance(batch.source), self.appearance(unlabeled)])
+        images = torch.cat([self.appearance(batch.source, batch.source_labels), self.appearance(unlabeled)])
         labelled_logits, unlabeled_logits = self.segmenter(images).split([len(batch.source), len(unlabeled)])
         with torch.no_grad():
             teacher_logits = self.teacher(with_noise(unlabeled))

@@ -83,10 +83,10 @@ class MetaHallucinator(Method):
         """Return segmentation loss on slices and hallucinated slices, plus what keeps the hallucinator in bounds."""
         s, references = self.settings, _shuffled_to(half.unlabeled, len(half.images))
         hallucinated, displacement, change = self._hallucinate(half.images, references, psi)
-        images = torch.cat([self.appearance(half.images), self.appearance(hallucinated)])
+        moved_labels = warp_labels(half.labels, displacement)
+        images = torch.cat([self.appearance(half.images, half.labels), self.appearance(hallucinated, moved_labels)])
         logits, moved_logits = functional_call(self.segmenter, theta, images).chunk(2)
-        loss = segmentation_loss(logits, half.labels)
-        loss = loss + segmentation_loss(moved_logits, warp_labels(half.labels, displacement))
+        loss = segmentation_loss(logits, half.labels) + segmentation_loss(moved_logits, moved_labels)
         bounds = s.smoothness_weight * smoothness_loss(displacement) + s.intensity_weight * change.abs().mean()
         return loss + s.transformation_weight * (correlation_loss(hallucinated, references) + bounds)
 

@@ -91,7 +91,7 @@ class MtUda(TranslatingMethod):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views = self.views(batch)
-        images = torch.cat([self.appearance(views.labelled), self.appearance(views.student)])
+        images = torch.cat([self.appearance(views.labelled, views.labels), self.appearance(views.student)])
         labelled_logits, student_logits = self.segmenter(images).split([len(views.labelled), len(views.student)])
         with torch.no_grad():
             shown = with_noise(torch.cat([views.intra, views.inter]))

@@ -70,7 +70,7 @@ class Sifa(Method):
         s, j, source, target = self.settings, self.judges, batch.source, batch.target
         fake_target = self.generator(source)
         cycled_source, fake_source = self.draw_source(fake_target), self.draw_source(target)
-        logits, auxiliary = self._maps(self.appearance(fake_target))
+        logits, auxiliary = self._maps(self.appearance(fake_target, batch.source_labels))
         target_logits, target_auxiliary = self._maps(self.appearance(target))
         cycle = cycle_loss(source, cycled_source) + cycle_loss(target, self.generator(fake_source))
         cycle = s.cycle_weight * cycle

@@ -36,7 +36,7 @@ class Tcsm(MeanTeacher):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabeled = torch.cat([batch.source_unlabeled, batch.target])
-        images = torch.cat([self.appearance(batch.source), self.appearance(unlabeled)])
+        images = torch.cat([self.appearance(batch.source, batch.source_labels), self.appearance(unlabeled)])
         labelled_logits, student_logits = self.segmenter(images).split([len(batch.source), len(unlabeled)])
         transform = random_transform(len(unlabeled), self.settings.max_scale, unlabeled.device)
         with torch.no_grad():
