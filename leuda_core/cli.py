@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import leuda_core
 from leuda_core.commands.output import Result, say, to_json
+from leuda_core.config import DEFAULT_METHOD
 from leuda_core.errors import InputError, as_leuda_error
 from leuda_core.runs import LAUNCH_TOKEN
 
@@ -111,7 +112,12 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
-    parser.add_argument("--method", required=True, metavar="NAME", help="one of `leuda methods`")
+    parser.add_argument(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="NAME",
+        help=f"one of `leuda methods` (default: {DEFAULT_METHOD})",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 500)")
     _add_device(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")

@@ -17,6 +17,9 @@ from msgspec import Meta
 from leuda_core.errors import InputError
 from leuda_core.types import Augmentation, Plane
 
+DEFAULT_METHOD = "le_uda"
+"""What trains when nobody chooses: docs/RESULTS.md says how it compares."""
+
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 

@@ -84,7 +84,7 @@ def test_every_command_has_help_and_a_function(name: str, capsys: pytest.Capture
     [
         ([], "COMMAND"),
         (["frobnicate"], "'frobnicate'"),
-        (["train", "d.json", "--out", "r"], "--method"),
+        (["train", "d.json"], "--out"),
         (["train", "d.json", "--method", "x", "--out", "r", "--steps", "many"], "'many'"),
         (["segment", "--model", "m", "--input", "i", "--output", "o", "--format", "png"], "'png'"),
         (["status"], "RUN"),

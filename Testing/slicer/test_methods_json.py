@@ -22,10 +22,12 @@ def test_the_file_is_what_the_command_prints() -> None:
 
 
 def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) -> None:
+    from leuda_core.config import DEFAULT_METHOD
+    from LEUDATrainingLib.logic import LEUDATrainingLogic
     from LEUDATrainingLib.method_catalog import load_methods
 
     methods = list(load_methods().values())
-    assert methods[0].name == "le_uda"
+    assert methods[0].name == DEFAULT_METHOD == LEUDATrainingLogic().getParameterNode().method
     assert [method.name for method in methods if method.needs_target_labels] == ["target_supervised"]
     assert methods[-1].needs_target_labels
     assert all(method.summary and method.paper for method in methods)

@@ -113,7 +113,7 @@ def phantom(args: Namespace) -> Result:
         test_cases=args.test,
         seed=args.seed,
     )
-    return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --method le_uda --out RUN")
+    return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
 
 
 def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
