@@ -80,6 +80,25 @@ def test_no_gradient_reaches_a_teacher(loss):
     assert teacher.grad is None
 
 
+def test_pseudo_labels_that_are_certain_are_labels():
+    logits, truth = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    certain = torch.nn.functional.one_hot(truth, 3).movedim(-1, 1).float()
+    expected = losses.segmentation_loss(logits, truth).item()
+    assert losses.pseudo_label_loss(logits, certain, 0.5).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_unsure_pseudo_labels_teach_nothing_and_their_teacher_learns_nothing():
+    logits = torch.randn(1, 2, 4, 4, requires_grad=True)
+    teacher = torch.full((1, 2, 4, 4), 0.5)
+    teacher[:, :, 2:] = torch.tensor([0.9, 0.1]).view(2, 1, 1)
+    teacher.requires_grad_()
+    losses.pseudo_label_loss(logits, teacher, 0.7).backward()
+    assert logits.grad[:, :, :2].abs().max() == 0
+    assert logits.grad[:, :, 2:].abs().min() > 0
+    assert teacher.grad is None
+    assert losses.pseudo_label_loss(logits, teacher, 0.95).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_adversarial_losses():
     real, fake = torch.tensor([0.8, 1.0]), torch.tensor([0.5, 0.1])
     judged = 0.5 * ((0.04 + 0) / 2 + (0.25 + 0.01) / 2)

@@ -152,6 +152,19 @@ def test_le_uda_makes_the_students_maps_pass_for_the_teachers():
     assert judged_gap(1.0) < 0.5 * judged_gap(0.0)
 
 
+def test_self_training_gives_both_looks_of_a_slice_one_answer():
+    problem = Problem(darker)
+
+    @torch.no_grad()
+    def disagreement(weight: float) -> float:
+        with torch.enable_grad():
+            method = train("self_training", problem, **BRIDGE, pseudo_label_weight=weight, confidence=0.5)
+        first, second = map(method.teacher, method.looks(problem.source(1, 1)[0], problem.target(16, 3)[0]))
+        return float(consistency_loss(first[1:], second[1:]))
+
+    assert disagreement(10.0) < 0.5 * disagreement(0.0)
+
+
 def test_adabn_takes_on_the_contrast_of_the_target():
     problem = Problem(darker)
     with_it, without = (dice(train("adabn", problem, statistics_steps=n), *problem.target(8, 1)) for n in (10, 0))

@@ -43,6 +43,25 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return 0.5 * entropy + 0.5 * dice_loss(logits.softmax(1), labels)
 
 
+def pseudo_label_loss(logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
+    """Half cross entropy, half soft Dice against another network's probabilities, where that one is sure.
+
+    ``segmentation_loss`` with soft labels; pixels whose largest probability is not above ``confidence`` count nowhere
+    (FixMatch, Sohn et al., NeurIPS 2020). No gradient reaches ``probabilities``.
+
+    Shape:
+        probabilities: ``(B, C, H, W)`` like the logits, summing to 1.
+    """
+    expected = probabilities.detach().float()
+    sure = (expected.amax(1, keepdim=True) > confidence).float()
+    expected, log_found = expected * sure, logits.float().log_softmax(1)
+    found = log_found.exp() * sure
+    entropy = -(expected * log_found).sum() / sure.sum().clamp(min=1)
+    over = (0, 2, 3)
+    overlap, sizes = (found * expected).sum(over), found.square().sum(over) + expected.square().sum(over)
+    return 0.5 * entropy + 0.5 * (1 - (2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
+
+
 def consistency_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Mean squared difference of class probabilities (mean teacher, Tarvainen and Valpola, NeurIPS 2017).
 

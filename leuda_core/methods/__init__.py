@@ -12,6 +12,7 @@ from leuda_core.methods.le_uda import LeUda
 from leuda_core.methods.mean_teacher import MeanTeacher
 from leuda_core.methods.meta_hallucinator import MetaHallucinator
 from leuda_core.methods.mt_uda import MtUda
+from leuda_core.methods.self_training import SelfTraining
 from leuda_core.methods.sifa import Sifa
 from leuda_core.methods.source_only import ContrastRandomization, SourceOnly
 from leuda_core.methods.target_supervised import TargetSupervised
@@ -20,6 +21,7 @@ from leuda_core.methods.voxelmorph import VoxelMorph
 
 METHODS: dict[str, type[Method]] = {
     "le_uda": LeUda,
+    "self_training": SelfTraining,
     "mt_uda": MtUda,
     "meta_hallucinator": MetaHallucinator,
     "glua": Glua,
