@@ -9,16 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from leuda_core.errors import InputError
-from leuda_core.types import Augmentation, Plane
 
 DEFAULT_METHOD = "le_uda"
 """What trains when nobody chooses: docs/RESULTS.md says how it compares."""
+
+Augmentation = Literal["paper", "strong"]
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
@@ -44,7 +45,7 @@ class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(ge=0, le=20, description="in-plane pixel size the network works at; 0 chooses it from the data")
     ] = 0.0
     plane: Annotated[
-        Plane,
+        Literal["acquisition", "axial", "coronal", "sagittal"],
         Meta(description="how volumes are cut into slices; acquisition: across the largest spacing, as stored"),
     ] = "acquisition"
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 
-Augmentation = Literal["paper", "strong"]
-
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open ranges of voxels along i, j and k."""
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, one_hot, pad
 
-from leuda_core.types import IGNORE, Augmentation
+from leuda_core.config import Augmentation
+from leuda_core.types import IGNORE
 
 MAX_ROTATION_DEG = {"paper": 10.0, "strong": 45.0}
 MAX_SCALING = {"paper": 0.1, "strong": 0.25}

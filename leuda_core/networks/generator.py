@@ -7,25 +7,8 @@ chooses to alter it, which matters most when few slices are there to learn from.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
 
 from leuda_core.networks.unet import norm
-
-
-class ToImage(nn.Conv2d):
-    """A reflected 7x7 convolution to a single channel, row by row of its kernel.
-
-    The seven rows are seven channels of one convolution, added up with their shifts: on a CPU, whose convolutions are
-    made for many channels, forward and backward take a third of the time.
-    """
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__(in_channels, 1, 7)
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, kernel = x.shape[-2], self.weight[0].transpose(0, 1).unsqueeze(2)
-        rows = conv2d(pad(x, (3, 3, 3, 3), mode="reflect"), kernel)
-        return self.bias + sum(rows[:, i : i + 1, i : i + height] for i in range(7))
 
 
 class ResidualBlock(nn.Module):
@@ -98,5 +81,5 @@ def _draw(c: int) -> list[nn.Module]:
         nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
         norm(c),
         nn.ReLU(inplace=True),
-        ToImage(c),
+        nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect"),
     ]
