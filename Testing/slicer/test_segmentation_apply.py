@@ -37,7 +37,7 @@ def test_apply_writes_segments_and_shows_them(ready, worker) -> None:
     assert names == ["disc", "ring"]
     assert ready.ui.outputSelector.currentNode() is node and ready.ui.resultSelector.currentNode() is node
     statistics = ready.panel.result.statistics.table
-    assert column_texts(statistics) == names
+    wait_until(lambda: column_texts(statistics) == names)
     voxels = 3 * 8 * 4  # of the label "disc", of 1 mm3 each
     assert float(statistics.item(0, 1).text()) == pytest.approx(voxels / 1000, abs=5e-4)
     assert ready.panel.message_strip.kind == "info" and not progress.running
