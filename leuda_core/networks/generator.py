@@ -7,8 +7,29 @@ chooses to alter it, which matters most when few slices are there to learn from.
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from leuda_core.networks.unet import norm
+
+
+class ToImage(nn.Conv2d):
+    """A reflected 7x7 convolution to a single channel, row by row of its kernel.
+
+    Libraries convolve blocks of output channels, of which one channel leaves all but one place empty. Here each row of
+    the kernel is an output channel, and their images are shifted and added: the same sum in another order, which on a
+    CPU takes a third of the time, forward and backward.
+
+    Shape:
+        input: ``(B, in_channels, H, W)``; output: ``(B, 1, H, W)``, float32.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels, 1, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, kernel = x.shape[-2], self.weight[0].transpose(0, 1).unsqueeze(2)  # (rows, in_channels, 1, columns)
+        rows = conv2d(pad(x, (3, 3, 3, 3), mode="reflect"), kernel).float()  # or bfloat16 would round every sum
+        return self.bias + sum(rows[:, i : i + 1, i : i + height] for i in range(len(kernel)))
 
 
 class ResidualBlock(nn.Module):
@@ -81,5 +102,5 @@ def _draw(c: int) -> list[nn.Module]:
         nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
         norm(c),
         nn.ReLU(inplace=True),
-        nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect"),
+        ToImage(c),
     ]

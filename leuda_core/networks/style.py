@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, interpolate, relu
 
-from leuda_core.networks.generator import ResidualBlock
+from leuda_core.networks.generator import ResidualBlock, ToImage
 from leuda_core.networks.unet import norm
 
 
@@ -64,7 +64,7 @@ class StyledDecoder(nn.Module):
             for _, after in widths
         )
         self.blocks = blocks
-        self.last = nn.Conv2d(c, 1, 7, padding=3, padding_mode="reflect")
+        self.last = ToImage(c)
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         x = content

@@ -22,7 +22,6 @@ from torch.nn.functional import pad
 from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
-from leuda_core.prediction.columns import use_columns
 from leuda_core.prediction.job import SliceJob
 from leuda_core.types import Box, LabelMap, Prediction, Task, Volume
 
@@ -238,8 +237,6 @@ class SliceSegmenter:
         for module in self._network.modules():
             if self._bf16 and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 module.to(torch.bfloat16)  # rounded once, and not by autocast again for every batch
-        if self.device.type == "cpu" and not self._bf16:  # bfloat16 would round every column
-            use_columns(self._network)
         logger.info("segmenting in %s on %s", "bfloat16" if self._bf16 else "float32", self.device)
 
     def _note(self, note: str) -> None:
