@@ -160,7 +160,10 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to put it (default: demo)")
     bench = _add(commands, "bench", "runs:bench", "measure methods, seed by seed, and write tables")
     bench.add_argument("datasets", nargs="*", type=Path, metavar="DATASET", help="dataset files (default: the phantom)")
-    bench.add_argument("--methods", type=_names, default=["all"], metavar="A,B", help="method names, or all")
+    bench.add_argument(
+        "--methods", type=_names, default=["all"], metavar="A,B:KEY=VALUE",
+        help="method names, some with settings of their own (an ablation), or all",
+    )  # fmt: skip
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
     bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 500)")

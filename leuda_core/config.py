@@ -7,7 +7,7 @@ same struct gives ``leuda methods --json`` its schema, the graphical form its fi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -63,6 +63,23 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 C = TypeVar("C", bound=msgspec.Struct)
+
+
+def parse_settings(pairs: Iterable[str], *, where: str = "--set") -> dict[str, str]:
+    """Return the settings of ``KEY=VALUE`` words.
+
+    Raises:
+        InputError: a word without a key, or a key given twice.
+    """
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"{where} {pair!r} is not KEY=VALUE", "write for example batch_size=4")
+        if key in settings:
+            raise InputError(f"{where} {key} is given twice ({settings[key]} and {value})", "keep one of them")
+        settings[key] = value
+    return settings
 
 
 def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set") -> C:

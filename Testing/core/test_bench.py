@@ -144,3 +144,34 @@ def test_a_bench_without_fitting_methods_says_so(tiny_dataset, tmp_path):
         run_bench([tiny_dataset], out=tmp_path, methods=["target_supervised"])
     with pytest.raises(InputError, match="unknown method 'gan'"):
         run_bench([tiny_dataset], out=tmp_path, methods=["gan"])
+
+
+def test_an_ablation_is_a_row_of_its_own(tiny_dataset, tmp_path):
+    options = {"out": tmp_path, "seeds": [0], "augmentations": ["paper"], "steps": 2, "settings": SMALL}
+    methods = ["cyclegan", "cyclegan:learning_rate=1e-4:ema_decay=0.9", "cyclegan:translator_steps=1"]
+    found = run_bench([tiny_dataset], methods=methods, **options)
+    assert [row["method"] for row in found["rows"]] == methods
+    runs = {path.name: json.loads((path / "run.json").read_text()) for path in (tmp_path / "runs").iterdir()}
+    assert sorted(runs) == sorted(f"discs-{method.replace(':', '+')}-paper-0" for method in methods)
+    plain, changed, translating = (runs[f"discs-{method.replace(':', '+')}-paper-0"] for method in methods)
+    assert plain["method"] == changed["method"] == "cyclegan"
+    assert (changed["settings"]["learning_rate"], changed["settings"]["ema_decay"]) == (1e-4, 0.9)
+    assert plain["settings"]["translator"] == changed["settings"]["translator"] != ""
+    assert translating["settings"]["translator"] == "" and translating["settings"]["translator_steps"] == 1
+    assert run_bench([tiny_dataset], methods=methods, **options)["rows"] == found["rows"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("le_uda:intra_wieght=0", "did you mean 'intra_weight'"),
+        ("le_uda:intra_weight=-1", "--methods le_uda: intra_weight='-1' is not allowed"),
+        ("le_uda:intra_weight", "--methods le_uda 'intra_weight' is not KEY=VALUE"),
+        ("le_uda:augmentation=paper", "use --augmentation"),
+    ],
+)
+def test_a_wrong_ablation_is_refused_before_anything_runs(tiny_dataset, tmp_path, variant, words):
+    with pytest.raises(InputError) as caught:
+        run_bench([tiny_dataset], out=tmp_path, methods=["source_only", variant])
+    assert words in f"{caught.value} {caught.value.remedy}"
+    assert not list(tmp_path.iterdir())

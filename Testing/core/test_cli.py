@@ -17,8 +17,8 @@ import pytest
 
 from leuda_core import cli, jobs
 from leuda_core.cli import main
-from leuda_core.commands import output, runs, volumes
-from leuda_core.config import RunConfig, make_config
+from leuda_core.commands import output, volumes
+from leuda_core.config import RunConfig, make_config, parse_settings
 from leuda_core.errors import Cancelled, InputError
 
 ROOT = Path(__file__).parents[2]
@@ -348,9 +348,9 @@ def _wait_for(condition, seconds: float = 60.0) -> None:
 
 
 def test_settings() -> None:
-    assert runs.parse_settings(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+    assert parse_settings(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
     with pytest.raises(InputError, match="twice"):
-        runs.parse_settings(["a=1", "a=2"])
+        parse_settings(["a=1", "a=2"])
 
 
 def test_json_of_everything_we_say() -> None:

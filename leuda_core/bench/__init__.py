@@ -2,6 +2,7 @@
 
 Every run is trained in a process of its own and leaves one JSON file; a bench that was interrupted goes on with what
 is missing. One CycleGAN a dataset and seed serves all methods that translate. Test labels are read after training.
+A method can be asked for with settings of its own, as in ``le_uda:intra_weight=0``: an ablation, in a row of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from leuda_core.bench.page import check_page, write_page
 from leuda_core.bench.results import Result, rows
 from leuda_core.bench.table import table
 from leuda_core.bundle import load_bundle
-from leuda_core.config import RunConfig, make_config
+from leuda_core.config import MethodConfig, RunConfig, make_config, parse_settings
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
@@ -30,7 +31,8 @@ from leuda_core.evaluation import score_bundle
 from leuda_core.events import read_events, seconds_at_work
 from leuda_core.io.files import check_output_folder, write_bytes, write_text
 from leuda_core.methods import METHODS
-from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod
+from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod, TranslatorConfig
+from leuda_core.methods.source_only import ContrastRandomization
 from leuda_core.runs import Run
 from leuda_core.training import create_run
 from leuda_core.types import Dataset
@@ -40,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One training of a bench, and where to find it."""
+    """One training of a bench, and where to find it. ``method`` may be a variant, ``NAME:KEY=VALUE``."""
 
     dataset: Dataset
     method: str
@@ -49,7 +51,32 @@ class Job:
 
     @property
     def name(self) -> str:
-        return f"{self.dataset.name}-{self.method}-{self.augmentation}-{self.seed}"
+        variant = self.method.replace(":", "+")  # not allowed in file names on Windows
+        return f"{self.dataset.name}-{variant}-{self.augmentation}-{self.seed}"
+
+
+def _variant(text: str) -> tuple[str, dict[str, str]]:
+    """Return the method's name of ``NAME`` or ``NAME:KEY=VALUE:KEY=VALUE`` and the settings of its own.
+
+    Raises:
+        InputError: an unknown name or setting, or a value out of range.
+    """
+    name, *pairs = text.split(":")
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}", f"choose among {', '.join(METHODS)}, or all")
+    own = parse_settings(pairs, where=f"--methods {name}")
+    make_config(METHODS[name].Config, own, where=f"--methods {name}")
+    if "augmentation" in own:
+        raise InputError(f"--methods {text} names an augmentation", "use --augmentation")
+    return name, own
+
+
+def _names(config: type[MethodConfig]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(config)}
+
+
+_TRANSLATOR = _names(TranslatorConfig) - _names(MethodConfig)
+"""What decides a translator: a variant of it cannot use the shared one."""
 
 
 def run_bench(
@@ -99,11 +126,10 @@ def _phantoms(folder: Path) -> list[Path]:
 
 
 def _chosen(methods: Sequence[str]) -> list[str]:
-    names = list(METHODS) if list(methods) == ["all"] else list(methods)
+    names = [name for asked in methods for name in (METHODS if asked == "all" else [asked])]
     for name in names:
-        if name not in METHODS:
-            raise InputError(f"unknown method {name!r}", f"choose among {', '.join(METHODS)}, or all")
-    return names
+        _variant(name)
+    return list(dict.fromkeys(names))
 
 
 def plan(
@@ -111,10 +137,11 @@ def plan(
 ) -> Iterator[Job]:
     """Yield the runs of a bench: each method on the datasets it fits, seed by seed."""
     for dataset, seed, augmentation, method in product(datasets, seeds, augmentations, methods):
+        kind = METHODS[_variant(method)[0]]
         told = any(case.label for case in dataset.target.cases)
         # contrast_randomization is strong by definition: under the other level it would be the same run again.
-        fixed = METHODS[method].Config().augmentation if method == "contrast_randomization" else augmentation
-        if METHODS[method].reads_target_labels == told and fixed == augmentation:
+        fixed = kind.Config().augmentation if kind is ContrastRandomization else augmentation
+        if kind.reads_target_labels == told and fixed == augmentation:
             yield Job(dataset, method, augmentation, seed)
 
 
@@ -147,8 +174,9 @@ def _kept(path: Path, steps: int | None, settings: Mapping[str, Any]) -> Result:
     """Return an earlier result; one of another budget would make the table compare what cannot be compared."""
     result = msgspec.json.decode(path.read_bytes(), type=Result)
     asked = {"steps": RunConfig(dataset="", method="").steps if steps is None else steps}
-    known = {key: value for key, value in settings.items() if key in result.settings}
-    checked = msgspec.to_builtins(make_config(METHODS[result.method].Config, known))  # "1e-3" is 0.001
+    name, own = _variant(result.method)
+    known = {key: value for key, value in settings.items() if key in result.settings} | own
+    checked = msgspec.to_builtins(make_config(METHODS[name].Config, known))  # "1e-3" is 0.001
     asked |= {key: checked[key] for key in known if key != "augmentation"}  # that is the bench's
     for key, value in asked.items():
         had = result.steps if key == "steps" else result.settings[key]
@@ -161,14 +189,14 @@ def _trained(job: Job, out: Path, steps: int | None, device: str, settings: Mapp
     """Return the finished run of a job, going on from what an interrupted bench left."""
     run = Run(out / "runs" / job.name)
     if not run.config.exists():
-        kind = METHODS[job.method]
-        known = {field.name for field in msgspec.structs.fields(kind.Config)}
+        name, own = _variant(job.method)
+        known = _names(METHODS[name].Config)
         chosen = {key: value for key, value in settings.items() if key in known} | {"augmentation": job.augmentation}
-        if issubclass(kind, TranslatingMethod):
+        if issubclass(METHODS[name], TranslatingMethod) and not own.keys() & _TRANSLATOR:
             chosen["translator"] = str(_shared_translator(job, out, device, chosen))
         shutil.rmtree(run.path, ignore_errors=True)
         create_run(
-            job.dataset.path, job.method, run.path, steps=steps, seed=job.seed, device=device, settings=chosen,
+            job.dataset.path, name, run.path, steps=steps, seed=job.seed, device=device, settings=chosen | own,
             checkpoint_every=500,
         )  # fmt: skip
     _finish(run)
@@ -180,8 +208,8 @@ def _shared_translator(job: Job, out: Path, device: str, settings: Mapping[str, 
     run = Run(out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():
         config = METHODS["cyclegan"].Config
-        known = {field.name for field in msgspec.structs.fields(config)}
-        chosen = msgspec.to_builtins(make_config(config, {k: v for k, v in settings.items() if k in known}))
+        known = {key: value for key, value in settings.items() if key in _names(config)}
+        chosen = msgspec.to_builtins(make_config(config, known))
         create_run(job.dataset.path, "cyclegan", run.path, steps=1, seed=job.seed, device=device, settings=chosen)
     if not (run.path / TRANSLATOR_FILE).exists():
         _finish(run)

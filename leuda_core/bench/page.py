@@ -37,9 +37,7 @@ def check_page() -> None:
 
 def write_page(out: Path, results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> Path:
     """Write the page of ``results``, whose rows are ``found``, and return its path."""
-    body = [
-        "<header><h1>Benchmark</h1><p class='lead'>Every method with the same data, segmenter and budget.</p></header>"
-    ]
+    body = [f"<header><h1>Benchmark</h1><p class='lead'>{_LEAD}</p></header>"]
     for dataset, mine in by_dataset(found).items():
         chosen = [group for group in groups(results) if group.dataset == dataset]
         control = next((row["control"] for row in mine if row["control"]), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from leuda_core.commands.output import Progress, Result, duration, table
-from leuda_core.commands.runs import parse_settings
+from leuda_core.config import parse_settings
 
 
 def plan(args: Namespace) -> Result:

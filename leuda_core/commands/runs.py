@@ -16,6 +16,7 @@ from typing import Any
 
 from leuda_core import jobs
 from leuda_core.commands.output import Progress, Result, duration, say, table
+from leuda_core.config import parse_settings
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.events import EventWriter
 from leuda_core.runs import LAUNCH_TOKEN
@@ -120,23 +121,6 @@ def bench(args: Namespace) -> Result:
         on_run=lambda name, done, total: say(f"run {done + 1} of {total}: {name}"),
     )
     return Result(found, f"{Path(found['table']).read_text(encoding='utf-8')}\ntable: {found['table']}")
-
-
-def parse_settings(pairs: list[str]) -> dict[str, str]:
-    """Return the settings of ``KEY=VALUE`` words.
-
-    Raises:
-        InputError: a word without a key, or a key given twice.
-    """
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {pair!r} is not KEY=VALUE", "write for example --set batch_size=4")
-        if key in settings:
-            raise InputError(f"--set {key} is given twice ({settings[key]} and {value})", "keep one of them")
-        settings[key] = value
-    return settings
 
 
 def _launch(run: jobs.Run) -> Result:
