@@ -247,7 +247,7 @@ class _Training:
         return state["step"]
 
     def _finish(self) -> None:
-        if isinstance(self.method, TranslatingMethod):
+        if isinstance(self.method, TranslatingMethod) and self.method.translates:
             self.method.save_translator(self.run.path)
         save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)

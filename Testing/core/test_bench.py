@@ -148,16 +148,17 @@ def test_a_bench_without_fitting_methods_says_so(tiny_dataset, tmp_path):
 
 def test_an_ablation_is_a_row_of_its_own(tiny_dataset, tmp_path):
     options = {"out": tmp_path, "seeds": [0], "augmentations": ["paper"], "steps": 2, "settings": SMALL}
-    methods = ["cyclegan", "cyclegan:learning_rate=1e-4:ema_decay=0.9", "cyclegan:translator_steps=1"]
+    names = ("learning_rate=1e-4:ema_decay=0.9", "translator_steps=1", "translator_steps=0")
+    methods = ["cyclegan", *(f"cyclegan:{name}" for name in names)]
     found = run_bench([tiny_dataset], methods=methods, **options)
     assert [row["method"] for row in found["rows"]] == methods
     runs = {path.name: json.loads((path / "run.json").read_text()) for path in (tmp_path / "runs").iterdir()}
     assert sorted(runs) == sorted(f"discs-{method.replace(':', '+')}-paper-0" for method in methods)
-    plain, changed, translating = (runs[f"discs-{method.replace(':', '+')}-paper-0"] for method in methods)
+    plain, changed, *alone = (runs[f"discs-{method.replace(':', '+')}-paper-0"] for method in methods)
     assert plain["method"] == changed["method"] == "cyclegan"
     assert (changed["settings"]["learning_rate"], changed["settings"]["ema_decay"]) == (1e-4, 0.9)
     assert plain["settings"]["translator"] == changed["settings"]["translator"] != ""
-    assert translating["settings"]["translator"] == "" and translating["settings"]["translator_steps"] == 1
+    assert [run["settings"]["translator"] for run in alone] == ["", ""]  # another translator than the shared one, none
     assert run_bench([tiny_dataset], methods=methods, **options)["rows"] == found["rows"]
 
 

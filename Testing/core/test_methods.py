@@ -222,6 +222,17 @@ def test_le_uda_without_its_own_terms_is_mt_uda():
     assert same(weights(plain.segmenter), weights(special.segmenter))
 
 
+@pytest.mark.parametrize("name", [name for name in METHODS if issubclass(METHODS[name], TranslatingMethod)])
+def test_without_steps_of_the_translator_slices_stay_as_they_are(name):
+    method = make(name, translator_steps=0)
+    assert [phase.name for phase in method.phases(3)] == ["train"]
+    take_steps(method, 0, 3)
+    images = make_batch().target
+    with torch.no_grad():
+        assert torch.equal(method.predict(images), method.teacher(images))
+    assert method.predictor_spec().translator_channels == 0
+
+
 def test_a_translator_is_shared_by_path(tmp_path):
     first = make("cyclegan")
     take_steps(first, 0, 2)

@@ -190,9 +190,11 @@ def _trained(job: Job, out: Path, steps: int | None, device: str, settings: Mapp
     run = Run(out / "runs" / job.name)
     if not run.config.exists():
         name, own = _variant(job.method)
-        known = _names(METHODS[name].Config)
+        kind = METHODS[name]
+        known = _names(kind.Config)
         chosen = {key: value for key, value in settings.items() if key in known} | {"augmentation": job.augmentation}
-        if issubclass(METHODS[name], TranslatingMethod) and not own.keys() & _TRANSLATOR:
+        translates = issubclass(kind, TranslatingMethod) and make_config(kind.Config, chosen).translator_steps
+        if translates and not own.keys() & _TRANSLATOR:
             chosen["translator"] = str(_shared_translator(job, out, device, chosen))
         shutil.rmtree(run.path, ignore_errors=True)
         create_run(

@@ -37,7 +37,9 @@ class TranslatorConfig(MethodConfig, frozen=True, kw_only=True, forbid_unknown_f
     unlabeled_batch_size: Annotated[
         int, Meta(ge=1, le=256, description="unlabelled slices of each domain in one step")
     ] = 2
-    translator_steps: Annotated[int, Meta(ge=0, description="training steps of the image translator")] = 1000
+    translator_steps: Annotated[
+        int, Meta(ge=0, description="training steps of the image translator; 0 leaves slices as they are")
+    ] = 1000
     translator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the generators' first layer")] = 16
     translator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generators")] = 4
     translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the translator")] = 4e-4
@@ -78,6 +80,14 @@ class Translator(nn.Module):
         )
 
 
+class NoTranslator(Translator):
+    """Leaves slices as they are: what a translating method is without its translator."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.to_target = self.to_source = nn.Identity()
+
+
 @dataclass(frozen=True, eq=False)
 class Streams:
     """Translated slices; each ``(B, 1, H, W)``, pixel for pixel on the slice it was made of."""
@@ -93,7 +103,18 @@ class TranslatingMethod(Method):
 
     Config = TranslatorConfig
 
+    @property
+    def translates(self) -> bool:
+        return bool(self.settings.translator or self.settings.translator_steps)
+
     def build(self) -> None:
+        if self.translates:
+            self._add_translator()
+        else:
+            self.translator = NoTranslator()
+        super().build()
+
+    def _add_translator(self) -> None:
         s = self.settings
         self.translator = Translator(s.translator_channels, s.translator_blocks)
         lr, betas = s.translator_learning_rate, (0.5, 0.999)
@@ -101,7 +122,6 @@ class TranslatingMethod(Method):
         self.add_optimizer("discriminators", self.translator.discriminators, lr=lr, betas=betas)
         if s.translator:
             self._load_translator(Path(s.translator))
-        super().build()
 
     def _load_translator(self, run: Path) -> None:
         path = run / TRANSLATOR_FILE
@@ -121,7 +141,7 @@ class TranslatingMethod(Method):
 
     def phases(self, steps: int) -> list[Phase]:
         adapt = super().phases(steps)
-        if self.settings.translator or not self.settings.translator_steps:
+        if self.settings.translator or not self.translates:
             return adapt
         return [Phase("translate", self.settings.translator_steps, self.translation_step), *adapt]
 
@@ -145,8 +165,11 @@ class TranslatingMethod(Method):
                 group["lr"] = rate
 
     def predictor_spec(self) -> PredictorSpec:
+        spec = super().predictor_spec()
+        if not self.translates:
+            return spec
         return msgspec.structs.replace(
-            super().predictor_spec(),
+            spec,
             translator_channels=self.settings.translator_channels,
             translator_blocks=self.settings.translator_blocks,
         )

@@ -49,8 +49,8 @@ class SelfTraining(TranslatingMethod):
         if weight:
             looks = self.looks(batch.source_unlabeled, batch.target)
             with torch.no_grad():
-                answer = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (2, -1)).mean(0)
-            shown.append(self.appearance(one_of(*looks)))
+                answer = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
+            shown.append(self.appearance(one_of(looks[0], looks[-1])))
         logits = self.segmenter(torch.cat(shown))
 
         segmentation = segmentation_loss(logits[:count], labels)
@@ -60,10 +60,12 @@ class SelfTraining(TranslatingMethod):
         return detached(segmentation=segmentation, own=own)
 
     @torch.no_grad()
-    def looks(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return slices of both domains as they are, and each translated to the other domain."""
-        translated = [self.translator.to_target(source), self.translator.to_source(target)]
-        return torch.cat([source, target]), torch.cat(translated)
+    def looks(self, source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """Return slices of both domains as they are and, with a translator, each translated to the other domain."""
+        plain = torch.cat([source, target])
+        if not self.translates:
+            return (plain,)
+        return plain, torch.cat([self.translator.to_target(source), self.translator.to_source(target)])
 
 
 def one_of(first: Tensor, second: Tensor) -> Tensor:
