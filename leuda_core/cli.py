@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import leuda_core
 from leuda_core.commands.output import Result, say, to_json
-from leuda_core.config import DEFAULT_METHOD
+from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS
 from leuda_core.errors import InputError, as_leuda_error
 from leuda_core.runs import LAUNCH_TOKEN
 
@@ -118,7 +118,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"one of `leuda methods` (default: {DEFAULT_METHOD})",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter (default: 500)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="training steps of the segmenter (default: the method's)"
+    )
     _add_device(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
 
@@ -166,7 +168,10 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
-    bench.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 500)")
+    bench.add_argument(
+        "--steps", type=int, default=DEFAULT_STEPS, metavar="N",
+        help=f"training steps of each run (default: {DEFAULT_STEPS})",
+    )  # fmt: skip
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
     _add_device(bench)
     bench.add_argument(

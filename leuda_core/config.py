@@ -16,8 +16,11 @@ from msgspec import Meta
 
 from leuda_core.errors import InputError
 
-DEFAULT_METHOD = "le_uda"
+DEFAULT_METHOD = "self_training"
 """What trains when nobody chooses: docs/RESULTS.md says how it compares."""
+
+DEFAULT_STEPS = 500
+"""Training steps of the segmenter when nobody chooses, for all methods that need no other number."""
 
 Augmentation = Literal["paper", "strong"]
 
@@ -56,7 +59,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: str
     method: str
     settings: dict[str, Any] = {}
-    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = 500
+    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")]
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100

@@ -57,7 +57,7 @@ def train(
         dataset: a dataset file.
         method: one of ``list_methods()``.
         out: the run folder to make; must not hold a run yet.
-        steps: training steps of the segmenter, 500 by default; a translator's come on top.
+        steps: training steps of the segmenter, by default the method's ``default_steps``; a translator's come on top.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         on_progress: called with the step, the number of steps and the latest losses.
@@ -112,6 +112,7 @@ def make_run_config(
         "dataset": str(Path(dataset).resolve()),
         "method": method,
         "settings": msgspec.to_builtins(make_config(kind.Config, settings or {})),
+        "steps": kind.default_steps,
         **{name: value for name, value in options.items() if value is not None},
     }
     return make_config(RunConfig, values, where="train")

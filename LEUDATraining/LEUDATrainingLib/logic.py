@@ -1,7 +1,7 @@
 """What LEUDATraining does, without its window: also for the Python console and for scripts.
 
 logic = slicer.util.getModuleLogic("LEUDATraining")
-run = logic.train("/data/dataset.json", "le_uda", steps=200)        # blocks; Slicer stays alive
+run = logic.train("/data/dataset.json", steps=200)        # blocks; Slicer stays alive
 slicer.util.getModuleLogic("LEUDASegmentation").segment(volumeNode, run.bundle)
 """
 
@@ -21,6 +21,7 @@ from leuda_core.runs import Run
 from LEUDASegmentationLib.commands import LeudaCommand
 from LEUDASegmentationLib.environment import runsFolder
 from LEUDATrainingLib.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.method_catalog import RECOMMENDED
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
 from LEUDATrainingLib.training_job import Listeners, TrainingCall, TrainingJob
 
@@ -54,7 +55,7 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
     def train(
         self,
         dataset: Any,
-        method: str = "le_uda",
+        method: str = RECOMMENDED,
         *,
         out: Path | str | None = None,
         steps: int | None = None,

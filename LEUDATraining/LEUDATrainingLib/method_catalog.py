@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 METHODS_FILE = Path(__file__).resolve().parent.parent / "Resources" / "methods.json"
-RECOMMENDED = "le_uda"
+RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
+"""The first choice and its default number of steps."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class MethodInfo:
     title: str
     summary: str
     paper: str
-    needs_target_labels: bool = False
-    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needs_target_labels: bool
+    default_steps: int
+    properties: Mapping[str, Mapping[str, Any]]
 
 
 def load_methods(path: Path = METHODS_FILE) -> dict[str, MethodInfo]:
@@ -37,6 +39,7 @@ def load_methods(path: Path = METHODS_FILE) -> dict[str, MethodInfo]:
             summary=entry["summary"],
             paper=entry["paper"],
             needs_target_labels=entry["reads_target_labels"],
+            default_steps=entry["default_steps"],
             properties=entry["settings"]["properties"],
         )
         for entry in entries

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LEUDASegmentationLib.device_box import AUTO, DeviceBox
 from LEUDATrainingLib.estimate_panel import EstimateDataset, EstimatePanel
 from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
-from LEUDATrainingLib.presets import DEFAULT_STEPS, all_presets, matching_preset
+from LEUDATrainingLib.presets import all_presets, matching_preset
 from LEUDATrainingLib.schema_form import SchemaForm
 from LEUDATrainingLib.setting_fields import ChoiceBox, WholeBox
 
@@ -116,7 +116,7 @@ class MethodForm(qt.QWidget):
         self._preset = self._makePresetBox()
         form.addRow(_("How long:"), self._preset)
         self._steps = self._makeNumber("stepsBox", 1, _MOST_STEPS, _("Training steps of the segmenter"))
-        self._steps.setValue(DEFAULT_STEPS)
+        self._steps.setValue(self._info().default_steps)
         form.addRow(_("Steps:"), self._steps)
         combo = ChoiceBox()
         combo.objectName = "trainingDeviceBox"
@@ -207,7 +207,7 @@ class MethodForm(qt.QWidget):
         preset = next((preset for preset in all_presets() if preset.key == key), None)
         if preset is None:
             return
-        values = preset.values(self._info().properties)
+        values = preset.values(self._info())
         self._filling = True
         self._steps.setValue(values.pop("steps"))
         self._form.setValues(values)
@@ -226,9 +226,9 @@ class MethodForm(qt.QWidget):
 
     def _afterChange(self) -> None:
         """Let the preset's name and the estimate follow the numbers."""
-        names = all_presets()[0].values(self._info().properties)
+        names = all_presets()[0].values(self._info())
         values = {"steps": self.steps} | self._form.values
-        key = matching_preset({name: values[name] for name in names}, self._info().properties)
+        key = matching_preset({name: values[name] for name in names}, self._info())
         self._filling = True
         self._preset.setCurrentIndex(self._preset.findData(key or _CUSTOM))
         self._filling = False

@@ -12,6 +12,8 @@ from typing import Any
 
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
+from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
+
 
 @parameterNodeWrapper
 class LEUDATrainingParameterNode:
@@ -27,8 +29,8 @@ class LEUDATrainingParameterNode:
     targetCases: str = "[]"
     testCases: str = "{}"
     currentCase: str = ""
-    method: str = "le_uda"
-    steps: int = 500
+    method: str = RECOMMENDED
+    steps: int = RECOMMENDED_STEPS
     seed: int = 0
     device: str = "auto"
     settings: str = "{}"

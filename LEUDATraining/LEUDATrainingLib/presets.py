@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from slicer.i18n import tr as _
 
-DEFAULT_STEPS = 500
-"""Training steps of the segmenter when nothing is said, as in ``leuda train``."""
+from LEUDATrainingLib.method_catalog import MethodInfo
 
 STEPS_SUFFIX = "_steps"
 """Ends the names of the settings that count steps. Sizes stay alone: a smaller patch would be another experiment, not
@@ -21,17 +19,17 @@ a shorter one."""
 
 @dataclass(frozen=True)
 class Preset:
-    """A named share of the default number of steps."""
+    """A named share of a method's default numbers of steps."""
 
     key: str
     title: str
     description: str
     factor: float
 
-    def values(self, properties: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Return ``steps`` and the method's own numbers of steps; ``properties`` is the method's settings schema."""
-        numbers = {"steps": DEFAULT_STEPS}
-        numbers |= {name: field["default"] for name, field in properties.items() if name.endswith(STEPS_SUFFIX)}
+    def values(self, method: MethodInfo) -> dict[str, int]:
+        """Return ``steps`` and what else the method counts in steps."""
+        numbers = {"steps": method.default_steps}
+        numbers |= {name: field["default"] for name, field in method.properties.items() if name.endswith(STEPS_SUFFIX)}
         return {name: round(number * self.factor) for name, number in numbers.items()}
 
 
@@ -40,10 +38,10 @@ def all_presets() -> tuple[Preset, ...]:
     return (
         Preset("quick", _("Quick look"), _("a quarter of the steps: shows whether it works, not how well"), 0.25),
         Preset("standard", _("Standard"), _("the defaults: enough for most data"), 1),
-        Preset("thorough", _("Thorough"), _("four times the steps: for the model that you will use"), 4),
+        Preset("thorough", _("Thorough"), _("three times the steps: for the model that you will use"), 3),
     )
 
 
-def matching_preset(values: Mapping[str, int], properties: Mapping[str, Mapping[str, Any]]) -> str:
+def matching_preset(values: Mapping[str, int], method: MethodInfo) -> str:
     """Return the key of the preset that gives exactly ``values``, or ``""`` when none does."""
-    return next((preset.key for preset in all_presets() if preset.values(properties) == values), "")
+    return next((preset.key for preset in all_presets() if preset.values(method) == values), "")

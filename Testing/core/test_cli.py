@@ -18,7 +18,7 @@ import pytest
 from leuda_core import cli, jobs
 from leuda_core.cli import main
 from leuda_core.commands import output, volumes
-from leuda_core.config import RunConfig, make_config, parse_settings
+from leuda_core.config import parse_settings
 from leuda_core.errors import Cancelled, InputError
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +63,6 @@ def call_json(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "--help")
     assert code == 0 and all(name in out for name in COMMANDS)
-
-
-@pytest.mark.parametrize("name", ["plan", "train", "bench"])
-def test_help_tells_the_default_number_of_steps(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    steps = make_config(RunConfig, {"dataset": "d", "method": "m"}).steps
-    assert f"(default: {steps})" in " ".join(call(capsys, name, "--help")[1].split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

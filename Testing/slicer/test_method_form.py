@@ -44,18 +44,18 @@ def type_text(box, text: str) -> None:
 
 
 def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
-    assert (form.method, form.steps, form.seed, form.device) == ("le_uda", 500, 0, "auto")
+    assert (form.method, form.steps, form.seed, form.device) == ("self_training", 1500, 0, "auto")
     assert form.settings == {}
-    assert child(form, "methodBox").currentText == "LE-UDA (recommended)"
+    assert child(form, "methodBox").currentText == "Self-training between two looks (recommended)"
     assert child(form, "presetBox").currentText == "Standard"
-    assert "Zhao et al., IEEE TMI 2022" in child(form, "methodAbout").text
+    assert "combination" in child(form, "methodAbout").text
 
 
 def test_every_method_is_listed_and_explained(form) -> None:
     from leuda_core.methods import METHODS
 
     box = child(form, "methodBox")
-    assert box.itemData(0) == "le_uda"
+    assert box.itemData(0) == "self_training"
     assert {box.itemData(index) for index in range(box.count)} == set(METHODS)
     for index in range(box.count):
         box.setCurrentIndex(index)
@@ -66,11 +66,11 @@ def test_every_method_is_listed_and_explained(form) -> None:
 
 def test_presets_set_the_steps_of_every_phase(form, told) -> None:
     choose(child(form, "presetBox"), "Quick look")
-    assert (form.steps, form.settings) == (125, {"translator_steps": 250})
+    assert (form.steps, form.settings) == (375, {"translator_steps": 250})
     choose(child(form, "presetBox"), "Thorough")
-    assert (form.steps, form.settings) == (2000, {"translator_steps": 4000})
+    assert (form.steps, form.settings) == (4500, {"translator_steps": 3000})
     choose(child(form, "presetBox"), "Standard")
-    assert (form.steps, form.settings) == (500, {}) and len(told) == 3
+    assert (form.steps, form.settings) == (1500, {}) and len(told) == 3
 
 
 def test_a_preset_stays_when_the_method_changes(form) -> None:
@@ -156,7 +156,7 @@ def test_what_is_typed_becomes_something_allowed(form, setting: str, typed: str,
     type_text(child(form, setting), typed)
     value = form.settings.get(setting, child(form, setting).value)
     assert any(value == pytest.approx(allowed, rel=1e-9) for allowed in kept), value
-    make_config(METHODS["le_uda"].Config, form.settings)
+    make_config(METHODS[form.method].Config, form.settings)
 
 
 def test_numbers_are_shown_as_people_write_them(form) -> None:
@@ -188,7 +188,7 @@ def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
         QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.NoButton, Qt.NoModifier, Qt.ScrollUpdate, False
     )
     QApplication.sendEvent(box, turn)
-    assert form.steps == 500 and not turn.isAccepted()
+    assert form.steps == 1500 and not turn.isAccepted()
 
 
 # a form for any schema

@@ -6,7 +6,6 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-import msgspec
 import pytest
 
 FILE = Path(__file__).parents[2] / "LEUDATraining" / "Resources" / "methods.json"
@@ -24,34 +23,36 @@ def test_the_file_is_what_the_command_prints() -> None:
 def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) -> None:
     from leuda_core.config import DEFAULT_METHOD
     from LEUDATrainingLib.logic import LEUDATrainingLogic
-    from LEUDATrainingLib.method_catalog import load_methods
+    from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS, load_methods
 
     methods = list(load_methods().values())
-    assert methods[0].name == DEFAULT_METHOD == LEUDATrainingLogic().getParameterNode().method
+    assert methods[0].name == DEFAULT_METHOD == RECOMMENDED
+    assert methods[0].default_steps == RECOMMENDED_STEPS
+    node = LEUDATrainingLogic().getParameterNode()
+    assert (node.method, node.steps) == (RECOMMENDED, RECOMMENDED_STEPS)
     assert [method.name for method in methods if method.needs_target_labels] == ["target_supervised"]
     assert methods[-1].needs_target_labels
     assert all(method.summary and method.paper for method in methods)
 
 
 def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
-    from leuda_core.config import RunConfig, make_config
+    from leuda_core.config import make_config
     from leuda_core.methods import METHODS
     from LEUDATrainingLib.method_catalog import load_methods
     from LEUDATrainingLib.presets import all_presets, matching_preset
 
-    default = next(field.default for field in msgspec.structs.fields(RunConfig) if field.name == "steps")
     quick, standard, thorough = all_presets()
-    assert standard.values({}) == {"steps": default}
     for name, method in load_methods().items():
-        values = standard.values(method.properties)
-        assert {key: 4 * value for key, value in values.items()} == thorough.values(method.properties)
+        values = standard.values(method)
+        assert values["steps"] == METHODS[name].default_steps
+        assert {key: 3 * value for key, value in values.items()} == thorough.values(method)
         assert ("translator_steps" in values) == ("translator_steps" in method.properties)
         for preset in (quick, standard, thorough):
-            numbers = preset.values(method.properties)
-            assert matching_preset(numbers, method.properties) == preset.key
+            numbers = preset.values(method)
+            assert matching_preset(numbers, method) == preset.key
             numbers.pop("steps")
             make_config(METHODS[name].Config, numbers)  # raises when out of range
-    assert matching_preset({"steps": default + 1}, {}) == ""
+        assert matching_preset(values | {"steps": values["steps"] + 1}, method) == ""
 
 
 def test_a_method_without_a_paper_is_refused(slicer_app, tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def test_a_dataset_file_is_used_as_it_is(logic, tmp_path: Path) -> None:
     commands = logic.commandFactory = Commands()
     run = logic.train(tmp_path / "my data.json")
     assert commands.words[0] == ["check", str(tmp_path / "my data.json")]
-    assert run.path == runsFolder() / "my data le_uda" / "run"
+    assert run.path == runsFolder() / "my data self_training" / "run"
     again = logic.train(tmp_path / "my data.json")
-    assert again.path.parent.name == "my data le_uda 2"  # a run is never written over
+    assert again.path.parent.name == "my data self_training 2"  # a run is never written over
 
 
 def test_all_problems_are_told_at_once_and_nothing_stays(logic, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def test_choices_of_the_method_live_in_the_scene(slicer_app, widget, find, node,
 
     open_section(slicer_app, find("methodSection"))
     form = widget.panel.form
-    assert form.method == "le_uda"
+    assert form.method == "self_training"
     find("stepsBox").setValue(321)
     find("sourceModalityEdit").text = "MR bSSFP"
     settle(slicer_app, widget)

@@ -23,7 +23,7 @@ from leuda_core.bench.page import check_page, write_page
 from leuda_core.bench.results import Result, rows
 from leuda_core.bench.table import table
 from leuda_core.bundle import load_bundle
-from leuda_core.config import MethodConfig, RunConfig, make_config, parse_settings
+from leuda_core.config import DEFAULT_STEPS, MethodConfig, make_config, parse_settings
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
@@ -86,7 +86,7 @@ def run_bench(
     methods: Sequence[str] = ("all",),
     seeds: Sequence[int] = (0, 1, 2),
     augmentations: Sequence[str] = ("paper", "strong"),
-    steps: int | None = None,
+    steps: int = DEFAULT_STEPS,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
@@ -145,7 +145,7 @@ def plan(
             yield Job(dataset, method, augmentation, seed)
 
 
-def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Result:
+def _result(job: Job, out: Path, steps: int, device: str, settings: Mapping[str, Any]) -> Result:
     path = out / "results" / f"{job.name}.json"
     if path.exists():
         return _kept(path, steps, settings)
@@ -170,10 +170,10 @@ def _result(job: Job, out: Path, steps: int | None, device: str, settings: Mappi
     return result
 
 
-def _kept(path: Path, steps: int | None, settings: Mapping[str, Any]) -> Result:
+def _kept(path: Path, steps: int, settings: Mapping[str, Any]) -> Result:
     """Return an earlier result; one of another budget would make the table compare what cannot be compared."""
     result = msgspec.json.decode(path.read_bytes(), type=Result)
-    asked = {"steps": RunConfig(dataset="", method="").steps if steps is None else steps}
+    asked = {"steps": steps}
     name, own = _variant(result.method)
     known = {key: value for key, value in settings.items() if key in result.settings} | own
     checked = msgspec.to_builtins(make_config(METHODS[name].Config, known))  # "1e-3" is 0.001
@@ -185,7 +185,7 @@ def _kept(path: Path, steps: int | None, settings: Mapping[str, Any]) -> Result:
     return result
 
 
-def _trained(job: Job, out: Path, steps: int | None, device: str, settings: Mapping[str, Any]) -> Run:
+def _trained(job: Job, out: Path, steps: int, device: str, settings: Mapping[str, Any]) -> Run:
     """Return the finished run of a job, going on from what an interrupted bench left."""
     run = Run(out / "runs" / job.name)
     if not run.config.exists():

@@ -20,6 +20,7 @@ def methods(_: Namespace) -> Result:
             "summary": kind.summary,
             "paper": kind.paper,
             "reads_target_labels": kind.reads_target_labels,
+            "default_steps": kind.default_steps,
             "settings": config_schema(kind.Config),
         }
         for name, kind in METHODS.items()

@@ -20,8 +20,8 @@ from leuda_core.methods.tcsm import Tcsm
 from leuda_core.methods.voxelmorph import VoxelMorph
 
 METHODS: dict[str, type[Method]] = {
-    "le_uda": LeUda,
     "self_training": SelfTraining,
+    "le_uda": LeUda,
     "mt_uda": MtUda,
     "meta_hallucinator": MetaHallucinator,
     "glua": Glua,

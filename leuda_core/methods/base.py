@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
-from leuda_core.config import MethodConfig
+from leuda_core.config import DEFAULT_STEPS, MethodConfig
 from leuda_core.data.augment import random_appearance
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.networks.unet import UNet
@@ -41,6 +41,8 @@ class Method(nn.Module):
     paper: ClassVar[str] = ""
     reads_target_labels: ClassVar[bool] = False
     """Only ``target_supervised`` may; every other method gets batches without them."""
+    default_steps: ClassVar[int] = DEFAULT_STEPS
+    """Training steps of the segmenter when nobody chooses."""
     draws_episodes: ClassVar[bool] = False
     """Whether the two halves of every batch must come from different volumes."""
 
