@@ -3,7 +3,7 @@
 The public interface; each name loads what it needs on first use, so that importing the package costs nothing::
 
     import leuda_core
-    run = leuda_core.train("dataset.json", "le_uda", "run")
+    run = leuda_core.train("dataset.json", "self_training", "run")
     prediction = leuda_core.segment("case.nii.gz", run.bundle)
 """
 

@@ -1,7 +1,7 @@
 """Makes the pictures of docs/TUTORIAL.md: drives both modules on the host, with phantom data alone.
 
 ``make screenshots`` keeps data, models and runs in build/screenshots. The first call trains the model of the pictures
-(le_uda, about a quarter of an hour on two idle cores); later ones find it in the list of runs, as a user would.
+(the recommended method, about a quarter of an hour on two idle cores); later ones find it in the list of runs, as a user would.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "screenshots"
 PICTURES = ROOT / "docs" / "images"
 RUN_NAME = "Hearts MR to CT"
-STEPS = 500
-SETTINGS = {"patch_size": 64, "translator_steps": 1600}
+SETTINGS = {"patch_size": 64}
 MARKED = (3, 8, 12)
 """Slices that are called complete in the picture of marking."""
 
@@ -99,8 +98,10 @@ class Tutorial:
         """A training, its learning curve and a preview; trains first unless that was done before."""
         panel = self.training.panel
         if not self._finished_runs():
+            from LEUDATrainingLib.method_catalog import RECOMMENDED_STEPS
+
             parameters = self.training.logic.getParameterNode()
-            parameters.settings, parameters.steps = json.dumps(SETTINGS), STEPS
+            parameters.settings, parameters.steps = json.dumps(SETTINGS), RECOMMENDED_STEPS
             self._settle()
             self.app.click(panel.start.start_button)
             self.app.wait_until(self._finished_runs, TRAINING_S, "the training")
