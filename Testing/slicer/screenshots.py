@@ -1,7 +1,7 @@
 """Makes the pictures of docs/TUTORIAL.md: drives both modules on the host, with phantom data alone.
 
 ``make screenshots`` keeps data, models and runs in build/screenshots. The first call trains the model of the pictures
-(the recommended method, about a quarter of an hour on two idle cores); later ones find it in the list of runs, as a user would.
+(the recommended method, about a quarter of an hour on two idle cores); later ones find it in the list of runs.
 """
 
 from __future__ import annotations
