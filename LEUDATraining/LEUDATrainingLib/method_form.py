@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.device_box import AUTO, DeviceBox
+from LEUDASegmentationLib.widgets import column_in
 from LEUDATrainingLib.estimate_panel import EstimateDataset, EstimatePanel
 from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
 from LEUDATrainingLib.presets import all_presets, matching_preset
@@ -104,8 +105,9 @@ class MethodForm(qt.QWidget):
         self._estimate.cleanup()
 
     def _build(self) -> None:
-        form = qt.QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
+        form = qt.QFormLayout()
+        column.addLayout(form)
         form.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
         self._method = self._makeMethodBox()
         form.addRow(_("Method:"), self._method)
@@ -124,7 +126,7 @@ class MethodForm(qt.QWidget):
         form.addRow(_("Device:"), combo)
         form.addRow(self._makeAdvanced())
         self._estimate = EstimatePanel(self._trainingWords)
-        form.addRow(self._estimate.widget)
+        column.addWidget(self._estimate.widget)  # in a row of the form its longer answers would be cut off
 
     def _makeMethodBox(self) -> Any:
         box = ChoiceBox()

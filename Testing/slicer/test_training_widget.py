@@ -259,6 +259,19 @@ def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node)
     assert widget.panel.marking._editor.segmentationNode() is store.segmentation(case)
 
 
+def test_a_long_estimate_is_shown_whole(slicer_app, widget, find) -> None:
+    slicer_app.mainWindow.resize(1400, 960)
+    slicer_app.selectModule("LEUDATraining")
+    for name in ("structures", "source", "marking", "target", "method", "start", "runs"):
+        getattr(widget.ui, f"{name}Section").collapsed = name not in ("method", "start")
+    slicer_app.processEvents()
+    result = find("estimateResult")
+    result.setVisible(True)
+    result.text = "<br>".join(["Without a GPU this takes about two hours. Take fewer steps, or find a GPU."] * 3)
+    settle(slicer_app, widget)
+    assert result.height >= result.heightForWidth(result.width) > 3 * result.fontMetrics().height()
+
+
 def test_choices_of_the_method_live_in_the_scene(slicer_app, widget, find, node, tmp_path: Path) -> None:
     import slicer
 
