@@ -59,7 +59,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: str
     method: str
     settings: dict[str, Any] = {}
-    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")]
+    steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = DEFAULT_STEPS
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
