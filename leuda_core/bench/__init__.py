@@ -71,11 +71,7 @@ def _variant(text: str) -> tuple[str, dict[str, str]]:
     return name, own
 
 
-def _names(config: type[MethodConfig]) -> set[str]:
-    return {field.name for field in msgspec.structs.fields(config)}
-
-
-_TRANSLATOR = _names(TranslatorConfig) - _names(MethodConfig)
+_TRANSLATOR = set(TranslatorConfig.__struct_fields__) - set(MethodConfig.__struct_fields__)
 """What decides a translator: a variant of it cannot use the shared one."""
 
 
@@ -191,7 +187,7 @@ def _trained(job: Job, out: Path, steps: int, device: str, settings: Mapping[str
     if not run.config.exists():
         name, own = _variant(job.method)
         kind = METHODS[name]
-        known = _names(kind.Config)
+        known = kind.Config.__struct_fields__
         chosen = {key: value for key, value in settings.items() if key in known} | {"augmentation": job.augmentation}
         translates = issubclass(kind, TranslatingMethod) and make_config(kind.Config, chosen).translator_steps
         if translates and not own.keys() & _TRANSLATOR:
@@ -210,7 +206,7 @@ def _shared_translator(job: Job, out: Path, device: str, settings: Mapping[str, 
     run = Run(out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():
         config = METHODS["cyclegan"].Config
-        known = {key: value for key, value in settings.items() if key in _names(config)}
+        known = {key: value for key, value in settings.items() if key in config.__struct_fields__}
         chosen = msgspec.to_builtins(make_config(config, known))
         create_run(job.dataset.path, "cyclegan", run.path, steps=1, seed=job.seed, device=device, settings=chosen)
     if not (run.path / TRANSLATOR_FILE).exists():

@@ -80,12 +80,15 @@ class Translator(nn.Module):
         )
 
 
-class NoTranslator(Translator):
+class NoTranslator(nn.Module):
     """Leaves slices as they are: what a translating method is without its translator."""
 
     def __init__(self) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.to_target = self.to_source = nn.Identity()
+
+    def streams(self, source: Tensor, target: Tensor) -> Streams:
+        return Streams(source_to_target=source, source_cycled=source, target_to_source=target, target_cycled=target)
 
 
 @dataclass(frozen=True, eq=False)
