@@ -227,9 +227,12 @@ def test_without_steps_of_the_translator_slices_stay_as_they_are(name):
     method = make(name, translator_steps=0)
     assert [phase.name for phase in method.phases(3)] == ["train"]
     take_steps(method, 0, 3)
-    images = make_batch().target
+    batch = make_batch()
+    streams = method.translator.streams(batch.source, batch.target)
+    assert streams.source_to_target is streams.source_cycled is batch.source
+    assert streams.target_to_source is streams.target_cycled is batch.target
     with torch.no_grad():
-        assert torch.equal(method.predict(images), method.teacher(images))
+        assert torch.equal(method.predict(batch.target), method.teacher(batch.target))
     assert method.predictor_spec().translator_channels == 0
 
 
