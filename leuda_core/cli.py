@@ -88,6 +88,13 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     for what, cases in (("source", 16), ("labelled", 4), ("target", 16), ("test", 4)):
         phantom.add_argument(f"--{what}", type=int, default=cases, metavar="N", help=f"cases (default: {cases})")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
+    phantom.add_argument(
+        "--direction", choices=("mr-to-ct", "ct-to-mr"), default="mr-to-ct",
+        help="from the modality with labels to the one without (default: mr-to-ct)",
+    )  # fmt: skip
+    phantom.add_argument(
+        "--target-labels", action="store_true", help="label the target cases too, for target_supervised alone"
+    )
     _add(
         commands, "doctor", "info:doctor", "tell versions, devices (running a real kernel on each) and what is missing"
     )

@@ -20,6 +20,7 @@ from leuda_core.cli import main
 from leuda_core.commands import output, volumes
 from leuda_core.config import parse_settings
 from leuda_core.errors import Cancelled, InputError
+from leuda_core.io.volumes import read_volume
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -202,6 +203,18 @@ def test_phantom_writes_a_dataset_into_an_empty_folder_only(tmp_path: Path, caps
     assert code == 0 and ["label" in case for case in dataset["source"]["cases"]] == [True, False]
     code, data = call_json(capsys, *words)
     assert code == 2 and "holds other files" in data["error"]["message"]
+
+
+def test_phantom_in_the_other_direction_and_with_target_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["phantom", "--out", tmp_path, "--source", 1, "--labelled", 1, "--target", 1, "--test", 1]
+    _, data = call_json(capsys, *words, "--direction", "ct-to-mr", "--target-labels")
+    dataset = json.loads(Path(data["dataset"]).read_text())
+    assert (dataset["source"]["modality"], dataset["target"]["modality"]) == ("CT", "MR")
+    assert "label" in dataset["target"]["cases"][0]
+    lowest = [read_volume(tmp_path / f"{group}_01.nii.gz").data.min() for group in ("source", "target")]
+    assert lowest[0] < -500 and lowest[1] >= 0  # Hounsfield units, and magnitudes
 
 
 def test_segment_one_volume(

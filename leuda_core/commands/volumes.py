@@ -105,6 +105,7 @@ def phantom(args: Namespace) -> Result:
 
     if args.out.is_dir() and any(args.out.iterdir()):
         raise InputError(f"{args.out} holds other files", "name a new or an empty folder")
+    source, target = args.direction.split("-to-")
     dataset = make_phantom(
         args.out,
         source_cases=args.source,
@@ -112,6 +113,9 @@ def phantom(args: Namespace) -> Result:
         target_cases=args.target,
         test_cases=args.test,
         seed=args.seed,
+        source=source,
+        target=target,
+        target_labels=args.target_labels,
     )
     return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
 
