@@ -12,8 +12,8 @@ from leuda_core.config import make_config
 from leuda_core.methods import METHODS
 from leuda_core.methods.base import Method
 from leuda_core.methods.mean_teacher import with_noise
-from leuda_core.methods.tcsm import random_transform
-from leuda_core.types import Batch, Label, Task
+from leuda_core.methods.tcsm import partly_transformed, random_transform
+from leuda_core.types import IGNORE, Batch, Label, Task
 
 SIDE = 32
 TASK = Task(labels=(Label(1, "disc"),), spacing_mm=1.0, patch_size=SIDE)
@@ -190,7 +190,7 @@ def test_tcsm_answers_a_turned_slice_with_a_turned_segmentation():
     problem = Problem(darker)
 
     def disagreement(weight: float) -> float:
-        method = train("tcsm", problem, consistency_weight=weight, ramp_start=0.0)
+        method = train("tcsm", problem, consistency_weight=weight, ramp_start=0.0, turned_labels=0.0)
         images = problem.target(16, 3)[0]
         torch.manual_seed(0)
         transform = random_transform(16, 1.1, images.device)
@@ -200,6 +200,25 @@ def test_tcsm_answers_a_turned_slice_with_a_turned_segmentation():
         return float(((straight - back).square() * seen).mean())
 
     assert disagreement(30.0) < 0.5 * disagreement(0.0)
+
+
+def test_tcsm_transforms_labels_like_their_slices():
+    images, labels = discs(32, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    moved, moved_labels = partly_transformed(images, labels, 1.0, 1.5)
+    inside = moved_labels != IGNORE
+    assert not inside.all() and (moved[~inside.unsqueeze(1)] == -1).float().mean() > 0.8  # it blends at the border
+    assert ((moved.squeeze(1) > 0) == (moved_labels == 1))[inside].float().mean() > 0.99
+    assert (moved_labels != labels).flatten(1).any(1).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_tcsm_transforms_the_share_of_labelled_slices_that_was_asked_for(share):
+    images, labels = discs(64, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    moved, _ = partly_transformed(images, labels, share, 1.1)
+    changed = (moved != images).flatten(1).any(1).float().mean()
+    assert changed == share if share == 0 else abs(changed - share) < 0.15
 
 
 def test_istn_takes_source_intensities_to_the_target():

@@ -9,8 +9,9 @@ On target slices these layers are then refined until that head agrees with the n
 
 As in the released code, gradients run through the pseudo-labels ``p`` too: detached, the final output follows the
 early one into collapse, since nothing else holds it. The released code also lets batch norm follow the target; here
-that is a setting, off by default, so that the two effects can be told apart. Made for a shift between scanners: where
-the source model fails altogether on the target, its answers teach nothing.
+that is a setting, off by default, so that the two effects can be told apart. Our choice: a fixed number of refinement
+steps, where that code stops once head and output agree about as much as an epoch before. Made for a shift between
+scanners: where the early head cannot follow the output on the target, refining it teaches nothing.
 """
 
 from __future__ import annotations
