@@ -221,6 +221,12 @@ def test_tcsm_transforms_the_share_of_labelled_slices_that_was_asked_for(share):
     assert changed == share if share == 0 else abs(changed - share) < 0.15
 
 
+def test_tcsm_learns_turned_slices_with_labels_turned_likewise():
+    problem = Problem(darker)
+    method = train("tcsm", problem, consistency_weight=0.0, turned_labels=1.0)
+    assert dice(method, *problem.source(16, 1)) > 0.9
+
+
 def test_istn_takes_source_intensities_to_the_target():
     problem = Problem(lambda images: images - 0.4)
 
