@@ -38,6 +38,15 @@ def random_affine(
     # Normalised coordinates stretch with the sides of the slice; the ratio keeps the rotation rigid in pixels.
     ratio = images.shape[-2] / images.shape[-1]
     matrices = torch.stack([cos, -sin * ratio, zero, sin / ratio, cos, zero], dim=1).view(count, 2, 3)
+    return resample(images, labels, matrices)
+
+
+def resample(images: Tensor, labels: Tensor | None, matrices: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Move slices and their labels by affine maps, with ``random_affine``'s values for what comes in from outside.
+
+    Shape:
+        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64; matrices: ``(B, 2, 3)``, as for affine_grid.
+    """
     grid = affine_grid(matrices, list(images.shape), align_corners=False)
     # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
     moved = grid_sample(images + 1, grid, align_corners=False) - 1

@@ -20,9 +20,10 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.data.augment import resample
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.mean_teacher import MeanTeacher, with_noise
-from leuda_core.types import IGNORE, Batch
+from leuda_core.types import Batch
 
 
 class Tcsm(MeanTeacher):
@@ -70,11 +71,6 @@ class Transform(NamedTuple):
         """Transform slices ``(B, C, H, H)``; what comes in from outside is ``fill``."""
         return _resample(images - fill, self.matrices) + fill
 
-    def apply_to_labels(self, labels: Tensor) -> Tensor:
-        """Transform class indices ``(B, H, H)``, nearest neighbour; what comes in from outside is ``IGNORE``."""
-        inside = (labels - IGNORE).float().unsqueeze(1)
-        return _resample(inside, self.matrices, "nearest").squeeze(1).long() + IGNORE
-
     def undo(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Bring maps of transformed slices back; also return where they were seen at all, ``(B, 1, H, H)``."""
         seen = _resample(torch.ones_like(maps[:, :1]), self.matrices)
@@ -96,11 +92,14 @@ def partly_transformed(images: Tensor, labels: Tensor, share: float, max_scale: 
     """Transform a random share of labelled slices, ``(B, 1, H, H)`` and ``(B, H, H)``."""
     transform = random_transform(len(images), max_scale, images.device)
     chosen = (torch.rand(len(images)) < share).to(images.device).view(-1, 1, 1)
-    moved, moved_labels = transform.apply(images, -1.0), transform.apply_to_labels(labels)
+    moved, moved_labels = resample(images, labels, _without_shift(transform.matrices))
     return torch.where(chosen.unsqueeze(1), moved, images), torch.where(chosen, moved_labels, labels)
 
 
-def _resample(images: Tensor, matrices: Tensor, mode: str = "bilinear") -> Tensor:
-    shift = matrices.new_zeros(len(matrices), 2, 1)
-    grid = affine_grid(torch.cat([matrices, shift], dim=2), list(images.shape), align_corners=False)
-    return grid_sample(images, grid, mode=mode, align_corners=False)
+def _resample(images: Tensor, matrices: Tensor) -> Tensor:
+    grid = affine_grid(_without_shift(matrices), list(images.shape), align_corners=False)
+    return grid_sample(images, grid, align_corners=False)
+
+
+def _without_shift(matrices: Tensor) -> Tensor:
+    return torch.cat([matrices, matrices.new_zeros(len(matrices), 2, 1)], dim=2)
