@@ -275,7 +275,8 @@ def early_disagreement(**settings: object) -> float:
 
 def test_early_features_make_the_early_head_agree_on_the_target():
     refined = early_disagreement(refine_steps=100, refine_learning_rate=3e-4)
-    assert refined < 0.85 * early_disagreement(refine_steps=1, refine_learning_rate=1e-9)
+    # Without moving weights; statistics follow the target in both.
+    assert refined < 0.85 * early_disagreement(refine_steps=100, refine_learning_rate=1e-9)
 
 
 def test_glua_draws_source_content_in_target_style():

@@ -7,11 +7,11 @@ On target slices these layers are then refined until that head agrees with the n
     phase head:    L_seg(h(e(x_s)), y_s),              f frozen
     phase refine:  - mean p log h(e(x_t)),  p = softmax f(x_t),   e moves, h and the rest of f are frozen
 
-As in the released code, gradients run through the pseudo-labels ``p`` too: detached, the final output follows the
-early one into collapse, since nothing else holds it. The released code also lets batch norm follow the target; here
-that is a setting, off by default, so that the two effects can be told apart. Our choice: a fixed number of refinement
-steps, where that code stops once head and output agree about as much as an epoch before. Made for a shift between
-scanners: where the early head cannot follow the output on the target, refining it teaches nothing.
+As in the released code, gradients run through the pseudo-labels ``p`` too, and batch norm follows the target slices
+meanwhile, which alone is AdaBN: ``norm=group`` and ``adapt_statistics=false`` tell the two effects apart. Our choice: a
+fixed number of refinement steps, where that code stops once head and output agree about as much as an epoch before.
+Made for a shift between scanners: where the early head cannot follow the output on the target, refining it teaches
+nothing.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class EarlyFeatures(Method):
         refine_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the refinement")] = 1e-3
         level: Annotated[int, Meta(ge=0, le=1, description="0 refines full resolution alone, 1 the next level too")] = 0
         detach: Annotated[bool, Meta(description="pseudo-labels pass no gradient")] = False
-        norm: Annotated[Norm, Meta(description="normalisation of the segmenter: group, or batch as in the paper")] = (
-            "group"
+        norm: Annotated[Norm, Meta(description="normalisation of the segmenter: batch as in the paper, or group")] = (
+            "batch"
         )
         adapt_statistics: Annotated[
             bool, Meta(description="with batch norm: let its statistics follow the target during the refinement")
-        ] = False
+        ] = True
 
     def predictor_spec(self) -> PredictorSpec:
         return msgspec.structs.replace(super().predictor_spec(), norm=self.settings.norm)
