@@ -13,6 +13,7 @@ from leuda_core.methods import METHODS
 from leuda_core.methods.base import Method
 from leuda_core.methods.mean_teacher import with_noise
 from leuda_core.methods.tcsm import partly_transformed, random_transform
+from leuda_core.networks.unet import batch_norms
 from leuda_core.types import IGNORE, Batch, Label, Task
 
 SIDE = 32
@@ -277,6 +278,16 @@ def test_early_features_make_the_early_head_agree_on_the_target():
     refined = early_disagreement(refine_steps=100, refine_learning_rate=3e-4)
     # Without moving weights; statistics follow the target in both.
     assert refined < 0.85 * early_disagreement(refine_steps=100, refine_learning_rate=1e-9)
+
+
+def test_early_features_let_batch_norm_follow_the_target():
+    def moved(**settings: object) -> bool:
+        method = train("early_features", Problem(darker), 10, head_steps=1, refine_learning_rate=1e-9, **settings)
+        before, after = (batch_norms(network)[0].running_mean for network in (method.teacher, method.adapted))
+        return not torch.equal(before, after)
+
+    assert moved()
+    assert not moved(adapt_statistics=False)
 
 
 def test_glua_draws_source_content_in_target_style():
