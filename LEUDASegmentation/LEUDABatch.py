@@ -29,13 +29,13 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 import LEUDASegmentationLib  # noqa: F401  it makes leuda_core importable
 from leuda_core import __version__
+from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
-from leuda_core.models import list_models
-from LEUDASegmentationLib.environment import modelsFolder
-from LEUDASegmentationLib.installation import install
-from LEUDASegmentationLib.packages import missingPackages
-from LEUDASegmentationLib.worker_client import WorkerClient
+from LEUDASegmentationLib.processes.environment import modelsFolder
+from LEUDASegmentationLib.processes.installation import install
+from LEUDASegmentationLib.processes.packages import missingPackages
+from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
 SUMMARY = "summary.json"
 FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")

@@ -10,12 +10,12 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 from LEUDASegmentationLib import module_test
 from LEUDASegmentationLib.logic import LEUDASegmentationLogic
-from LEUDASegmentationLib.module_widget import ModuleWidget
-from LEUDASegmentationLib.panel import SegmentationPanel
+from LEUDASegmentationLib.panel.panel import SegmentationPanel
+from LEUDASegmentationLib.panel.volume_list import scalar_volumes
 from LEUDASegmentationLib.parameter_node import SegmentationParameterNode, is_alive
 from LEUDASegmentationLib.sample_data import registerSampleData
 from LEUDASegmentationLib.self_test import LABEL, add_disc_volume, train_tiny_model
-from LEUDASegmentationLib.volume_list import scalar_volumes
+from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 
 __all__ = ["LEUDASegmentation", "LEUDASegmentationLogic", "LEUDASegmentationTest", "LEUDASegmentationWidget"]
 

@@ -9,7 +9,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 from LEUDASegmentationLib import module_test
-from LEUDASegmentationLib.module_widget import ModuleWidget
+from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.panel import TrainingPanel
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode

@@ -24,7 +24,7 @@ import leuda_core
 from leuda_core.commands.output import Result, say, to_json
 from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS
 from leuda_core.errors import InputError, as_leuda_error
-from leuda_core.runs import LAUNCH_TOKEN
+from leuda_core.runs.folder import LAUNCH_TOKEN
 
 _FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "nii")
 

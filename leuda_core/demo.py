@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from leuda_core import scene
-from leuda_core.bundle import ModelBundle, load_bundle
+from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.data.slices import plan_slices
@@ -27,10 +27,10 @@ from leuda_core.evaluation import Evaluation, score_bundle
 from leuda_core.io.files import check_output_folder, write_bytes, write_json, write_text
 from leuda_core.io.volumes import read_label_map, read_volume, write_label_map
 from leuda_core.pictures import new_figure, overlay_figure, png_bytes, surface_figure
-from leuda_core.prediction import segment
+from leuda_core.prediction.volumes import segment
 from leuda_core.report import write_report
-from leuda_core.runs import Run
-from leuda_core.training import train
+from leuda_core.runs.folder import Run
+from leuda_core.training.run import train
 from leuda_core.types import Case, LabelMap, Volume
 
 OnStage = Callable[[str, str], None]

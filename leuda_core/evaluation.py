@@ -24,7 +24,7 @@ from leuda_core.errors import InputError
 from leuda_core.types import Case, Label, LabelMap
 
 if TYPE_CHECKING:
-    from leuda_core.bundle import ModelBundle
+    from leuda_core.bundle.model import ModelBundle
 
 State = Literal["scored", "absent", "missed", "false"]
 
@@ -116,7 +116,7 @@ def score_bundle(
         InputError: no case has a label.
     """
     from leuda_core.io.volumes import read_label_map, read_volume
-    from leuda_core.prediction import SliceSegmenter
+    from leuda_core.prediction.segmenter import SliceSegmenter
 
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=device)
     scores = []

@@ -1,7 +1,10 @@
-"""What the two LE-UDA modules share inside Slicer's process: child processes, installation, models, results.
+"""What the module LEUDASegmentation is made of, and what both modules share inside Slicer's process.
 
-Importing it makes ``leuda_core`` importable. An installed extension has it beside the modules; in a source checkout it
-lies at the root of the repository, two folders up.
+Shared are the groups ``processes``, ``widgets`` and ``scene``; ``run`` and ``panel`` belong to this module. The
+``__all__`` of a group names the parts that others may import.
+
+Importing this package makes ``leuda_core`` importable. An installed extension has it beside the modules; in a source
+checkout it lies at the root of the repository, two folders up.
 """
 
 import importlib.util

@@ -9,19 +9,21 @@ from typing import Any
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from leuda_core import models as store
+from leuda_core.bundle import store
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.models import ModelEntry
-from LEUDASegmentationLib import environment, statistics, steps
-from LEUDASegmentationLib.geometry import RoiMask
-from LEUDASegmentationLib.job import SegmentationJob
-from LEUDASegmentationLib.job_queue import SegmentationQueue
-from LEUDASegmentationLib.order import Order
-from LEUDASegmentationLib.progress import Progress
-from LEUDASegmentationLib.results import RunRecord
-from LEUDASegmentationLib.scene_watch import SceneWatch
-from LEUDASegmentationLib.volume_files import VolumeFiles, check_volume
-from LEUDASegmentationLib.worker_client import WorkerClient, sharedWorker
+from LEUDASegmentationLib.processes import environment
+from LEUDASegmentationLib.processes.worker_client import WorkerClient, sharedWorker
+from LEUDASegmentationLib.run import statistics
+from LEUDASegmentationLib.run.job import SegmentationJob
+from LEUDASegmentationLib.run.job_queue import SegmentationQueue
+from LEUDASegmentationLib.run.order import Order
+from LEUDASegmentationLib.run.progress import Progress
+from LEUDASegmentationLib.run.results import RunRecord
+from LEUDASegmentationLib.scene import steps
+from LEUDASegmentationLib.scene.geometry import RoiMask
+from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.volume_files import VolumeFiles, check_volume
 
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]

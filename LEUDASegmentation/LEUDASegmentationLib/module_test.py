@@ -7,7 +7,7 @@ import unittest
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-from LEUDASegmentationLib import installation
+from LEUDASegmentationLib.processes import installation
 
 
 class ModuleTest(ScriptedLoadableModuleTest):

@@ -15,9 +15,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
-from LEUDASegmentationLib.commands import LeudaCommand
-from LEUDASegmentationLib.environment import dataFolder
-from LEUDASegmentationLib.installation import ensureInstalled
+from LEUDASegmentationLib.processes.commands import LeudaCommand
+from LEUDASegmentationLib.processes.environment import dataFolder
+from LEUDASegmentationLib.processes.installation import ensureInstalled
 
 logger = logging.getLogger(__name__)
 

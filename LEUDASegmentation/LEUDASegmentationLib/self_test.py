@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 import vtk
 
-from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.processes.commands import LeudaCommand
 
 SHAPE = (6, 48, 48)  # K, J, I
 SPACING_MM = (1.25, 1.25, 8.0)

@@ -15,15 +15,16 @@ from typing import Any
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from leuda_core import jobs
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.runs import Run
-from LEUDASegmentationLib.commands import LeudaCommand
-from LEUDASegmentationLib.environment import runsFolder
-from LEUDATrainingLib.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.method_catalog import RECOMMENDED
+from leuda_core.runs import control, state
+from leuda_core.runs.folder import Run
+from leuda_core.runs.state import RunStatus
+from LEUDASegmentationLib.processes.commands import LeudaCommand
+from LEUDASegmentationLib.processes.environment import runsFolder
+from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.method.method_catalog import RECOMMENDED
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
-from LEUDATrainingLib.training_job import Listeners, TrainingCall, TrainingJob
+from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob
 
 RUN_FOLDER = "run"
 
@@ -131,21 +132,21 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
             folder, number = runsFolder() / f"{base} {number}", number + 1
         return folder / RUN_FOLDER
 
-    def runs(self) -> list[jobs.RunStatus]:
+    def runs(self) -> list[RunStatus]:
         """Return what every run in the folder of all runs is doing, the latest first."""
-        return [jobs.status(path) for path in _newest_first(runsFolder().glob(f"*/{RUN_FOLDER}/run.json"))]
+        return [state.status(path) for path in _newest_first(runsFolder().glob(f"*/{RUN_FOLDER}/run.json"))]
 
-    def status(self, run: Run | Path | str) -> jobs.RunStatus:
+    def status(self, run: Run | Path | str) -> RunStatus:
         """Return what one run is doing."""
-        return jobs.status(run)
+        return state.status(run)
 
     def stop(self, run: Run | Path | str) -> None:
         """Ask a run to write a checkpoint and end."""
-        jobs.request_stop(run)
+        control.request_stop(run)
 
     def kill(self, run: Run | Path | str) -> bool:
         """End a run: after five seconds by force. Return whether force was needed."""
-        return jobs.kill(run)
+        return control.kill(run)
 
     def resume(
         self,

@@ -12,26 +12,26 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.runs import Run
-from LEUDASegmentationLib.environment import runsFolder
-from LEUDASegmentationLib.message_strip import MessageStrip
-from LEUDASegmentationLib.worker_client import sharedWorker
-from LEUDATrainingLib.case_marks import CaseMarks
-from LEUDATrainingLib.cases_table import CasesPanel
-from LEUDATrainingLib.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.estimate_panel import EstimateDataset
+from leuda_core.runs.folder import Run
+from LEUDASegmentationLib.processes.environment import runsFolder
+from LEUDASegmentationLib.processes.worker_client import sharedWorker
+from LEUDASegmentationLib.widgets.message_strip import MessageStrip
+from LEUDATrainingLib.cases.cases_table import CasesPanel
+from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.cases.readiness import examine
+from LEUDATrainingLib.cases.source_cases import SourceCasesPanel
+from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.cases.structures_panel import StructuresPanel
+from LEUDATrainingLib.labels.case_marks import CaseMarks
+from LEUDATrainingLib.labels.marking import MarkingPanel
 from LEUDATrainingLib.logic import LEUDATrainingLogic
-from LEUDATrainingLib.marking import MarkingPanel
-from LEUDATrainingLib.method_form import MethodForm
-from LEUDATrainingLib.model_transfer import use_model
+from LEUDATrainingLib.method.estimate_panel import EstimateDataset
+from LEUDATrainingLib.method.method_form import MethodForm
+from LEUDATrainingLib.method.start_panel import StartPanel
 from LEUDATrainingLib.parameter_node import read_json
-from LEUDATrainingLib.readiness import examine
-from LEUDATrainingLib.run_list import RunList
-from LEUDATrainingLib.run_view import RunView
-from LEUDATrainingLib.source_cases import SourceCasesPanel
-from LEUDATrainingLib.start_panel import StartPanel
-from LEUDATrainingLib.structures import read_structures
-from LEUDATrainingLib.structures_panel import StructuresPanel
+from LEUDATrainingLib.runs.model_transfer import use_model
+from LEUDATrainingLib.runs.run_list import RunList
+from LEUDATrainingLib.runs.run_view import RunView
 
 
 class TrainingPanel:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from LEUDATrainingLib.cases import CaseStore
-from LEUDATrainingLib.label_maps import new_segmentation, set_labels
-from LEUDATrainingLib.structures import Structure, write_structures
+from LEUDATrainingLib.cases.cases import CaseStore
+from LEUDATrainingLib.cases.structures import Structure, write_structures
+from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
 
 DISC = Structure(1, "disc", (0.8, 0.4, 0.3))
 _SIZE, _SLICES = 48, 6

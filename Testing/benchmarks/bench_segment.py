@@ -48,7 +48,8 @@ def make_bundle(folder: Path) -> Path:
     """Write an untrained model of 16 base channels and four classes."""
     import torch
 
-    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+    from leuda_core.bundle.model import save_bundle
+    from leuda_core.bundle.schema import BundleInfo, DomainSummary
     from leuda_core.networks.predictor import Predictor, PredictorSpec
     from leuda_core.types import Label, Task
 
@@ -101,7 +102,7 @@ def measure_speed(folder: Path, repeats: int) -> dict[str, Any]:
     """Alternate the bare network and the whole pipeline; report medians, and the median of the ratios."""
     import torch
 
-    from leuda_core.bundle import load_bundle
+    from leuda_core.bundle.model import load_bundle
 
     volume, bundle = folder / "speed.nii.gz", folder / "bundle"
     make_volume(SPEED_SHAPE, volume)

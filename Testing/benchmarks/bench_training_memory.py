@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from leuda_core.events import read_events
 from leuda_core.io.volumes import write_label_map, write_volume
-from leuda_core.jobs import Run
+from leuda_core.runs.events import read_events
+from leuda_core.runs.folder import Run
 from leuda_core.types import Label, LabelMap, Volume
 
 SHAPE = (256, 256, 24)

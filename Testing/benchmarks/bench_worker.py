@@ -44,7 +44,8 @@ def make_bundle(folder: Path) -> Path:
     """Write a model that works at twice the pixel size of the volumes, as ``le_uda`` chooses for them."""
     import torch
 
-    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+    from leuda_core.bundle.model import save_bundle
+    from leuda_core.bundle.schema import BundleInfo, DomainSummary
     from leuda_core.networks.predictor import Predictor, PredictorSpec
     from leuda_core.types import Label, Task
 

@@ -29,7 +29,8 @@ def untrained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model of the labels of ``tiny_dataset``. Read only."""
     import torch
 
-    from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+    from leuda_core.bundle.model import save_bundle
+    from leuda_core.bundle.schema import BundleInfo, DomainSummary
     from leuda_core.networks.predictor import Predictor, PredictorSpec
     from leuda_core.types import Label, Task
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from leuda_core.runs import Run
+from leuda_core.runs.folder import Run
 
 PHASES = {"translate": ("cycle", "adversarial", "discriminator"), "train": ("segmentation", "intra", "inter")}
 BEGIN = 1_790_000_000.0
@@ -77,7 +77,10 @@ def write_picture(path: Path, *, width: int = 256, height: int = 256, radius: fl
 
 def hold(run: Run) -> subprocess.Popen[bytes]:
     """Hold the run's lock from another process that does not listen; the caller ends it."""
-    code = "import sys, time; from leuda_core.runs import RunLock\nwith RunLock(sys.argv[1]): print(); time.sleep(60)"
+    code = (
+        "import sys, time\nfrom leuda_core.runs.folder import RunLock\n"
+        "with RunLock(sys.argv[1]): print(); time.sleep(60)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code, str(run.path)], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
     )

@@ -17,10 +17,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leuda_core.bundle import BundleInfo, DomainSummary, ModelBundle, load_bundle, save_bundle
-from leuda_core.bundle.schema import content_hash
+from leuda_core.bundle.model import ModelBundle, load_bundle, save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary, content_hash
+from leuda_core.bundle.store import export_model
 from leuda_core.errors import InputError
-from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.types import Label, Normalization, Task
 

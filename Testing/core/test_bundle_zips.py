@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core.bundle import load_bundle
+from leuda_core.bundle.model import load_bundle
+from leuda_core.bundle.store import export_model
 from leuda_core.errors import InputError
-from leuda_core.models import export_model
 
 
 @pytest.mark.parametrize(

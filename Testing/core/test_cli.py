@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leuda_core import cli, jobs
+from leuda_core import cli
 from leuda_core.cli import main
 from leuda_core.commands import output, volumes
 from leuda_core.config import parse_settings
 from leuda_core.errors import Cancelled, InputError
 from leuda_core.io.volumes import read_volume
+from leuda_core.runs.control import kill
+from leuda_core.runs.folder import Run
+from leuda_core.runs.state import status
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -307,16 +310,16 @@ def test_a_detached_run_is_watched_stopped_and_resumed(
     code, found = call_json(capsys, *words)
     assert code == 0 and found["pid"] != os.getpid()
     try:
-        assert jobs.status(run).state == "running"
+        assert status(run).state == "running"
         code, _, err = call(capsys, "resume", run)
         assert code == 2 and f"process {found['pid']}" in err
-        _wait_for(lambda: jobs.status(run).step > 0)
+        _wait_for(lambda: status(run).step > 0)
         assert call(capsys, "stop", run)[0] == 0
-        _wait_for(lambda: jobs.status(run).state != "running")
+        _wait_for(lambda: status(run).state != "running")
     finally:
-        jobs.kill(run)
-    assert jobs.status(run).state == "stopped", jobs.Run(run).log.read_text()
-    assert jobs.Run(run).checkpoint.exists()
+        kill(run)
+    assert status(run).state == "stopped", Run(run).log.read_text()
+    assert Run(run).checkpoint.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -325,12 +328,12 @@ def test_ctrl_c_writes_a_checkpoint_and_is_130(tiny_dataset: Path, tmp_path: Pat
     words = ["train", tiny_dataset, "--method", "source_only", "--out", run, "--steps", 100000, *TINY]
     command = [sys.executable, "-m", "leuda_core", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: (run / "run.json").exists() and jobs.status(run).step > 0)
+    _wait_for(lambda: (run / "run.json").exists() and status(run).step > 0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "once more to end at once" in err and jobs.Run(run).checkpoint.exists()
-    assert jobs.status(run).state == "stopped"
+    assert "once more to end at once" in err and Run(run).checkpoint.exists()
+    assert status(run).state == "stopped"
 
 
 def test_resume_tells_that_torch_is_missing(tmp_path: Path) -> None:
@@ -340,7 +343,7 @@ def test_resume_tells_that_torch_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, "resume", str(tmp_path)], cwd=ROOT, capture_output=True, check=False
     )
-    found = jobs.status(tmp_path)
+    found = status(tmp_path)
     assert done.returncode == 2 and found.state == "failed" and "torch" in found.message and "doctor" in found.remedy
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core import jobs
 from leuda_core.errors import InputError
-from leuda_core.events import EventWriter, read_events
-from leuda_core.jobs import Run, RunLock, RunStatus, status
+from leuda_core.runs import control
+from leuda_core.runs.events import EventWriter, read_events
+from leuda_core.runs.folder import Run, RunLock, is_running
+from leuda_core.runs.state import RunStatus, status, status_of
 
 ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -26,8 +27,9 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 TRAINER = """
     import os, subprocess, sys, time
     from pathlib import Path
-    from leuda_core.events import EventWriter
-    from leuda_core.jobs import Run, RunLock, stop_requested
+    from leuda_core.runs.events import EventWriter
+    from leuda_core.runs.control import stop_requested
+    from leuda_core.runs.folder import Run, RunLock, is_running
 
     run = Run(Path(sys.argv[-1]))
     events = EventWriter(run.events)
@@ -84,9 +86,9 @@ def alive(pid: int) -> bool:
 
 
 def start_holder(run: Run) -> subprocess.Popen:
-    code = "import sys,time;from leuda_core.jobs import RunLock\nwith RunLock(sys.argv[1]): time.sleep(60)"
+    code = "import sys,time;from leuda_core.runs.folder import RunLock\nwith RunLock(sys.argv[1]): time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=ROOT)
-    wait_for(lambda: jobs.is_running(run))
+    wait_for(lambda: is_running(run))
     return process
 
 
@@ -152,14 +154,14 @@ def test_events_can_be_read_piece_by_piece(run: Run) -> None:
         new, offset = read_events(run.events, offset, 200)
         found, pieces = found + new, pieces + 1
     assert [event["step"] for event in found] == list(range(20)) and pieces > 5
-    assert jobs.status_of(run, found, running=True).step == 19
+    assert status_of(run, found, running=True).step == 19
 
 
 def test_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no run\.json"):
         status(tmp_path)
     with pytest.raises(InputError, match=r"no run\.json"):
-        jobs.request_stop(tmp_path)
+        control.request_stop(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,19 +201,19 @@ def test_the_lock_nests_in_one_process(run: Run) -> None:
     with RunLock(run):
         with RunLock(str(run.path)):
             pass
-        assert jobs.is_running(run)
-    assert not jobs.is_running(run)
+        assert is_running(run)
+    assert not is_running(run)
 
 
 def test_the_lock_is_freed_by_an_exception(run: Run) -> None:
     with pytest.raises(KeyError), RunLock(run):
         raise KeyError
-    assert not jobs.is_running(run)
+    assert not is_running(run)
 
 
 def test_probing_does_not_keep_a_taker_out(run: Run) -> None:
     code = (
-        "import sys,time;from leuda_core.jobs import is_running\nprint('go', flush=True)\n"
+        "import sys,time;from leuda_core.runs.folder import is_running\nprint('go', flush=True)\n"
         "end=time.monotonic()+1.5\nwhile time.monotonic()<end: is_running(sys.argv[1])"
     )
     with RunLock(run):
@@ -232,31 +234,30 @@ def test_probing_does_not_keep_a_taker_out(run: Run) -> None:
 
 def test_launch_returns_the_trainer_and_it_outlives_its_launcher(run: Run, python: list[str], tmp_path: Path) -> None:
     write_trainer(tmp_path, UNTIL_STOPPED)
-    code = (
-        "import sys;from leuda_core.jobs import launch\nprint(launch(sys.argv[1], python=sys.argv[2:]))"  # and is gone
-    )
+    # launches, and is gone
+    code = "import sys;from leuda_core.runs.control import launch\nprint(launch(sys.argv[1], python=sys.argv[2:]))"
     launcher = [sys.executable, "-c", code, str(run.path), *python]
     pid = int(subprocess.run(launcher, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert (status(run).state, status(run).pid) == ("running", pid)
-    jobs.request_stop(run)
+    control.request_stop(run)
     wait_for(lambda: status(run).state == "stopped")
 
 
 def test_launch_clears_an_old_request_to_stop(run: Run, python: list[str], tmp_path: Path) -> None:
     write_trainer(tmp_path, UNTIL_STOPPED)
-    jobs.request_stop(run)
-    jobs.launch(run, python=python)
+    control.request_stop(run)
+    control.launch(run, python=python)
     try:
-        assert not jobs.stop_requested(run) and status(run).state == "running"
+        assert not control.stop_requested(run) and status(run).state == "running"
     finally:
-        assert jobs.kill(run) is False
-    assert status(run).state == "stopped" and not jobs.stop_requested(run)
+        assert control.kill(run) is False
+    assert status(run).state == "stopped" and not control.stop_requested(run)
 
 
 def test_of_two_launchers_at_once_one_is_refused(run: Run, python: list[str], tmp_path: Path) -> None:
     write_trainer(tmp_path, UNTIL_STOPPED)
     code = (
-        "import sys;from leuda_core.jobs import launch\nfrom leuda_core.errors import InputError\n"
+        "import sys;from leuda_core.runs.control import launch\nfrom leuda_core.errors import InputError\n"
         "try: launch(sys.argv[1], python=sys.argv[2:])\nexcept InputError as e: print(e); sys.exit(2)"
     )
     launcher = [sys.executable, "-c", code, str(run.path), *python]
@@ -267,13 +268,13 @@ def test_of_two_launchers_at_once_one_is_refused(run: Run, python: list[str], tm
         assert "in use by process" in "".join(answers)
         assert status(run).state == "running"
     finally:
-        jobs.kill(run)
+        control.kill(run)
 
 
 def test_launch_says_why_the_process_ended_at_once(run: Run, python: list[str], tmp_path: Path) -> None:
     (tmp_path / "trainer.py").write_text("import sys; sys.exit('leuda: error: no such method')")
     with pytest.raises(InputError, match="no such method"):
-        jobs.launch(run, python=python)
+        control.launch(run, python=python)
     assert "no such method" in run.log.read_text()
 
 
@@ -282,11 +283,11 @@ def test_kill_ends_the_whole_tree(run: Run, python: list[str], tmp_path: Path) -
     if not Path("/proc/self/stat").exists():
         pytest.skip("needs /proc to see whether the child lives")
     write_trainer(tmp_path, DEAF_WITH_A_CHILD)
-    pid = jobs.launch(run, python=python)
+    pid = control.launch(run, python=python)
     wait_for(lambda: (run.path / "child").exists() and (run.path / "child").read_text())
     child = int((run.path / "child").read_text())
     assert alive(pid) and alive(child)
-    assert jobs.kill(run, grace_s=0.2) is True
+    assert control.kill(run, grace_s=0.2) is True
     wait_for(lambda: not alive(pid) and not alive(child))
     assert status(run).state == "crashed"
 
@@ -297,7 +298,7 @@ def test_kill_never_signals_a_number_that_was_given_away(run: Run) -> None:
     with RunLock(run):
         stale = {"pid": bystander.pid, "host": os.uname().nodename, "since": 0.0, "start": 1, "group": 0, "token": ""}
         run.lock.write_text(json.dumps(stale))
-        jobs._end_tree(run, signal.SIGKILL)
+        control._end_tree(run, signal.SIGKILL)
         time.sleep(0.1)
         assert bystander.poll() is None
     bystander.kill()
@@ -308,9 +309,9 @@ def test_kill_refuses_a_process_of_another_machine(run: Run) -> None:
     with RunLock(run):
         run.lock.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0}))
         with pytest.raises(InputError, match="process 1 on elsewhere"):
-            jobs.kill(run, grace_s=0)
+            control.kill(run, grace_s=0)
 
 
 def test_kill_of_a_run_that_does_not_run(run: Run) -> None:
-    assert jobs.kill(run) is False
+    assert control.kill(run) is False
     assert not run.stop.exists()

@@ -13,20 +13,17 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "leuda_core"
 
 LAYERS = {
-    0: ("types", "errors", "config", "events", "io", "runs"),
+    0: ("types", "errors", "config", "runs", "io"),
     1: ("data",),
     2: ("networks", "blocks"),
     3: ("methods", "bundle"),
-    4: (
-        *("training", "planning", "prediction", "evaluation", "preview"),
-        *("jobs", "models", "worker", "devices", "doctor"),
-    ),
+    4: ("training", "prediction", "evaluation", "worker", "devices", "doctor"),
     5: ("cli", "commands", "report", "demo", "bench", "scene", "rendering", "pictures", "__init__", "__main__"),
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 STANDARD_LIBRARY_ONLY = (
-    *("errors", "events", "runs", "jobs", "models", "__init__"),
-    *("io.files", "io.bundle_files", "worker.channel"),
+    *("__init__", "errors", "runs.folder", "runs.events", "runs.state", "runs.control"),
+    *("io.files", "bundle.files", "bundle.store", "worker.channel"),
 )
 WITHOUT_TORCH = ("types", "config", "cli", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 import torch
 
-from leuda_core.bundle import BundleInfo, DomainSummary, load_bundle, save_bundle
+from leuda_core.bundle.model import load_bundle, save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import MethodConfig, config_schema, make_config
 from leuda_core.errors import InputError
 from leuda_core.methods import METHODS

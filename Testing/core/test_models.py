@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core.bundle import load_bundle
-from leuda_core.errors import InputError, LeudaError
-from leuda_core.models import (
+from leuda_core.bundle.model import load_bundle
+from leuda_core.bundle.store import (
     ModelEntry,
     ModelLabel,
     delete_model,
@@ -25,6 +24,7 @@ from leuda_core.models import (
     list_models,
     read_model,
 )
+from leuda_core.errors import InputError, LeudaError
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from leuda_core import planning
 from leuda_core.errors import DeviceError, InputError
 from leuda_core.methods.base import Method
-from leuda_core.planning import Plan, make_plan
+from leuda_core.training import planning
+from leuda_core.training.planning import Plan, make_plan
 from refusals import Place, refuses, spoil
 
 TINY = {"base_channels": 4, "patch_size": 32, "batch_size": 2}

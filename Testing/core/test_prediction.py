@@ -11,15 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+from leuda_core.bundle.model import save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
+from leuda_core.bundle.store import export_model
 from leuda_core.data.components import keep_largest_components
 from leuda_core.errors import Cancelled, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
-from leuda_core.models import export_model
 from leuda_core.networks.predictor import Predictor, PredictorSpec
-from leuda_core.prediction import SliceSegmenter, segment
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.job import most_likely
+from leuda_core.prediction.segmenter import SliceSegmenter
+from leuda_core.prediction.volumes import segment
 from leuda_core.types import LabelMap, Volume
 from stand_ins import AXIAL, LABELS, OBLIQUE, FirstColumns, Threshold, blob, expected_threshold, task
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from leuda_core import devices
 from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import DeviceError
-from leuda_core.prediction import SliceSegmenter
 from leuda_core.prediction import segmenter as segmenter_module
+from leuda_core.prediction.segmenter import SliceSegmenter
 from stand_ins import AXIAL, NO_MEMORY, Hungry, Threshold, blob, expected_threshold, task
 
 

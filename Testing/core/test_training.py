@@ -10,12 +10,14 @@ import time
 
 import pytest
 
-from leuda_core.bundle import load_bundle
+from leuda_core.bundle.model import load_bundle
 from leuda_core.errors import Cancelled, InputError, LeudaError
-from leuda_core.events import read_events
-from leuda_core.jobs import Run, request_stop, status
 from leuda_core.methods.source_only import SourceOnly
-from leuda_core.training import create_run, resume, train
+from leuda_core.runs.control import request_stop
+from leuda_core.runs.events import read_events
+from leuda_core.runs.folder import Run
+from leuda_core.runs.state import status
+from leuda_core.training.run import create_run, resume, train
 
 SMALL = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabeled_batch_size": 2}
 TRANSLATING = {**SMALL, "translator_channels": 4, "translator_blocks": 1, "translator_steps": 20}

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+from leuda_core.bundle.model import save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.networks.predictor import Predictor, PredictorSpec
-from leuda_core.prediction import segment
+from leuda_core.prediction.volumes import segment
 from leuda_core.types import Label, Task, Volume
 from worker_process import WorkerProcess
 

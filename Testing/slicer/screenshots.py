@@ -53,8 +53,8 @@ class Tutorial:
     def choose_cases(self) -> None:
         """Structures and volumes of a training, from the sample data."""
         from LEUDASegmentationLib import sample_data
-        from LEUDATrainingLib.cases import CaseStore
-        from LEUDATrainingLib.structures import structures_of_segmentation, write_structures
+        from LEUDATrainingLib.cases.cases import CaseStore
+        from LEUDATrainingLib.cases.structures import structures_of_segmentation, write_structures
 
         nodes = sample_data.loadSample(sample_data.FEW_LABELS)
         segmentations = {node.GetName(): node for node in nodes if node.IsA("vtkMRMLSegmentationNode")}
@@ -98,7 +98,7 @@ class Tutorial:
         """A training, its learning curve and a preview; trains first unless that was done before."""
         panel = self.training.panel
         if not self._finished_runs():
-            from LEUDATrainingLib.method_catalog import RECOMMENDED_STEPS
+            from LEUDATrainingLib.method.method_catalog import RECOMMENDED_STEPS
 
             parameters = self.training.logic.getParameterNode()
             parameters.settings, parameters.steps = json.dumps(SETTINGS), RECOMMENDED_STEPS

@@ -13,7 +13,7 @@ from PySide6.QtTest import QTest
 
 from host import driving
 from host.driving import wait_until
-from leuda_core.models import ModelEntry, ModelLabel
+from leuda_core.bundle.store import ModelEntry, ModelLabel
 from segmentation_scene import FakeWorker, add_volume
 
 MODULE = Path(__file__).parents[2] / "LEUDASegmentation" / "LEUDASegmentation.py"
@@ -86,8 +86,8 @@ def entries() -> list[ModelEntry]:
 @pytest.fixture
 def module(slicer_app, worker, entries, monkeypatch):
     """The module's widget, opened, with a worker and a list of models that the test holds; nothing is missing."""
-    from LEUDASegmentationLib import installation
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
+    from LEUDASegmentationLib.processes import installation
 
     monkeypatch.setattr(installation, "missingPackages", lambda: [])
     monkeypatch.setattr(installation, "ensureInstalled", lambda parent=None: True)

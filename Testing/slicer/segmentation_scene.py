@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leuda_core.bundle.store import ModelEntry, ModelLabel
 from leuda_core.errors import Cancelled, LeudaError
-from leuda_core.models import ModelEntry, ModelLabel
 
 TERMS = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^64033007^Kidney~^^~Anatomic codes~^^~^^"
 LABELS = (
@@ -90,7 +90,7 @@ def drain(steps: Generator) -> Any:
 
 def layer_of(volume: Any, labels: np.ndarray, values: Sequence[int] = (1, 2, 5), roi: Any = None) -> Any:
     """Return a label map as the layer a run would make of it."""
-    from LEUDASegmentationLib import geometry, layers
+    from LEUDASegmentationLib.scene import geometry, layers
 
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/labels.npy"
@@ -100,7 +100,7 @@ def layer_of(volume: Any, labels: np.ndarray, values: Sequence[int] = (1, 2, 5),
 
 def write(volume, labels_array=None, labels=LABELS, output=None):
     """Write a label map into a segmentation and return the record of the run."""
-    from LEUDASegmentationLib.results import write_run
+    from LEUDASegmentationLib.run.results import write_run
 
     array = label_map(SHAPE) if labels_array is None else labels_array
     return write_run(volume, "Herz CT", layer_of(volume, array, [label.value for label in labels]), labels, output)

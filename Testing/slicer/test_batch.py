@@ -92,8 +92,8 @@ def test_names_differ_from_the_inputs_and_in_more_than_their_case(batch, tmp_pat
 
 
 def test_a_model_of_slicers_list_is_known_by_name(run, untrained_bundle: Path, tmp_path: Path) -> None:
-    from leuda_core.models import import_model
-    from LEUDASegmentationLib.environment import modelsFolder
+    from leuda_core.bundle.store import import_model
+    from LEUDASegmentationLib.processes.environment import modelsFolder
 
     source = write_volume(tmp_path / "a.nii.gz")
     code, _, said = run(source, name="discs")

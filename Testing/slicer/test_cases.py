@@ -15,9 +15,9 @@ from training_scene import SHAPE, add_volume, fill, labels_of, marks_of, structu
 def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) -> None:
     import slicer
 
-    from LEUDATrainingLib.cases import CaseStore
+    from LEUDATrainingLib.cases.cases import CaseStore
+    from LEUDATrainingLib.cases.structures import read_structures
     from LEUDATrainingLib.logic import LEUDATrainingLogic
-    from LEUDATrainingLib.structures import read_structures
 
     fill(node)
     source.set_labelled(next(iter(source)).key, [2, 4])
@@ -40,7 +40,7 @@ def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) 
 def test_a_deleted_volume_makes_a_missing_case(node, source) -> None:
     import slicer
 
-    from LEUDATrainingLib.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     volume, segmentation, _target = fill(node)
     case = next(iter(source))
@@ -69,7 +69,7 @@ def test_what_is_no_image_is_refused(source) -> None:
 
 
 def test_names_are_unique_over_both_lists(node, source) -> None:
-    from LEUDATrainingLib.cases import CaseStore
+    from LEUDATrainingLib.cases.cases import CaseStore
 
     target = CaseStore(node, "target")
     names = [source.add_node(add_volume("CT")).name, target.add_node(add_volume("CT")).name]
@@ -77,7 +77,7 @@ def test_names_are_unique_over_both_lists(node, source) -> None:
 
 
 def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tmp_path: Path) -> None:
-    from LEUDATrainingLib.cases import volume_files
+    from LEUDATrainingLib.cases.cases import volume_files
 
     for name in ("a.nii.gz", "a_label.nii.gz", "b.nrrd", "b.seg.nrrd", "c.mha", "d.nii", "notes.txt"):
         (tmp_path / name).touch()
@@ -93,10 +93,10 @@ def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tm
 def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path) -> None:
     import slicer
 
-    from LEUDATrainingLib.cases import CaseStore
-    from LEUDATrainingLib.dataset_import import add_dataset
+    from LEUDATrainingLib.cases.cases import CaseStore
+    from LEUDATrainingLib.cases.dataset_import import add_dataset
+    from LEUDATrainingLib.cases.structures import read_structures
     from LEUDATrainingLib.logic import LEUDATrainingLogic
-    from LEUDATrainingLib.structures import read_structures
 
     fill(node)
     path = written_dataset(node, tmp_path / "d")
@@ -116,7 +116,7 @@ def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path
 
 @pytest.mark.parametrize("text", ["", "[]", '{"labels": {}}', '{"labels": {"1": 3}, "source": {"cases": []}}'])
 def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str) -> None:
-    from LEUDATrainingLib.dataset_import import add_dataset
+    from LEUDATrainingLib.cases.dataset_import import add_dataset
 
     path = tmp_path / "d.json"
     path.write_text(text)
@@ -126,8 +126,8 @@ def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str
 
 
 def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> None:
-    from LEUDATrainingLib.dataset_import import add_dataset
-    from LEUDATrainingLib.structures import write_structures
+    from LEUDATrainingLib.cases.dataset_import import add_dataset
+    from LEUDATrainingLib.cases.structures import write_structures
 
     fill(node)
     path = written_dataset(node, tmp_path / "d")
@@ -140,9 +140,9 @@ def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> Non
 
 
 def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) -> None:
-    from LEUDASegmentationLib.steps import finish
-    from LEUDATrainingLib.case_loading import load_case
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDASegmentationLib.scene.steps import finish
+    from LEUDATrainingLib.cases.case_loading import load_case
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     fill(node)
     folder = written_dataset(node, tmp_path / "d").parent / "volumes"
@@ -157,7 +157,7 @@ def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) 
 def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path: Path) -> None:
     import SimpleITK
 
-    from LEUDATrainingLib.case_loading import load_case
+    from LEUDATrainingLib.cases.case_loading import load_case
 
     voxels = np.random.default_rng(0).integers(0, 99, SHAPE[::-1]).astype(np.int16)
     image = SimpleITK.GetImageFromArray(voxels)
@@ -174,7 +174,7 @@ def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path:
 
 
 def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
-    from LEUDATrainingLib.case_loading import load_case
+    from LEUDATrainingLib.cases.case_loading import load_case
 
     (tmp_path / "bad.nrrd").write_text("not a volume")
     case = source.add_file(tmp_path / "bad.nrrd")
@@ -186,8 +186,8 @@ def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
 
 
 def test_everything_that_is_missing_is_said_at_once(node) -> None:
-    from LEUDATrainingLib.case_marks import CaseMarks
-    from LEUDATrainingLib.readiness import examine
+    from LEUDATrainingLib.cases.readiness import examine
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     found = examine(node, CaseMarks())
     messages = [message for message, _remedy in found.problems]
@@ -196,8 +196,8 @@ def test_everything_that_is_missing_is_said_at_once(node) -> None:
 
 
 def _examined(node):
-    from LEUDATrainingLib.case_marks import CaseMarks
-    from LEUDATrainingLib.readiness import examine
+    from LEUDATrainingLib.cases.readiness import examine
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     marks = CaseMarks()
     marks.use(structures())
@@ -214,7 +214,7 @@ def test_a_training_that_can_start_has_warnings_alone(node) -> None:
 def test_problems_and_warnings_name_what_they_are_about(node, source) -> None:
     import slicer
 
-    from LEUDATrainingLib.cases import CaseStore
+    from LEUDATrainingLib.cases.cases import CaseStore
 
     volume, segmentation, target = fill(node)
     case = next(iter(source))

@@ -122,7 +122,7 @@ assert slicer.modules.leudabatch.hidden, "the batch script must not show in the 
 import leuda_core
 import LEUDASegmentationLib
 import LEUDATrainingLib
-from LEUDASegmentationLib.commands import LeudaCommand
+from LEUDASegmentationLib.processes.commands import LeudaCommand
 
 for package in (leuda_core, LEUDASegmentationLib, LEUDATrainingLib):
     assert folder in Path(package.__file__).parents, package.__file__

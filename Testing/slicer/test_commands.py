@@ -21,7 +21,7 @@ from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
 
 @pytest.fixture
 def commands(slicer_app):
-    from LEUDASegmentationLib import commands
+    from LEUDASegmentationLib.processes import commands
 
     return commands
 
@@ -47,7 +47,7 @@ def run(commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lines_are_whole_however_they_are_cut(slicer_app, lines: list[str], data: st.DataObject) -> None:
-    from LEUDASegmentationLib.child_process import LineBuffer
+    from LEUDASegmentationLib.processes.child_process import LineBuffer
 
     stream = "".join(f"{line}\n" for line in lines).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -58,7 +58,7 @@ def test_lines_are_whole_however_they_are_cut(slicer_app, lines: list[str], data
 
 
 def test_a_line_without_end_is_broken_or_flushed(slicer_app) -> None:
-    from LEUDASegmentationLib.child_process import LineBuffer
+    from LEUDASegmentationLib.processes.child_process import LineBuffer
 
     buffer = LineBuffer(b"\n\r", longest=10)
     assert buffer.feed(b"1 of 2\r2 of 2") == ["1 of 2"] and buffer.flush() == ["2 of 2"]
@@ -168,7 +168,7 @@ def test_cancel_lets_a_command_tidy_up(run) -> None:
 def test_a_tree_is_found_and_ended_with_proc_and_without(
     slicer_app, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from LEUDASegmentationLib import process_tree
+    from LEUDASegmentationLib.processes import process_tree
 
     if not (Path("/proc/self/stat").exists() if reader == "_from_proc" else shutil.which("ps")):
         pytest.skip("this system has other means")
@@ -228,7 +228,7 @@ import sys
 from host import boot
 app = boot(sys.argv[1], main_window=False)
 sys.path.insert(0, sys.argv[2])
-from LEUDASegmentationLib.child_process import ChildProcess
+from LEUDASegmentationLib.processes.child_process import ChildProcess
 child = ChildProcess([sys.executable, "-c", "input()"], onOutput=print, onLog=print, onEnd=print)
 child.start()
 app.wait_until(lambda: child.pid)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment(slicer_app):
-    from LEUDASegmentationLib import environment
+    from LEUDASegmentationLib.processes import environment
 
     return environment
 

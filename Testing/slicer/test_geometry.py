@@ -51,7 +51,7 @@ def expected_mask(volume, roi) -> np.ndarray:
 
 def mask_by_slabs(volume, roi, step: int = 2) -> np.ndarray:
     """Return the same from RoiMask, a few slices at a time."""
-    from LEUDASegmentationLib.geometry import RoiMask
+    from LEUDASegmentationLib.scene.geometry import RoiMask
 
     mask, voxels = RoiMask(volume, roi), np.ones(SHAPE, np.uint8)
     for first in range(0, SHAPE[0], step):
@@ -61,7 +61,7 @@ def mask_by_slabs(volume, roi, step: int = 2) -> np.ndarray:
 
 @pytest.mark.parametrize("name", AFFINES)
 def test_affine_is_the_volumes_own_whatever_it_is_under(name):
-    from LEUDASegmentationLib.geometry import ijk_to_ras
+    from LEUDASegmentationLib.scene.geometry import ijk_to_ras
 
     volume = add_volume(affine=AFFINES[name])
     volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
@@ -111,7 +111,7 @@ def test_roi_turned_inside_out():
 
 @pytest.mark.parametrize("step", [1, 2, 6])
 def test_box_holds_the_mask_tightly_however_it_is_cut(step):
-    from LEUDASegmentationLib.geometry import RoiMask
+    from LEUDASegmentationLib.scene.geometry import RoiMask
 
     volume, roi = add_volume(affine=PLAIN), add_roi()
     np.testing.assert_array_equal(mask_by_slabs(volume, roi, step), expected_mask(volume, roi))
@@ -120,7 +120,7 @@ def test_box_holds_the_mask_tightly_however_it_is_cut(step):
 
 
 def test_roi_beside_the_volume_is_refused_with_both_names():
-    from LEUDASegmentationLib.geometry import RoiMask
+    from LEUDASegmentationLib.scene.geometry import RoiMask
 
     with pytest.raises(InputError, match=r"ROI.*lies outside.*Zoë CT 1") as caught:
         RoiMask(add_volume(), add_roi(center=(500, 0, 0)))
@@ -128,7 +128,7 @@ def test_roi_beside_the_volume_is_refused_with_both_names():
 
 
 def test_world_points_come_back_into_node_coordinates():
-    from LEUDASegmentationLib.geometry import world_to_node
+    from LEUDASegmentationLib.scene.geometry import world_to_node
 
     volume = add_volume(affine=OBLIQUE)
     for transform in (add_linear_transform(MOVED), add_warp()):
@@ -138,7 +138,7 @@ def test_world_points_come_back_into_node_coordinates():
 
 
 def test_linear_part_of_a_transform():
-    from LEUDASegmentationLib.geometry import linear_part, transform_between
+    from LEUDASegmentationLib.scene.geometry import linear_part, transform_between
 
     volume = add_volume()
     volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())

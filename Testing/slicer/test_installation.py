@@ -66,7 +66,7 @@ class Machine:
 
 @pytest.fixture
 def installation(slicer_app):
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     return installation
 
@@ -76,7 +76,7 @@ def machine(installation, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine with all but PyTorch, monai and msgspec, a PyTorch extension, and a user who agrees."""
     import slicer
 
-    from LEUDASegmentationLib import packages
+    from LEUDASegmentationLib.processes import packages
 
     machine = Machine({**COMPLETE, "torch": None, "monai": None, "msgspec": "0.17"})
     monkeypatch.setattr(packages, "installedVersion", lambda name: machine.versions.get(name))
@@ -116,7 +116,7 @@ def settings():
 
 
 def test_requirements_are_those_of_the_core_without_what_slicer_brings(installation) -> None:
-    from LEUDASegmentationLib.packages import requirements
+    from LEUDASegmentationLib.processes.packages import requirements
 
     table = re.search(r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
     core = re.findall(r'"(.+?)"', table.group(1))
@@ -129,7 +129,7 @@ def test_requirements_are_those_of_the_core_without_what_slicer_brings(installat
     [("1.4", True), ("1.4.0", True), ("1.10.2+cpu", True), ("1.5rc1", True), ("1.3.9", False), ("2.0", False)],
 )
 def test_bounds(installation, version: str, met: bool) -> None:
-    from LEUDASegmentationLib.packages import isMet
+    from LEUDASegmentationLib.processes.packages import isMet
 
     assert isMet("monai>=1.4,<2", version) is met
 
@@ -275,7 +275,7 @@ def test_an_old_torch_may_be_replaced_and_a_new_one_may_not(installation, machin
 
 
 def test_versions_that_pip_cannot_parse_are_no_constraints(installation) -> None:
-    from LEUDASegmentationLib.packages import pins
+    from LEUDASegmentationLib.processes.packages import pins
 
     versions = {"numpy": "2.1.0rc1", "SimpleITK": "2.5.0.dev12+gabc", "torch": "nightly"}
     assert pins(versions) == ["numpy==2.1.0rc1", "SimpleITK==2.5.0.dev12+gabc"]

@@ -13,7 +13,7 @@ from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume
 @pytest.fixture
 def small_pieces(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slice or two be a piece."""
-    from LEUDASegmentationLib import volume_files
+    from LEUDASegmentationLib.scene import volume_files
 
     monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", 2 * 2 * SHAPE[0] * SHAPE[1])
 
@@ -24,8 +24,8 @@ def merged_by_slicer(segmentation: Any, volume: Any) -> np.ndarray:
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from LEUDATrainingLib.geometry import parent_matrix, volume_shape, world_affine
-    from LEUDATrainingLib.label_layers import segments_of
+    from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
+    from LEUDATrainingLib.labels.label_layers import segments_of
 
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
     for segment_id, structure in segments_of(segmentation, structures()):
@@ -41,15 +41,15 @@ def merged_by_slicer(segmentation: Any, volume: Any) -> np.ndarray:
 
 
 def read(segmentation: Any, volume: Any) -> np.ndarray:
-    from LEUDASegmentationLib.steps import finish
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDASegmentationLib.scene.steps import finish
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     return finish(LabelReader(segmentation, volume, structures()).read())
 
 
 def counted(segmentation: Any, volume: Any, axis: int) -> dict[int, tuple[int, ...]]:
-    from LEUDASegmentationLib.steps import finish
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDASegmentationLib.scene.steps import finish
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     return finish(LabelReader(segmentation, volume, structures()).count_slices(axis))
 
@@ -69,7 +69,7 @@ def put(segmentation: Any, volume: Any, number: int, mask: np.ndarray) -> None:
     """Draw a structure, erasing nothing of the others: what overlaps goes into a layer of its own."""
     import slicer
 
-    from LEUDATrainingLib.label_layers import segments_of
+    from LEUDATrainingLib.labels.label_layers import segments_of
 
     segment_id = segments_of(segmentation, structures())[number][0]
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segmentation, segment_id, volume)
@@ -175,8 +175,8 @@ def test_the_transform_of_the_volume_counts_too(slicer_app) -> None:
 
 
 def test_nothing_drawn_and_nothing_named_are_empty_label_maps(slicer_app) -> None:
-    from LEUDASegmentationLib.steps import finish
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDASegmentationLib.scene.steps import finish
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     volume = add_volume()
     segmentation = add_labels(volume, np.zeros(SHAPE[::-1], np.uint8))
@@ -188,8 +188,8 @@ def test_nothing_drawn_and_nothing_named_are_empty_label_maps(slicer_app) -> Non
 def test_values_beyond_a_byte_are_kept(slicer_app) -> None:
     from dataclasses import replace
 
-    from LEUDASegmentationLib.steps import finish
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDASegmentationLib.scene.steps import finish
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     volume = add_volume()
     segmentation = add_labels(volume, labels_of())

@@ -13,14 +13,14 @@ from shown_widgets import child, shown
 
 @pytest.fixture
 def history(slicer_app):
-    from LEUDATrainingLib.loss_history import LossHistory
+    from LEUDATrainingLib.runs.loss_history import LossHistory
 
     return LossHistory()
 
 
 @pytest.fixture
 def curves(slicer_app):
-    from LEUDATrainingLib.learning_curves import LearningCurves
+    from LEUDATrainingLib.runs.learning_curves import LearningCurves
 
     with shown(LearningCurves(), 340) as widget:
         yield widget
@@ -95,7 +95,7 @@ def test_what_is_no_loss_is_passed_over(history) -> None:
 
 
 def test_long_curves_are_thinned_to_means(slicer_app) -> None:
-    from LEUDATrainingLib.loss_history import MOST_POINTS, thin
+    from LEUDATrainingLib.runs.loss_history import MOST_POINTS, thin
 
     values = np.arange(3 * MOST_POINTS + 1, dtype=float)
     thinned = thin(values)
@@ -106,7 +106,7 @@ def test_long_curves_are_thinned_to_means(slicer_app) -> None:
 
 
 def test_smoothing_keeps_a_line_and_calms_noise(slicer_app) -> None:
-    from LEUDATrainingLib.loss_history import smooth
+    from LEUDATrainingLib.runs.loss_history import smooth
 
     line = np.linspace(3, 1, 100)
     assert np.allclose(smooth(line)[5:-5], line[5:-5])
@@ -192,7 +192,7 @@ def test_a_very_long_run_is_drawn_in_time(curves) -> None:
     begin = time.perf_counter()
     take(curves, events[-1:])
     seconds = time.perf_counter() - begin
-    from LEUDATrainingLib.loss_history import MOST_POINTS
+    from LEUDATrainingLib.runs.loss_history import MOST_POINTS
 
     assert all(len(x) <= MOST_POINTS for x, _y in series_of(curves.chartNode).values())
     assert seconds < 0.1, f"{1000 * seconds:.0f} ms for one more point"

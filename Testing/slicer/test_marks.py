@@ -10,7 +10,7 @@ from training_scene import OBLIQUE, SHAPE, add_transform, add_volume, add_warp, 
 
 def test_slicing_axis_is_the_one_of_the_core_on_many_grids(slicer_app) -> None:
     from leuda_core.data.slices import plan_slices
-    from LEUDATrainingLib.geometry import slicing_axis
+    from LEUDATrainingLib.labels.geometry import slicing_axis
 
     random = np.random.default_rng(3)
     near_ties = [(1, 1, 1), (1, 1, 1.004), (2, 2.01, 1), (1.5, 1.5, 1.49), (3, 1, 3)]
@@ -28,7 +28,7 @@ def test_slicing_axis_is_the_one_of_the_core_on_many_grids(slicer_app) -> None:
 def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) -> None:
     import slicer
 
-    from LEUDATrainingLib.geometry import jump_to_slice, shown_slice
+    from LEUDATrainingLib.labels.geometry import jump_to_slice, shown_slice
 
     volume = add_volume("v", OBLIQUE)
     if under_transform:
@@ -44,7 +44,7 @@ def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) 
 def test_alignment_tells_a_view_across_the_slices(slicer_app) -> None:
     import slicer
 
-    from LEUDATrainingLib.geometry import ALIGNED, alignment
+    from LEUDATrainingLib.labels.geometry import ALIGNED, alignment
 
     volume = add_volume("v")  # sliced across superior
     view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceNode")
@@ -68,8 +68,8 @@ def test_every_drawn_slice_counts_until_somebody_says_which(node, source) -> Non
 def test_drawing_is_counted_at_once(node, source) -> None:
     import slicer
 
-    from LEUDATrainingLib.case_marks import CaseMarks
-    from LEUDATrainingLib.label_maps import set_labels
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.label_maps import set_labels
 
     volume, segmentation, _target = fill(node)
     case, marks = next(iter(source)), CaseMarks()
@@ -86,8 +86,8 @@ def test_drawing_is_counted_at_once(node, source) -> None:
 @pytest.fixture
 def large(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every volume be one that is counted a slice at a time."""
-    from LEUDASegmentationLib import volume_files
-    from LEUDATrainingLib import case_marks
+    from LEUDASegmentationLib.scene import volume_files
+    from LEUDATrainingLib.labels import case_marks
 
     monkeypatch.setattr(case_marks, "AT_ONCE_BYTES", 0)
     monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", SHAPE[0] * SHAPE[1])
@@ -96,7 +96,7 @@ def large(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch, slicer_app) -> list[int]:
     """Notes the axis of every count that begins."""
-    from LEUDATrainingLib.label_layers import LabelReader
+    from LEUDATrainingLib.labels.label_layers import LabelReader
 
     begun: list[int] = []
     count_slices = LabelReader.count_slices
@@ -110,7 +110,7 @@ def counts(monkeypatch: pytest.MonkeyPatch, slicer_app) -> list[int]:
 
 
 def test_large_labels_are_counted_in_the_event_loop_and_never_twice(node, source, large, counts, slicer_app) -> None:
-    from LEUDATrainingLib.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     fill(node)
     told: list[int] = []
@@ -124,8 +124,8 @@ def test_large_labels_are_counted_in_the_event_loop_and_never_twice(node, source
 
 
 def test_the_count_before_a_change_stands_until_the_new_one(node, source, large, counts, slicer_app) -> None:
-    from LEUDATrainingLib.case_marks import CaseMarks
-    from LEUDATrainingLib.label_maps import set_labels
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.label_maps import set_labels
 
     volume, segmentation, _target = fill(node)
     case, marks = next(iter(source)), CaseMarks()
@@ -145,7 +145,7 @@ def test_the_count_before_a_change_stands_until_the_new_one(node, source, large,
 
 
 def test_what_was_being_counted_is_forgotten_with_the_scene(node, source, large, slicer_app) -> None:
-    from LEUDATrainingLib.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     fill(node)
     told: list[str] = []
@@ -161,7 +161,7 @@ def test_what_was_being_counted_is_forgotten_with_the_scene(node, source, large,
 
 
 def test_segments_count_by_the_names_of_structures(node, source) -> None:
-    from LEUDATrainingLib.label_maps import unknown_segments
+    from LEUDATrainingLib.labels.label_maps import unknown_segments
 
     _volume, segmentation, _target = fill(node)
     assert unknown_segments(segmentation, structures()) == []
@@ -177,7 +177,7 @@ def test_under_a_warp_nothing_is_counted_and_nothing_fails(node, source) -> None
 
 
 def test_suggestions_spread_over_the_range_of_the_structures(slicer_app) -> None:
-    from LEUDATrainingLib.marks import make_marks, suggest_slice
+    from LEUDATrainingLib.labels.marks import make_marks, suggest_slice
 
     assert suggest_slice(make_marks(31, (), {})) == 15
     labelled: list[int] = []
@@ -192,7 +192,7 @@ def test_suggestions_spread_over_the_range_of_the_structures(slicer_app) -> None
 
 
 def test_labelled_neighbours(slicer_app) -> None:
-    from LEUDATrainingLib.marks import neighbour
+    from LEUDATrainingLib.labels.marks import neighbour
 
     assert neighbour((2, 5, 9), 5, +1) == 9
     assert neighbour((2, 5, 9), 5, -1) == 2

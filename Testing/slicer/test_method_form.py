@@ -12,7 +12,7 @@ from shown_widgets import child, shown
 
 @pytest.fixture
 def form(slicer_app):
-    from LEUDATrainingLib.method_form import MethodForm
+    from LEUDATrainingLib.method.method_form import MethodForm
 
     with shown(MethodForm(), 900) as widget:
         yield widget
@@ -195,7 +195,7 @@ def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
 
 
 def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
-    from LEUDATrainingLib.schema_form import SchemaForm
+    from LEUDATrainingLib.method.schema_form import SchemaForm
 
     form = SchemaForm()
     form.setProperties(
@@ -214,7 +214,7 @@ def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
 
 
 def test_an_unknown_kind_of_setting_is_refused(slicer_app) -> None:
-    from LEUDATrainingLib.setting_fields import make_field
+    from LEUDATrainingLib.method.setting_fields import make_field
 
     with pytest.raises(ValueError, match="'array'"):
         make_field({"type": "array"}, lambda: None)
@@ -224,7 +224,7 @@ def test_an_unknown_kind_of_setting_is_refused(slicer_app) -> None:
 
 
 def test_a_plan_is_told_in_a_sentence_with_its_warnings(slicer_app) -> None:
-    from LEUDATrainingLib.estimate_panel import plan_html
+    from LEUDATrainingLib.method.estimate_panel import plan_html
 
     plan = {
         "device": "cpu",
@@ -251,7 +251,7 @@ def test_there_is_no_estimate_without_a_dataset(form) -> None:
 
 
 def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> None:
-    from LEUDATrainingLib.estimate_panel import EstimateDataset
+    from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
     form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
     form.setValues(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
@@ -265,7 +265,7 @@ def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> Non
 
 
 def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> None:
-    from LEUDATrainingLib.estimate_panel import EstimateDataset
+    from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
     form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
     child(form, "estimateButton").click()
@@ -276,8 +276,8 @@ def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> N
 
 
 def test_a_dataset_that_cannot_be_written_is_told_and_leaves_nothing(form, tmp_path: Path, slicer_app) -> None:
-    from LEUDATrainingLib.dataset_writer import WriteProgress
-    from LEUDATrainingLib.estimate_panel import EstimateDataset
+    from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+    from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
     def writing():
         yield WriteProgress("Writing Zoë MR", 0.5)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from host.driving import click
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError
-from leuda_core.models import ModelEntry
 from segmentation_panel import click_row, model_entry, row_texts
 
 
@@ -34,7 +34,7 @@ class Store:
 
 @pytest.fixture
 def model_table(shown):
-    from LEUDASegmentationLib.model_table import ModelTable
+    from LEUDASegmentationLib.panel.model_table import ModelTable
 
     def make(*entries: ModelEntry, folder: Path = Path("/models")):
         store = Store(*entries, folder=folder)
@@ -149,7 +149,7 @@ def test_a_model_is_deleted_only_after_asking(model_table, answers, agrees: bool
 
 @pytest.mark.parametrize("typed", ["/elsewhere/mine", "/elsewhere/mine.zip"])
 def test_a_model_is_exported_as_a_zip_file(model_table, answers, monkeypatch, typed: str) -> None:
-    from LEUDASegmentationLib import model_table as parts
+    from LEUDASegmentationLib.panel import model_table as parts
 
     exported = []
     monkeypatch.setattr(parts, "export_model", lambda *arguments: exported.append(arguments))
@@ -174,6 +174,6 @@ def test_the_folder_is_revealed(model_table, monkeypatch, tmp_path) -> None:
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0.0 MB"), (9_940_000, "9.9 MB"), (31_500_000, "32 MB")])
 def test_sizes_are_readable(slicer_app, size: int, text: str) -> None:
-    from LEUDASegmentationLib.model_table import size_text
+    from LEUDASegmentationLib.panel.model_table import size_text
 
     assert size_text(size) == text

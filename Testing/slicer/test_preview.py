@@ -32,7 +32,7 @@ class Preview:
         import slicer
 
         from LEUDASegmentationLib.logic import LEUDASegmentationLogic
-        from LEUDASegmentationLib.preview import LivePreview
+        from LEUDASegmentationLib.panel.preview import LivePreview
 
         self.app, self.axis = app, 2
         self.worker = FakeWorker(folder, held=True)
@@ -49,7 +49,7 @@ class Preview:
 
     def look_at(self, k: float, j: float = 3, i: float = 4) -> None:
         """Put the middle of the slice view onto a voxel, as the user sees it."""
-        from LEUDASegmentationLib.geometry import ijk_to_ras, transform_between
+        from LEUDASegmentationLib.scene.geometry import ijk_to_ras, transform_between
 
         local = (ijk_to_ras(self.volume) @ [i, j, k, 1])[:3]
         self.slice_node.JumpSliceByCentering(*transform_between(self.volume, None).TransformPoint(local))

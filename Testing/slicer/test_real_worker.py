@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
 from leuda_core.networks.predictor import Predictor, PredictorSpec
-from leuda_core.prediction import segment
+from leuda_core.prediction.volumes import segment
 from leuda_core.types import Label, Task, Volume
 
 folder, shape = sys.argv[1], tuple(map(int, sys.argv[2:5]))
@@ -64,7 +64,7 @@ def prepared(tmp_path_factory) -> Path:
 @pytest.fixture
 def logic(slicer_app, prepared):
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
-    from LEUDASegmentationLib.worker_client import WorkerClient
+    from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
     worker = WorkerClient()
     yield LEUDASegmentationLogic(worker, prepared / "models")
@@ -149,8 +149,8 @@ def test_frame_of_a_sequence_that_is_shown(slicer_app, logic, prepared):
 def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
     import slicer
 
-    from LEUDASegmentationLib.geometry import ijk_to_ras
-    from LEUDASegmentationLib.preview import LivePreview
+    from LEUDASegmentationLib.panel.preview import LivePreview
+    from LEUDASegmentationLib.scene.geometry import ijk_to_ras
 
     volume, errors, waits = add_real_volume(prepared), [], []
     view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
@@ -177,7 +177,7 @@ def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
 
 def shown_slice(live) -> int:
     """Return the index along k of the slice that is shown; -1 before the first."""
-    from LEUDASegmentationLib.layers import BINARY
+    from LEUDASegmentationLib.scene.layers import BINARY
 
     extent = live.segmentationNode.GetSegmentation().GetNthSegment(0).GetRepresentation(BINARY).GetExtent()
     return extent[4] if extent[1] > 0 else -1

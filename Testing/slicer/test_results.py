@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leuda_core.bundle.store import ModelLabel
 from leuda_core.errors import InputError
-from leuda_core.models import ModelLabel
 from segmentation_scene import (
     AFFINES,
     LABELS,
@@ -63,8 +63,8 @@ def test_segments_share_one_layer_with_the_models_values():
 @pytest.mark.parametrize("name", AFFINES)
 @pytest.mark.parametrize("shape", [SHAPE, (1, 8, 10), (6, 8, 1)], ids=str)
 def test_output_lies_on_the_input_grid(name, shape):
-    from LEUDASegmentationLib.geometry import image_to_world
-    from LEUDASegmentationLib.layers import BINARY
+    from LEUDASegmentationLib.scene.geometry import image_to_world
+    from LEUDASegmentationLib.scene.layers import BINARY
 
     volume, rng = add_volume(affine=AFFINES[name], shape=shape), np.random.default_rng(1)
     expected = rng.choice([0, 0, 1, 2, 5], shape).astype(np.uint8)
@@ -127,7 +127,7 @@ def test_place_in_a_dicom_study(scene):
 
 
 def test_slices_are_filled_with_outlines_and_nothing_is_shown_in_3d_unasked():
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 
     node = write(add_volume()).node
     assert node.GetDisplayNode().GetVisibility2DFill() and node.GetDisplayNode().GetVisibility2DOutline()
@@ -139,7 +139,7 @@ def test_slices_are_filled_with_outlines_and_nothing_is_shown_in_3d_unasked():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.5])
 def test_surfaces_are_those_that_slicer_makes(smoothing):
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 
     node = write(add_volume(affine=OBLIQUE)).node
     drain(make_surfaces(node, smoothing))
@@ -157,7 +157,7 @@ def test_surfaces_are_those_that_slicer_makes(smoothing):
 
 
 def test_surface_of_an_empty_segment_is_empty():
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 
     node = write(add_volume(), np.zeros(SHAPE, np.uint8)).node
     drain(make_surfaces(node))
@@ -218,7 +218,7 @@ def test_segments_of_others_are_not_erased_where_both_lie():
 
 
 def test_ids_colours_names_and_order_stay():
-    from LEUDASegmentationLib.layers import segment_ids
+    from LEUDASegmentationLib.scene.layers import segment_ids
 
     volume = add_volume()
     node = write(volume).node
@@ -245,7 +245,7 @@ def test_layers_do_not_pile_up():
 
 
 def test_surfaces_follow_what_is_written():
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 
     volume = add_volume()
     node = write(volume).node
@@ -274,7 +274,7 @@ def test_empty_output_goes_under_the_inputs_transform(scene):
 
 
 def test_output_elsewhere_with_other_segments_is_refused():
-    from LEUDASegmentationLib.results import check_output
+    from LEUDASegmentationLib.run.results import check_output
 
     volume = add_volume()
     node = write(volume).node
@@ -286,8 +286,8 @@ def test_output_elsewhere_with_other_segments_is_refused():
 
 
 def test_output_that_stores_surfaces_is_refused():
-    from LEUDASegmentationLib.results import check_output
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.results import check_output
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 
     volume = add_volume()
     node = write(volume).node

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leuda_core.errors import InputError
-from leuda_core.runs import RunLock
+from leuda_core.runs.folder import RunLock
 from run_folders import end_event, hold, make_run, set_age, training_events, write
 from shown_widgets import child, shown
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_list(slicer_app):
-    from LEUDATrainingLib.run_list import RunList
+    from LEUDATrainingLib.runs.run_list import RunList
 
     with shown(RunList(), 300) as widget:
         yield widget
@@ -40,7 +40,7 @@ def finished(folder: Path, **options):
 
 
 def test_runs_newest_first_with_state_and_progress(slicer_app, folder: Path) -> None:
-    from LEUDATrainingLib.run_records import RunFinder
+    from LEUDATrainingLib.runs.run_records import RunFinder
 
     set_age(finished(folder / "old" / "run"), 3)
     stopped = make_run(folder / "paused" / "run")
@@ -60,7 +60,7 @@ def test_runs_newest_first_with_state_and_progress(slicer_app, folder: Path) -> 
 
 
 def test_a_run_is_read_again_only_when_it_changed(slicer_app, folder: Path) -> None:
-    from LEUDATrainingLib.run_records import RunFinder
+    from LEUDATrainingLib.runs.run_records import RunFinder
 
     run = make_run(folder / "a" / "run")
     finder = RunFinder()
@@ -74,7 +74,7 @@ def test_a_run_is_read_again_only_when_it_changed(slicer_app, folder: Path) -> N
 
 
 def test_of_a_long_run_only_the_ends_are_read(slicer_app, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from LEUDATrainingLib import run_records
+    from LEUDATrainingLib.runs import run_records
 
     run = make_run(folder / "long" / "run")
     write(run, training_events(10_000, 10_000, until=15_000))
@@ -98,7 +98,7 @@ def test_of_a_long_run_only_the_ends_are_read(slicer_app, folder: Path, monkeypa
 
 
 def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> None:
-    from LEUDATrainingLib.run_records import RunFinder
+    from LEUDATrainingLib.runs.run_records import RunFinder
 
     run = make_run(folder / "torn" / "run")
     run.config.write_text('{"method": "le_')
@@ -107,7 +107,7 @@ def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> No
 
 
 def test_delete_takes_the_dataset_along_and_nothing_else(slicer_app, folder: Path) -> None:
-    from LEUDATrainingLib.run_records import RunFinder, delete_run
+    from LEUDATrainingLib.runs.run_records import RunFinder, delete_run
 
     finished(folder / "a" / "run")
     (folder / "a" / "dataset.json").write_text("{}")
@@ -117,7 +117,7 @@ def test_delete_takes_the_dataset_along_and_nothing_else(slicer_app, folder: Pat
 
 
 def test_a_running_run_is_never_deleted(slicer_app, folder: Path) -> None:
-    from LEUDATrainingLib.run_records import delete_run, read_record
+    from LEUDATrainingLib.runs.run_records import delete_run, read_record
 
     run = finished(folder / "a" / "run")
     record = read_record(run)  # as it was listed, before somebody resumed it
@@ -132,7 +132,7 @@ def test_a_running_run_is_never_deleted(slicer_app, folder: Path) -> None:
 
 
 def test_a_link_to_volumes_elsewhere_is_not_followed_when_deleting(slicer_app, folder: Path, tmp_path: Path) -> None:
-    from LEUDATrainingLib.run_records import delete_run, read_record
+    from LEUDATrainingLib.runs.run_records import delete_run, read_record
 
     run = finished(folder / "a" / "run")
     precious = tmp_path / "precious"

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core import jobs
-from leuda_core.runs import RunLock
+from leuda_core.runs.control import stop_requested
+from leuda_core.runs.folder import RunLock
 from run_folders import hold, make_run, training_events, write, write_picture
 from shown_widgets import child, shown
 
 
 @pytest.fixture
 def view(slicer_app):
-    from LEUDATrainingLib.run_view import RunView
+    from LEUDATrainingLib.runs.run_view import RunView
 
     with shown(RunView(), 1100) as widget:
         yield widget
@@ -160,8 +160,8 @@ def test_the_curves_come_back_after_the_scene_was_closed(view, run) -> None:
 
 
 def test_a_run_that_goes_on_after_slicer_was_restarted_is_shown_again(run, slicer_app) -> None:
-    from LEUDATrainingLib.run_list import RunList
-    from LEUDATrainingLib.run_view import RunView
+    from LEUDATrainingLib.runs.run_list import RunList
+    from LEUDATrainingLib.runs.run_view import RunView
 
     write(run, training_events(200, 600, until=300))
     process = hold(run)
@@ -200,13 +200,13 @@ def test_stop_asks_and_says_what_happens(view, run) -> None:
     with RunLock(run):
         view.setRun(run.path)
         child(view, "stopButton").click()
-        assert jobs.stop_requested(run)
+        assert stop_requested(run)
         assert child(view, "stageLabel").text == "Stopping: a checkpoint is written first…"
         assert not child(view, "stopButton").enabled and "kill" not in seen(view)
 
 
 def test_kill_is_offered_only_after_stop_has_not_worked(view, run) -> None:
-    from LEUDATrainingLib.run_view import KILL_AFTER_S
+    from LEUDATrainingLib.runs.run_view import KILL_AFTER_S
 
     write(run, training_events(200, 600, until=350))
     with RunLock(run):
@@ -235,7 +235,7 @@ def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None
         view._onTick()
         child(view, "killButton").click()
         slicer_app.wait_until(lambda: process.poll() is not None and seen(view) == {"resume", "report"}, 30)
-        slicer_app.wait_until(lambda: not jobs.stop_requested(run), 30)  # taken back once the process is gone
+        slicer_app.wait_until(lambda: not stop_requested(run), 30)  # taken back once the process is gone
         assert "ended without a word" in said(view)
     finally:
         process.kill()
@@ -352,8 +352,8 @@ def test_a_real_run_from_start_to_its_model(
     """Begun, watched, stopped, resumed, finished, reported, exported, used."""
     import qt
 
-    from leuda_core.models import read_model
-    from leuda_core.training import create_run
+    from leuda_core.bundle.store import read_model
+    from leuda_core.training.run import create_run
 
     settings = {"patch_size": 32, "base_channels": 4, "batch_size": 2, "unlabeled_batch_size": 1}
     run = create_run(tiny_dataset, "mean_teacher", tmp_path / "real" / "run", steps=120, settings=settings,

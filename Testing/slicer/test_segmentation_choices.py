@@ -16,7 +16,7 @@ from segmentation_scene import add_volume
 
 @pytest.fixture
 def volume_list(shown):
-    from LEUDASegmentationLib.volume_list import VolumeList
+    from LEUDASegmentationLib.panel.volume_list import VolumeList
 
     changes = []
     volumes = VolumeList(lambda: changes.append(1))
@@ -86,7 +86,7 @@ def test_states_stay_when_the_list_is_filled_again(volume_list) -> None:
 def test_numbers_are_shown_and_copied(shown) -> None:
     import slicer
 
-    from LEUDASegmentationLib.statistics_table import StatisticsTable
+    from LEUDASegmentationLib.panel.statistics_table import StatisticsTable
 
     statistics = StatisticsTable()
     shown(statistics.widget)
@@ -103,7 +103,7 @@ def test_numbers_are_shown_and_copied(shown) -> None:
     [(0.0, "0"), (1234567.0, "1234567"), (12.3456, "12.35"), (-0.5, "-0.5000"), (1e-9, "0.0000")],
 )
 def test_numbers_have_as_many_digits_as_they_are_worth(slicer_app, value: float, text: str) -> None:
-    from LEUDASegmentationLib.statistics_table import number_text
+    from LEUDASegmentationLib.panel.statistics_table import number_text
 
     assert number_text(value) == text
 
@@ -112,7 +112,7 @@ def test_numbers_have_as_many_digits_as_they_are_worth(slicer_app, value: float,
 
 
 def test_segments_are_unchecked_with_the_mouse(shown) -> None:
-    from LEUDASegmentationLib.segment_list import SegmentList
+    from LEUDASegmentationLib.panel.segment_list import SegmentList
 
     changes = []
     segments = SegmentList(lambda: changes.append(1))
@@ -143,7 +143,7 @@ CPU = {"device": "cpu", "name": "", "problem": "", "memory_gb": 16.0, "free_gb":
 def device_box(shown):
     import qt
 
-    from LEUDASegmentationLib.device_box import DeviceBox
+    from LEUDASegmentationLib.widgets.device_box import DeviceBox
 
     chosen = []
     combo = qt.QComboBox()

@@ -69,7 +69,7 @@ def test_voxel_types_of_slicer_arrive_unchanged(logic, dtype):
 
 
 def test_large_volume_is_copied_in_pieces(logic, monkeypatch):
-    from LEUDASegmentationLib import volume_files
+    from LEUDASegmentationLib.scene import volume_files
 
     monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", 200)
     volume = add_volume()
@@ -277,7 +277,7 @@ def test_full_disk_is_an_error_that_says_so(slicer_app, logic, monkeypatch):
     import errno
     import io
 
-    from LEUDASegmentationLib import volume_files
+    from LEUDASegmentationLib.scene import volume_files
 
     class FullDisk(io.BytesIO):
         def write(self, data):

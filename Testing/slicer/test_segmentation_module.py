@@ -79,7 +79,7 @@ def test_the_self_test_runs_and_passes(self_test) -> None:
 
 
 def test_the_self_test_never_passes_when_nothing_ran(self_test, monkeypatch) -> None:
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     monkeypatch.setattr(installation, "missingPackages", lambda: ["torch"])
     with pytest.raises(unittest.SkipTest, match="nothing was tested: torch missing"):

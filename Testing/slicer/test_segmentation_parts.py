@@ -13,7 +13,7 @@ from leuda_core.errors import InputError
 
 @pytest.fixture
 def strip(shown):
-    from LEUDASegmentationLib.message_strip import MessageStrip
+    from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 
     strip = MessageStrip()
     shown(strip.widget)
@@ -45,7 +45,7 @@ def test_a_message_is_put_away_with_the_mouse(strip) -> None:
 
 
 def test_the_strip_offers_an_action(shown) -> None:
-    from LEUDASegmentationLib.message_strip import MessageStrip
+    from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 
     pressed = []
     strip = MessageStrip(action="Install…", on_action=lambda: pressed.append(1), closable=False)
@@ -66,7 +66,7 @@ def test_a_long_message_wraps_instead_of_widening_the_panel(strip) -> None:
 
 @pytest.fixture
 def log(shown):
-    from LEUDASegmentationLib.log_panel import LogPanel
+    from LEUDASegmentationLib.widgets.log_panel import LogPanel
 
     panel = LogPanel()
     shown(panel.widget)
@@ -108,7 +108,7 @@ def test_the_log_can_be_emptied(log) -> None:
 
 @pytest.fixture
 def progress(shown):
-    from LEUDASegmentationLib.run_progress import RunProgress
+    from LEUDASegmentationLib.widgets.run_progress import RunProgress
 
     cancelled = []
     progress = RunProgress(lambda: cancelled.append(1))
@@ -150,6 +150,6 @@ def test_cancel_is_asked_for_once(progress) -> None:
     ],
 )
 def test_time_left_is_said_as_a_person_would(slicer_app, seconds: float, text: str) -> None:
-    from LEUDASegmentationLib.run_progress import time_left
+    from LEUDASegmentationLib.widgets.run_progress import time_left
 
     assert time_left(seconds) == text

@@ -46,7 +46,7 @@ def test_nothing_is_asked_or_started_on_opening(module, worker) -> None:
 
 
 def test_missing_packages_are_said_with_a_button(module, monkeypatch) -> None:
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     missing, asked = ["torch", "monai"], []
 
@@ -65,7 +65,7 @@ def test_missing_packages_are_said_with_a_button(module, monkeypatch) -> None:
 
 
 def test_a_refused_installation_starts_nothing(ready, worker, monkeypatch) -> None:
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     monkeypatch.setattr(installation, "ensureInstalled", lambda parent=None: False)
     click(ready.ui.applyButton)
@@ -75,7 +75,7 @@ def test_a_refused_installation_starts_nothing(ready, worker, monkeypatch) -> No
 
 
 def test_a_failed_installation_says_why(ready, worker, monkeypatch) -> None:
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     def fail(parent=None) -> bool:
         raise LeudaError("pip ended with code 1", "check the network")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("scene")
 
 
 def count(segmentation, volume) -> list:
-    from LEUDASegmentationLib.statistics import count_segments
+    from LEUDASegmentationLib.run.statistics import count_segments
 
     return drain(count_segments(segmentation, volume))
 
@@ -81,7 +81,7 @@ def test_statistics_where_the_segmentation_sticks_out_of_the_volume():
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same grid", "resampled"])
 def test_pieces_add_up(monkeypatch, elsewhere):
-    from LEUDASegmentationLib import volume_files
+    from LEUDASegmentationLib.scene import volume_files
 
     volume = add_volume(affine=OBLIQUE)
     node, other = write(volume).node, volume
@@ -111,9 +111,9 @@ def test_intensities_under_a_warp_are_those_that_slicer_finds(scene):
 def test_what_changes_meanwhile_is_counted_again(monkeypatch, change):
     import slicer
 
-    from LEUDASegmentationLib import volume_files
-    from LEUDASegmentationLib.statistics import count_segments
-    from LEUDASegmentationLib.steps import finish
+    from LEUDASegmentationLib.run.statistics import count_segments
+    from LEUDASegmentationLib.scene import volume_files
+    from LEUDASegmentationLib.scene.steps import finish
 
     monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", 100)
     volume = add_volume()
@@ -130,8 +130,8 @@ def test_what_changes_meanwhile_is_counted_again(monkeypatch, change):
 
 
 def test_a_volume_that_is_deleted_meanwhile_is_an_error(monkeypatch, scene):
-    from LEUDASegmentationLib import volume_files
-    from LEUDASegmentationLib.statistics import count_segments
+    from LEUDASegmentationLib.run.statistics import count_segments
+    from LEUDASegmentationLib.scene import volume_files
 
     monkeypatch.setattr(volume_files, "BYTES_AT_ONCE", 100)
     volume = add_volume()
@@ -148,7 +148,7 @@ def test_what_is_no_volume_is_refused(scene):
 
 
 def test_table_of_the_statistics(scene):
-    from LEUDASegmentationLib.statistics import add_table
+    from LEUDASegmentationLib.run.statistics import add_table
 
     volume = add_volume()
     node = write(volume).node

@@ -25,13 +25,13 @@ class Recorder:
             self.closed = True
 
     def start(self):
-        from LEUDASegmentationLib.steps import EventLoopWork
+        from LEUDASegmentationLib.scene.steps import EventLoopWork
 
         return EventLoopWork(self.steps(), self.done.append, self.errors.append).start()
 
 
 def test_all_at_once(slicer_app) -> None:
-    from LEUDASegmentationLib.steps import finish
+    from LEUDASegmentationLib.scene.steps import finish
 
     assert finish(Recorder().steps()) == "result"
 
@@ -73,7 +73,7 @@ def test_stopped_work_tells_nobody(slicer_app) -> None:
 
 
 def test_work_that_stops_itself_ends_there(slicer_app) -> None:
-    from LEUDASegmentationLib.steps import EventLoopWork
+    from LEUDASegmentationLib.scene.steps import EventLoopWork
 
     done, pieces = [], []
 
@@ -98,7 +98,7 @@ def test_an_error_is_told(slicer_app) -> None:
 
 @pytest.mark.parametrize("listened", [True, False])
 def test_an_error_is_never_swallowed(slicer_app, unhandled_errors, listened: bool) -> None:
-    from LEUDASegmentationLib.steps import EventLoopWork
+    from LEUDASegmentationLib.scene.steps import EventLoopWork
 
     recorder = Recorder(ValueError("a fault of ours") if listened else InputError("a fault", "a remedy"))
     work = EventLoopWork(recorder.steps(), on_error=recorder.errors.append if listened else None).start()
@@ -107,7 +107,7 @@ def test_an_error_is_never_swallowed(slicer_app, unhandled_errors, listened: boo
 
 
 def test_parts_of_something_larger(slicer_app) -> None:
-    from LEUDASegmentationLib.steps import within
+    from LEUDASegmentationLib.scene.steps import within
 
     steps = within(0.5, 1.0, Recorder().steps())
     assert [next(steps) for _piece in range(3)] == pytest.approx([2 / 3, 5 / 6, 1.0])

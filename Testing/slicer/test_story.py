@@ -87,7 +87,7 @@ class User:
 
     def mark(self, volume, label: np.ndarray, slices: tuple[int, ...]) -> None:
         """Draw the structure on some slices and call each of them complete."""
-        from LEUDATrainingLib.geometry import jump_to_slice
+        from LEUDATrainingLib.labels.geometry import jump_to_slice
 
         self.open("marking")
         self.app.click(self.find("startLabelsButton"))

@@ -9,7 +9,7 @@ from training_scene import add_labels, add_volume, labels_of, structures
 
 
 def test_structures_survive_the_scene(node) -> None:
-    from LEUDATrainingLib.structures import read_structures, write_structures
+    from LEUDATrainingLib.cases.structures import read_structures, write_structures
 
     write_structures(node, structures())
     assert read_structures(node) == structures()
@@ -20,7 +20,7 @@ def test_structures_survive_the_scene(node) -> None:
 
 
 def test_added_structures_get_values_names_and_colours_of_their_own(slicer_app) -> None:
-    from LEUDATrainingLib.structures import add_structure
+    from LEUDATrainingLib.cases.structures import add_structure
 
     found = structures()
     for _number in range(3):
@@ -31,7 +31,7 @@ def test_added_structures_get_values_names_and_colours_of_their_own(slicer_app) 
 
 
 def test_renaming_refuses_what_would_be_ambiguous(slicer_app) -> None:
-    from LEUDATrainingLib.structures import rename_structure
+    from LEUDATrainingLib.cases.structures import rename_structure
 
     assert rename_structure(structures(), 3, " spleen ")[1].name == "spleen"
     with pytest.raises(InputError, match="both be called"):
@@ -41,7 +41,7 @@ def test_renaming_refuses_what_would_be_ambiguous(slicer_app) -> None:
 
 
 def test_structures_of_a_segmentation_keep_name_colour_and_terminology(slicer_app) -> None:
-    from LEUDATrainingLib.structures import merge_structures, structures_of_segmentation, terminology_text
+    from LEUDATrainingLib.cases.structures import merge_structures, structures_of_segmentation, terminology_text
 
     found = structures_of_segmentation(add_labels(add_volume(), labels_of()))
     assert [structure.name for structure in found] == ["Herz ♥", "liver"]
@@ -52,7 +52,7 @@ def test_structures_of_a_segmentation_keep_name_colour_and_terminology(slicer_ap
 
 
 def test_terminology_is_typed_as_people_read_it(slicer_app) -> None:
-    from LEUDATrainingLib.structures import parse_terminology, terminology_text
+    from LEUDATrainingLib.cases.structures import parse_terminology, terminology_text
 
     text = "Left ventricle (SCT 87878005)"
     assert terminology_text(parse_terminology(text)) == text

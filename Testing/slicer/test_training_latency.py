@@ -44,8 +44,8 @@ def node(widget):
 @pytest.fixture
 def segmentation(node) -> Any:
     """A training whose source volume is large and labelled everywhere, not yet shown."""
-    from LEUDATrainingLib.cases import CaseStore
-    from LEUDATrainingLib.structures import write_structures
+    from LEUDATrainingLib.cases.cases import CaseStore
+    from LEUDATrainingLib.cases.structures import write_structures
 
     labels = np.ones(LARGE[::-1], np.uint8)
     labels[:, LARGE[1] // 2 :] = 3

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from leuda_core.errors import Cancelled, InputError, LeudaError
-from leuda_core.events import EventWriter
-from leuda_core.runs import Run
+from leuda_core.runs.events import EventWriter
+from leuda_core.runs.folder import Run
 from training_scene import FakeCommand, fill
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_a_node_found_in_the_scene_will_do(logic, tmp_path: Path) -> None:
 
 
 def test_a_dataset_file_is_used_as_it_is(logic, tmp_path: Path) -> None:
-    from LEUDASegmentationLib.environment import runsFolder
+    from LEUDASegmentationLib.processes.environment import runsFolder
 
     commands = logic.commandFactory = Commands()
     run = logic.train(tmp_path / "my data.json")
@@ -264,7 +264,7 @@ def test_the_self_test_trains_for_real_and_uses_the_model(slicer_app) -> None:
 
 
 def test_the_self_test_never_passes_when_nothing_ran(slicer_app, monkeypatch) -> None:
-    from LEUDASegmentationLib import installation
+    from LEUDASegmentationLib.processes import installation
 
     test = self_test(slicer_app)
     monkeypatch.setattr(installation, "missingPackages", lambda: ["torch"])

@@ -64,7 +64,7 @@ def test_an_empty_window_says_what_to_do_and_that_nothing_leaves(slicer_app, wid
 def test_structures_are_typed_renamed_and_removed(slicer_app, widget, find, node) -> None:
     import qt
 
-    from LEUDATrainingLib.structures import read_structures
+    from LEUDATrainingLib.cases.structures import read_structures
 
     slicer_app.click(find("addStructureButton"))
     settle(slicer_app, widget)
@@ -99,7 +99,7 @@ def test_renaming_a_structure_keeps_its_labels(slicer_app, widget, find, node) -
 
 
 def test_structures_from_a_segmentation_through_the_menu(slicer_app, widget, find, node) -> None:
-    from LEUDATrainingLib.structures import read_structures
+    from LEUDATrainingLib.cases.structures import read_structures
 
     add_labels(add_volume("MR"), labels_of())
     menu = find("structuresFromSegmentationButton").menu()
@@ -115,7 +115,7 @@ def test_structures_from_a_segmentation_through_the_menu(slicer_app, widget, fin
 
 
 def test_volumes_are_added_counted_and_removed(slicer_app, widget, find, node) -> None:
-    from LEUDATrainingLib.structures import write_structures
+    from LEUDATrainingLib.cases.structures import write_structures
 
     write_structures(node, structures())
     volume, target = add_volume("MR"), add_volume("CT")
@@ -191,7 +191,7 @@ def marking(slicer_app, widget, find, node):
 
 
 def test_a_slice_is_marked_complete_and_counted_at_once(slicer_app, widget, find, node, marking) -> None:
-    from LEUDATrainingLib.geometry import jump_to_slice
+    from LEUDATrainingLib.labels.geometry import jump_to_slice
 
     source = source_store(node)
     case = next(iter(source))
@@ -208,7 +208,7 @@ def test_a_slice_is_marked_complete_and_counted_at_once(slicer_app, widget, find
 
 
 def test_previous_and_next_jump_between_labelled_slices(slicer_app, widget, find, node, marking) -> None:
-    from LEUDATrainingLib.geometry import jump_to_slice, shown_slice
+    from LEUDATrainingLib.labels.geometry import jump_to_slice, shown_slice
 
     volume = source_store(node).volume(next(iter(source_store(node))))
     jump_to_slice(marking, volume, 0)
@@ -224,7 +224,7 @@ def test_previous_and_next_jump_between_labelled_slices(slicer_app, widget, find
 
 
 def test_drawn_but_not_complete_is_said_and_mended(slicer_app, widget, find, node, marking) -> None:
-    from LEUDATrainingLib.label_maps import set_labels
+    from LEUDATrainingLib.labels.label_maps import set_labels
 
     source = source_store(node)
     case = next(iter(source))
@@ -241,8 +241,8 @@ def test_drawn_but_not_complete_is_said_and_mended(slicer_app, widget, find, nod
 
 
 def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node) -> None:
-    from LEUDATrainingLib.cases import CaseStore
-    from LEUDATrainingLib.structures import write_structures
+    from LEUDATrainingLib.cases.cases import CaseStore
+    from LEUDATrainingLib.cases.structures import write_structures
 
     write_structures(node, structures())
     store = CaseStore(node, "source")
@@ -294,7 +294,7 @@ def test_choices_of_the_method_live_in_the_scene(slicer_app, widget, find, node,
 
 
 def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> None:
-    from LEUDASegmentationLib.environment import runsFolder
+    from LEUDASegmentationLib.processes.environment import runsFolder
 
     commands = widget.logic.commandFactory = Commands()
     fill(node)

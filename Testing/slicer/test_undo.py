@@ -88,8 +88,8 @@ def test_undo_when_segments_were_deleted_since():
 
 
 def test_undo_makes_surfaces_again():
-    from LEUDASegmentationLib.steps import finish
-    from LEUDASegmentationLib.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
+    from LEUDASegmentationLib.scene.steps import finish
 
     volume = add_volume()
     node = write(volume).node
@@ -110,7 +110,7 @@ def ones(value: int) -> np.ndarray:
 
 def write_layer(volume, node, layer, copies):
     """Write a layer with two of the three segments, with copies that were made ahead."""
-    from LEUDASegmentationLib.results import write_run
+    from LEUDASegmentationLib.run.results import write_run
 
     return write_run(volume, "Herz CT", layer, LABELS[:2], node, copies)
 
@@ -118,7 +118,7 @@ def write_layer(volume, node, layer, copies):
 @pytest.fixture
 def no_filtering(monkeypatch):
     """Make it an error to filter a layer, once it is called."""
-    from LEUDASegmentationLib import layers
+    from LEUDASegmentationLib.scene import layers
 
     def forbid() -> None:
         monkeypatch.setattr(layers, "_only", lambda *_: pytest.fail("a layer is filtered while the window waits"))
@@ -127,7 +127,7 @@ def no_filtering(monkeypatch):
 
 
 def test_writing_takes_the_copies_that_were_made(no_filtering):
-    from LEUDASegmentationLib.layers import LayerCopies
+    from LEUDASegmentationLib.scene.layers import LayerCopies
 
     volume, copies = add_volume(), LayerCopies()
     node = write(volume).node
@@ -140,7 +140,7 @@ def test_writing_takes_the_copies_that_were_made(no_filtering):
 
 
 def test_a_layer_that_changed_since_is_copied_again():
-    from LEUDASegmentationLib.layers import BINARY, LayerCopies, layer_array
+    from LEUDASegmentationLib.scene.layers import BINARY, LayerCopies, layer_array
 
     volume, copies = add_volume(), LayerCopies()
     node = write(volume).node
@@ -167,7 +167,7 @@ def test_undo_filters_ahead_of_the_change(no_filtering):
 
 
 def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, roi=None):
-    from LEUDASegmentationLib import probabilities
+    from LEUDASegmentationLib.run import probabilities
 
     path = tmp_path / "probabilities.npy"
     np.save(path, np.stack([np.full(SHAPE, level * channel, np.float16) for channel in range(4)]))
@@ -179,7 +179,7 @@ def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, r
 def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
     import slicer
 
-    from LEUDASegmentationLib.geometry import ijk_to_ras
+    from LEUDASegmentationLib.scene.geometry import ijk_to_ras
 
     volume = add_volume(affine=OBLIQUE)
     volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())

@@ -16,7 +16,7 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 
 @pytest.fixture
 def module(slicer_app):
-    from LEUDASegmentationLib import worker_client
+    from LEUDASegmentationLib.processes import worker_client
 
     return worker_client
 
@@ -212,7 +212,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Pat
 def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_app) -> None:
     import slicer
 
-    from leuda_core.runs import start_ticks
+    from leuda_core.runs.folder import start_ticks
 
     parent = Path(slicer.app.temporaryPath)
     gone, living, old = (parent / f"LEUDA-worker-{name}" for name in ("1-1-a", f"{os.getpid()}-0-b", "2-0-c"))

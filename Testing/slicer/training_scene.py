@@ -30,14 +30,14 @@ def source(node) -> Any:
 
 def source_store(node: Any) -> Any:
     """Return the source cases of a parameter node."""
-    from LEUDATrainingLib.cases import CaseStore
+    from LEUDATrainingLib.cases.cases import CaseStore
 
     return CaseStore(node, "source")
 
 
 def marks_of(store: Any, case: Any) -> Any:
     """Return what is drawn and labelled in a case, counted at once."""
-    from LEUDATrainingLib.case_marks import CaseMarks
+    from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     marks = CaseMarks()
     marks.use(structures())
@@ -91,7 +91,7 @@ def add_warp() -> Any:
 
 def structures() -> list[Any]:
     """Return two structures, the second with a gap before its value."""
-    from LEUDATrainingLib.structures import Structure
+    from LEUDATrainingLib.cases.structures import Structure
 
     return [
         Structure(1, "Herz ♥", (0.8, 0.2, 0.2), "A~SCT^1^Anatomical Structure~SCT^80891009^Heart~^^~B~^^~^^"),
@@ -110,7 +110,7 @@ def labels_of(shape=SHAPE, slices=(1, 2)) -> np.ndarray:
 
 def add_labels(volume: Any, labels: np.ndarray) -> Any:
     """Add a segmentation of the structures on a volume's grid."""
-    from LEUDATrainingLib.label_maps import new_segmentation, set_labels
+    from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
 
     segmentation = new_segmentation(volume, structures(), f"{volume.GetName()} labels")
     set_labels(segmentation, volume, labels, structures())
@@ -119,8 +119,8 @@ def add_labels(volume: Any, labels: np.ndarray) -> Any:
 
 def fill(parameter_node: Any) -> tuple[Any, Any, Any]:
     """Put a training that can start into the scene; return source volume, its segmentation, target volume."""
-    from LEUDATrainingLib.cases import CaseStore
-    from LEUDATrainingLib.structures import write_structures
+    from LEUDATrainingLib.cases.cases import CaseStore
+    from LEUDATrainingLib.cases.structures import write_structures
 
     write_structures(parameter_node, structures())
     parameter_node.runName = "MR to CT"

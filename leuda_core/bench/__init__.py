@@ -22,19 +22,19 @@ import msgspec
 from leuda_core.bench.page import check_page, write_page
 from leuda_core.bench.results import Result, rows
 from leuda_core.bench.table import table
-from leuda_core.bundle import load_bundle
+from leuda_core.bundle.model import load_bundle
 from leuda_core.config import DEFAULT_STEPS, MethodConfig, make_config, parse_settings
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import score_bundle
-from leuda_core.events import read_events, seconds_at_work
 from leuda_core.io.files import check_output_folder, write_bytes, write_text
 from leuda_core.methods import METHODS
 from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod, TranslatorConfig
 from leuda_core.methods.source_only import ContrastRandomization
-from leuda_core.runs import Run
-from leuda_core.training import create_run
+from leuda_core.runs.events import read_events, seconds_at_work
+from leuda_core.runs.folder import Run
+from leuda_core.training.run import create_run
 from leuda_core.types import Dataset
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from leuda_core.config import parse_settings
 
 def plan(args: Namespace) -> Result:
     """Take a few steps of each phase, tell time and memory of all of them, and warn of what will not go well."""
-    from leuda_core.planning import make_plan
+    from leuda_core.training.planning import make_plan
 
     with Progress() as progress:
         found = make_plan(

@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from leuda_core import jobs
 from leuda_core.commands.output import Progress, Result, duration, say, table
 from leuda_core.config import parse_settings
 from leuda_core.errors import InputError, LeudaError
-from leuda_core.events import EventWriter
-from leuda_core.runs import LAUNCH_TOKEN
+from leuda_core.runs import control, state
+from leuda_core.runs.events import EventWriter
+from leuda_core.runs.folder import LAUNCH_TOKEN, Run, RunLock, is_running
 
 
 def train(args: Namespace) -> Result:
     """Train here, or with ``--detach`` in a process of its own."""
-    from leuda_core import training
+    from leuda_core.training import run as training
 
     choice = {
         "steps": args.steps,
@@ -34,19 +34,19 @@ def train(args: Namespace) -> Result:
     }
     if args.detach:
         return _launch(training.create_run(args.dataset, args.method, args.out, **choice))
-    run = jobs.Run(args.out)
+    run = Run(args.out)
     with Progress() as progress, _stopping(run), _logging_to(run.log):
         return _ended(training.train(args.dataset, args.method, args.out, on_progress=progress, **choice))
 
 
 def resume(args: Namespace) -> Result:
     """Go on with a run, or begin one that was made but not begun."""
-    run = jobs.Run(args.run).check()
-    if jobs.status(run).state == "finished":
+    run = Run(args.run).check()
+    if state.status(run).state == "finished":
         return _ended(run)
     if args.detach:
         return _launch(run)
-    with jobs.RunLock(run):
+    with RunLock(run):
         events = EventWriter(run.events)
         events("start", run=str(run.path))  # at once: the next line takes seconds
         training = _import_training(events)
@@ -57,7 +57,7 @@ def resume(args: Namespace) -> Result:
 
 def status(args: Namespace) -> Result:
     """Tell what a run is doing."""
-    found = jobs.status(args.run)
+    found = state.status(args.run)
     data = found.as_dict()
     facts = [f"{found.state}: step {found.step} of {found.total} ({found.progress:.0%})"]
     if found.seconds_left is not None:
@@ -65,19 +65,19 @@ def status(args: Namespace) -> Result:
     facts += [f"{name}: {value:.4g}" for name, value in found.metrics.items()]
     facts += [text for text in (found.message, found.remedy) if text]
     if found.state == "finished":
-        facts.append(f"model: {jobs.Run(args.run).bundle}")
+        facts.append(f"model: {Run(args.run).bundle}")
     return Result(data, "\n".join(facts))
 
 
 def stop(args: Namespace) -> Result:
     """Ask a run to stop; with ``--force`` end it when it does not."""
-    run = jobs.Run(args.run).check()
-    if not jobs.is_running(run):
-        return Result({"running": False}, f"{run.path}: not running ({jobs.status(run).state})")
+    run = Run(args.run).check()
+    if not is_running(run):
+        return Result({"running": False}, f"{run.path}: not running ({state.status(run).state})")
     if args.force:
-        forced = jobs.kill(run)
+        forced = control.kill(run)
         return Result({"running": False, "forced": forced}, f"{run.path}: {'ended by force' if forced else 'stopped'}")
-    jobs.request_stop(run)
+    control.request_stop(run)
     return Result(
         {"running": True}, f"{run.path}: asked to stop; it writes a checkpoint first (leuda status shows when)"
     )
@@ -87,7 +87,7 @@ def report(args: Namespace) -> Result:
     """Write the page that tells a run's story; a finished model is first scored on the dataset's test cases, once."""
     from leuda_core.report import check_report, write_report
 
-    run = jobs.Run(args.run).check()
+    run = Run(args.run).check()
     check_report(args.out)  # before minutes of scoring
     _score_once(run)
     write_report(run.path, args.out)
@@ -123,24 +123,24 @@ def bench(args: Namespace) -> Result:
     return Result(found, f"{Path(found['table']).read_text(encoding='utf-8')}\ntable: {found['table']}")
 
 
-def _launch(run: jobs.Run) -> Result:
-    pid = jobs.launch(run)
+def _launch(run: Run) -> Result:
+    pid = control.launch(run)
     text = f"{run.path}: running as process {pid}\nwatch it: leuda status {run.path}\nstop it: leuda stop {run.path}"
     return Result({"run": run.path, "state": "running", "pid": pid}, text)
 
 
-def _ended(run: jobs.Run) -> Result:
-    found = jobs.status(run)
+def _ended(run: Run) -> Result:
+    found = state.status(run)
     model = run.bundle
     text = [f"{found.state}: {found.step} steps", *(f"{name}: {value:.4g}" for name, value in found.metrics.items())]
     text += [f"model: {model}", f"next: leuda segment --model {model} --input VOLUME --output SEGMENTATION.nii.gz"]
     return Result({**found.as_dict(), "bundle": model}, "\n".join(text))
 
 
-def _score_once(run: jobs.Run) -> None:
+def _score_once(run: Run) -> None:
     if run.scores.exists() or not run.bundle.is_dir():
         return
-    from leuda_core.bundle import load_bundle
+    from leuda_core.bundle.model import load_bundle
     from leuda_core.data.dataset import load_dataset
     from leuda_core.evaluation import score_bundle
     from leuda_core.io.files import write_json
@@ -156,13 +156,13 @@ def _score_once(run: jobs.Run) -> None:
         write_json(run.scores, found.as_dict())
 
 
-def _dataset_of(run: jobs.Run) -> Path:
+def _dataset_of(run: Run) -> Path:
     return Path(json.loads(run.config.read_text(encoding="utf-8"))["dataset"])
 
 
 def _import_training(events: EventWriter) -> Any:
     try:
-        from leuda_core import training
+        from leuda_core.training import run as training
     except ImportError as error:
         message, remedy = f"the package {error.name} is missing", "see `leuda doctor`"
         events("error", kind="input", message=message, remedy=remedy)
@@ -171,13 +171,13 @@ def _import_training(events: EventWriter) -> Any:
 
 
 @contextlib.contextmanager
-def _stopping(run: jobs.Run) -> Iterator[None]:
+def _stopping(run: Run) -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM ask for a checkpoint and an orderly end; the second ends at once."""
 
     def ask(number: int, _: object) -> None:
-        if jobs.stop_requested(run) or not jobs.is_running(run):
+        if control.stop_requested(run) or not is_running(run):
             raise KeyboardInterrupt
-        jobs.request_stop(run)
+        control.request_stop(run)
         say("stopping after a checkpoint; once more to end at once")
 
     if threading.current_thread() is not threading.main_thread():

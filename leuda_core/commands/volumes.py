@@ -14,7 +14,7 @@ from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.errors import Cancelled, InputError, LeudaError
 
 if TYPE_CHECKING:
-    from leuda_core.prediction import SliceSegmenter
+    from leuda_core.prediction.segmenter import SliceSegmenter
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ Show = Callable[[str, int, int], None]
 def segment(args: Namespace) -> Result:
     """Segment a volume, a DICOM series or a folder of volumes."""
     pairs = plan_outputs(args.input, args.output, args.format)
-    from leuda_core.bundle import load_bundle
-    from leuda_core.prediction import SliceSegmenter
+    from leuda_core.bundle.model import load_bundle
+    from leuda_core.prediction.segmenter import SliceSegmenter
 
     bundle = load_bundle(args.model)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)

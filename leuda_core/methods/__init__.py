@@ -1,5 +1,6 @@
 """The methods by name. A further one is one file and one line here."""
 
+from leuda_core.errors import InputError
 from leuda_core.methods.adabn import AdaBn
 from leuda_core.methods.adda import Adda
 from leuda_core.methods.base import Method
@@ -39,3 +40,14 @@ METHODS: dict[str, type[Method]] = {
     "histogram_matching": HistogramMatching,
     "adabn": AdaBn,
 }
+
+
+def find_method(name: str) -> type[Method]:
+    """Return a method's class by its name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}", f"choose one of {', '.join(METHODS)}")
+    return METHODS[name]

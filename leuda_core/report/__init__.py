@@ -8,12 +8,12 @@ from typing import Any
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_text
-from leuda_core.jobs import status
 from leuda_core.pictures import new_figure
 from leuda_core.report.curves import curves_html
 from leuda_core.report.page import details, escape, markdown_html, page, picture, section, table
 from leuda_core.report.run_files import RunFiles, read_run_files
 from leuda_core.report.scores import comparison_html, scores_html
+from leuda_core.runs.state import status
 
 MAX_PREVIEWS = 8
 

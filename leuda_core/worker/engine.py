@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from leuda_core.bundle import load_bundle
+from leuda_core.bundle.model import load_bundle
 from leuda_core.doctor import examine
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import find_volumes, volume_stem

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leuda_core.models import export_model
+from leuda_core.bundle.store import export_model
 from worker_process import WorkerProcess
 from worker_requests import AFFINE, SLOW, call, failure, segmented, volume_data
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leuda_core.io.volumes import read_label_map, write_volume
-from leuda_core.prediction import segment
+from leuda_core.prediction.volumes import segment
 from leuda_core.types import Volume
 from leuda_core.worker.requests import FileRequest, FindRequest, SegmentRequest, SliceRequest
 from leuda_core.worker.server import REQUESTS

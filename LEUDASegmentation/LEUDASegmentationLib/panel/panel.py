@@ -1,0 +1,248 @@
+"""The panel of LE-UDA Segmentation: its parts, and what each shows for the present parameters."""
+
+from __future__ import annotations
+
+import logging
+
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError, LeudaError
+from LEUDASegmentationLib.panel.apply_control import ApplyControl
+from LEUDASegmentationLib.panel.model_table import ModelTable
+from LEUDASegmentationLib.panel.preview_control import PreviewControl
+from LEUDASegmentationLib.panel.result_panel import ResultPanel, reference_volume
+from LEUDASegmentationLib.panel.segment_list import SegmentList
+from LEUDASegmentationLib.panel.volume_list import VolumeList
+from LEUDASegmentationLib.parameter_node import chosen_volumes, is_alive, missing_inputs
+from LEUDASegmentationLib.processes import installation
+from LEUDASegmentationLib.run.results import MODEL_ATTRIBUTE
+from LEUDASegmentationLib.widgets.device_box import DeviceBox
+from LEUDASegmentationLib.widgets.log_panel import LogPanel
+from LEUDASegmentationLib.widgets.message_strip import MessageStrip
+
+logger = logging.getLogger(__name__)
+
+
+class SegmentationPanel:
+    """Fills the widgets of the ``.ui`` file and keeps them in step with the parameter node.
+
+    Args:
+        widget: the whole panel. ui: its named children. logic: a ``LEUDASegmentationLogic``.
+    """
+
+    def __init__(self, widget, ui, logic) -> None:
+        self._widget, self._ui, self._logic = widget, ui, logic
+        self._parameters = None
+        self._shown_labels = None
+        self._last_input = None
+        self._make_parts()
+        self._place_parts()
+        self._connect()
+
+    def _make_parts(self) -> None:
+        self.install_strip = MessageStrip(action=_("Install…"), on_action=self.install, closable=False)
+        self.message_strip = MessageStrip()
+        self.volumes = VolumeList(self._on_volumes_checked)
+        self.models = ModelTable(self._logic, on_selected=self._on_model_selected, on_message=self.say)
+        self.segments = SegmentList(self._on_segments_checked)
+        self.device = DeviceBox(self._ui.deviceSelector, self._on_device_chosen)
+        self.log = LogPanel()
+        self.apply = ApplyControl(
+            self._logic, self.message_strip, self.volumes, on_state=self.update, on_result=self._on_result
+        )
+        self.result = ResultPanel(self._ui, self._logic, self.say)
+        self.preview = PreviewControl(self._ui.livePreviewCheckBox, self._logic, self.say)
+
+    def _place_parts(self) -> None:
+        ui, layout = self._ui, self._widget.layout()
+        layout.insertWidget(0, self.install_strip.widget)
+        ui.inputSection.layout().addRow(self.volumes.widget)
+        ui.modelSection.layout().insertWidget(0, self.models.widget)
+        ui.optionsSection.layout().insertRow(0, _("Segments:"), self.segments.widget)
+        below_apply = layout.indexOf(ui.applyButton) + 1
+        layout.insertWidget(below_apply, self.apply.progress.widget)
+        layout.insertWidget(below_apply + 1, self.message_strip.widget)
+        layout.insertWidget(layout.indexOf(ui.resultSection) + 1, self.log.widget)
+
+    def _connect(self) -> None:
+        ui = self._ui
+        ui.applyButton.connect("clicked()", self.onApply)
+        ui.optionsSection.connect("contentsCollapsed(bool)", self._on_options_collapsed)
+        ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._on_roi_added)
+
+    # What the module's widget calls
+
+    def set_parameter_node(self, parameters) -> None:
+        """Show another parameter node; ``None`` when the scene is closed, which ends all work."""
+        self._parameters = parameters
+        if parameters is None:
+            self._last_input = None
+            self._stop()
+        self.refresh()
+
+    def enter(self) -> None:
+        """Look again at what may have changed while another module was open."""
+        self._logic.worker.onLog = self.log.append
+        self.models.refresh()
+        self._show_missing_packages()
+        self.refresh()
+        self.result.refresh()
+
+    def leave(self) -> None:
+        """Stop what only makes sense while the panel is seen; a running segmentation goes on."""
+        self.preview.stop()
+
+    def cleanup(self) -> None:
+        """End all work for good: the widgets are about to be deleted."""
+        self._stop()
+        self.apply.close()
+        self.result.close()
+        if self._logic.worker.onLog == self.log.append:
+            self._logic.worker.onLog = None
+
+    def refresh(self) -> None:
+        """Show which nodes there are now."""
+        if self._parameters is not None:
+            self.volumes.refresh(filter(is_alive, self._parameters.volumes))
+        self.update()
+
+    def selectModel(self, name: str) -> None:
+        """Choose a model of the list.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        self.models.refresh()
+        if not self.models.select(name):
+            raise InputError(_("there is no model {name}").format(name=name), _("import it, or train it again"))
+        self._on_model_selected(self.models.selected)
+
+    def update(self) -> None:
+        """Bring every part in step with the parameters; called whenever one of them has changed."""
+        parameters = self._parameters
+        self._widget.enabled = parameters is not None
+        if parameters is None:
+            self.result.show(None)
+            return
+        self._follow_input()
+        if self.models.selected_name != parameters.model:
+            self.models.select(parameters.model)
+        self._show_segments()
+        self.device.select(parameters.device)
+        self._show_choices()
+        self.result.show_changed(parameters.result)
+        self._show_readiness()
+        volume = next(iter(chosen_volumes(parameters)), None)
+        self.preview.update(volume, self.models.selected, parameters.device)
+
+    def onApply(self) -> None:
+        """Segment."""
+        self.apply.start(self._parameters, self.models.selected)
+        self._show_missing_packages()
+
+    def install(self) -> None:
+        """Install what is missing, after asking."""
+        try:
+            installation.ensureInstalled(slicer.util.mainWindow())
+        except LeudaError as error:
+            self.message_strip.show_error(error)
+        self._show_missing_packages()
+
+    def say(self, message: LeudaError | str) -> None:
+        """Show an error, or what was done."""
+        if isinstance(message, LeudaError):
+            logger.error("%s", message)
+            self.message_strip.show_error(message)
+        else:
+            self.message_strip.show_info(message)
+
+    def _stop(self) -> None:
+        self.preview.stop()
+        self.apply.cancel()
+
+    # What the parts tell
+
+    def _on_volumes_checked(self) -> None:
+        self._parameters.volumes = self.volumes.checked()
+
+    def _on_model_selected(self, entry) -> None:
+        self._parameters.model = entry.name if entry else ""
+        self.update()  # the list may have changed under the same name
+
+    def _on_segments_checked(self) -> None:
+        self._parameters.skippedSegments = self.segments.skipped()
+
+    def _on_device_chosen(self, device: str) -> None:
+        self._parameters.device = device
+
+    def _on_result(self, segmentation) -> None:
+        """Show a segmentation; the next Apply on the same volume writes into it again."""
+        if self._parameters is None:
+            return
+        self.result.show(segmentation)
+        with slicer.util.NodeModify(self._parameters):
+            self._parameters.result = segmentation
+            if not self._parameters.severalVolumes:
+                self._parameters.outputSegmentation = segmentation
+
+    def _on_options_collapsed(self, collapsed: bool) -> None:
+        if not collapsed and not installation.missingPackages():
+            self.device.fill(self._logic.worker)
+
+    def _on_roi_added(self, roi) -> None:
+        """Lay a new box around the input volume: an empty one could not be seen."""
+        roi.CreateDefaultDisplayNodes()
+        if not is_alive(self._parameters.inputVolume):
+            return
+        bounds = [0.0] * 6
+        self._parameters.inputVolume.GetRASBounds(bounds)
+        lows, highs = bounds[::2], bounds[1::2]
+        roi.SetCenter([(low + high) / 2 for low, high in zip(lows, highs, strict=True)])
+        roi.SetSize([high - low for low, high in zip(lows, highs, strict=True)])
+
+    # What is shown
+
+    def _follow_input(self) -> None:
+        """When another input is chosen, do not write it over what Apply made of the one before."""
+        volume, last = self._parameters.inputVolume, self._last_input
+        if volume is None or volume is last:
+            return
+        self._last_input = volume
+        output = self._parameters.outputSegmentation
+        made_here = is_alive(output) and output.GetAttribute(MODEL_ATTRIBUTE)
+        if last is not None and made_here and reference_volume(output) is not volume:
+            self._parameters.outputSegmentation = None
+
+    def _show_segments(self) -> None:
+        entry = self.models.selected
+        labels = entry.labels if entry else ()
+        wanted = (labels, tuple(self._parameters.skippedSegments))
+        if wanted != self._shown_labels:
+            self._shown_labels = wanted
+            self.segments.set_labels(*wanted)
+
+    def _show_choices(self) -> None:
+        ui, several = self._ui, self._parameters.severalVolumes
+        self.volumes.widget.visible = several
+        ui.inputSelector.visible = ui.inputLabel.visible = not several
+        ui.outputSelector.visible = ui.outputLabel.visible = not several
+        ui.eachOutputLabel.visible = several
+        ui.smoothingSlider.enabled = ui.smoothingLabel.enabled = self._parameters.showIn3D
+
+    def _show_readiness(self) -> None:
+        missing = missing_inputs(self._parameters, self.models.selected)
+        if self.apply.running:
+            missing = [_("Wait until the present segmentation is done, or cancel it.")]
+        self._ui.applyButton.enabled = not missing
+        self._ui.applyButton.toolTip = "\n".join(missing) or _("Segment with the chosen model")
+
+    def _show_missing_packages(self) -> None:
+        missing = installation.missingPackages()
+        if missing:
+            names = ", ".join(missing)
+            self.install_strip.show_warning(
+                _("Python packages are missing"), _("Install them once to segment: {names}").format(names=names)
+            )
+        else:
+            self.install_strip.clear()

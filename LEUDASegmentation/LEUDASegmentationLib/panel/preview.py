@@ -1,0 +1,260 @@
+"""Live preview: the slice a view shows, segmented while the user scrolls, so that one sees whether a model fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from leuda_core.bundle.store import ModelEntry, ModelLabel
+from leuda_core.errors import InputError, LeudaError
+from LEUDASegmentationLib.run import results
+from LEUDASegmentationLib.scene import layers
+from LEUDASegmentationLib.scene.geometry import apply_affine, array_from_matrix, grid_shape, ijk_to_ras, world_to_node
+from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.steps import EventLoopWork
+from LEUDASegmentationLib.scene.volume_files import check_volume, content_stamp
+
+if TYPE_CHECKING:
+    from LEUDASegmentationLib.logic import LEUDASegmentationLogic
+
+NODE_NAME = "LE-UDA preview"
+
+
+class LivePreview:
+    """Follows a slice view and shows the outlines that a model draws on the slice in its middle.
+
+    One request at a time is under way; when it is done, the next one is for where the view is then.
+
+    Args:
+        logic: gives the worker and the copies of volumes.
+        onError: called with a LeudaError when the preview ended by itself.
+    """
+
+    def __init__(self, logic: LEUDASegmentationLogic, onError: Callable[[LeudaError], None] | None = None) -> None:
+        self._logic = logic
+        self._onError = onError
+        self._session: _Session | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a view is being followed."""
+        return self._session is not None
+
+    @property
+    def segmentationNode(self) -> Any | None:
+        """The node with the outlines: hidden from lists and never saved. None while nothing runs."""
+        return self._session.outlines.node if self._session else None
+
+    def start(self, volumeNode: Any, model: Any, sliceNode: Any, device: str = "auto") -> None:
+        """Follow a slice view (vtkMRMLSliceNode); what was followed before is left.
+
+        Raises:
+            InputError: the volume or the model cannot be used.
+        """
+        self.stop()
+        check_volume(volumeNode)
+        self._session = _Session(self._logic, volumeNode, self._logic.modelEntry(model), device, self._end)
+        self._session.follow(sliceNode)
+
+    def follow(self, sliceNode: Any) -> None:
+        """Follow another slice view, with the same volume and model."""
+        if self._session is not None:
+            self._session.follow(sliceNode)
+
+    def stop(self) -> None:
+        """Remove the outlines and follow nothing. May be called at any time."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _end(self, error: LeudaError) -> None:
+        self.stop()
+        if self._onError is not None:
+            self._onError(error)
+
+
+class PreviewOutlines:
+    """A segmentation node that holds one slice, on exactly the grid of the volume, and shows outlines alone."""
+
+    def __init__(self, volume_node: Any, labels: Sequence[ModelLabel]) -> None:
+        self._volume = volume_node
+        self._image = layers.new_layer((0, 0, 0, 0, 0, 0), np.dtype(np.uint8), ijk_to_ras(volume_node))
+        layers.layer_array(self._image)[:] = 0
+        self.node = self._add_node(volume_node.GetScene())
+        layers.put_segments(self.node.GetSegmentation(), self._image, labels)
+
+    def show(self, axis: int, index: int, labels: np.ndarray) -> None:
+        """Show the labels of a slice.
+
+        Args:
+            axis: of the volume that the slice is across: 0 is i, 1 is j, 2 is k. index: along this axis.
+            labels: the slice, as ``array[k, j, i]`` is without the axis; uint8 or uint16.
+        """
+        extent = [end for n in self._volume.GetImageData().GetDimensions() for end in (0, n - 1)]
+        extent[2 * axis : 2 * axis + 2] = index, index
+        image = layers.new_layer(extent, labels.dtype, ijk_to_ras(self._volume))
+        layers.layer_array(image)[:] = np.expand_dims(labels, 2 - axis)
+        self._image.ShallowCopy(image)
+        self.node.SetAndObserveTransformNodeID(self._volume.GetTransformNodeID())
+        self.node.GetSegmentation().GetNthSegment(0).Modified()  # what makes the views draw it
+
+    def remove(self) -> None:
+        """Remove the node from the scene."""
+        results.remove_node(self.node)
+
+    @staticmethod
+    def _add_node(scene: Any) -> Any:
+        node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+        node.UnRegister(None)
+        node.SetName(NODE_NAME)
+        node.SetHideFromEditors(True)  # before it is added, so that no list ever shows it
+        node.SetSaveWithScene(False)
+        node = scene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetSaveWithScene(False)
+        display.SetVisibility2DFill(False)
+        display.SetVisibility2DOutline(True)
+        display.SetVisibility3D(False)
+        return node
+
+
+class _Session:
+    """One volume and one model, from ``start`` to ``stop``."""
+
+    def __init__(
+        self,
+        logic: LEUDASegmentationLogic,
+        volume_node: Any,
+        model: ModelEntry,
+        device: str,
+        on_end: Callable[[LeudaError], None],
+    ) -> None:
+        self._worker, self._files = logic.worker, logic.volumeFiles
+        self._volume, self._model, self._device, self._on_end = volume_node, model, device, on_end
+        self._slice_node: Any | None = None
+        self._observations: list[tuple[Any, int]] = []
+        self._watch = SceneWatch(volume_node.GetScene(), self._on_removed, self._on_closing)
+        self._copying: EventLoopWork | None = None
+        self._copy: str | None = None
+        self._stamp: tuple[int, int] | None = None  # of what was copied
+        self._request: int | None = None
+        self._output = self._worker.newPath("preview.npy")
+        self._asked_center = np.zeros(3)
+        self._shown: tuple[Any, ...] | None = None
+        self.outlines = PreviewOutlines(volume_node, model.labels)
+
+    def follow(self, slice_node: Any) -> None:
+        self._stop_observing()
+        self._slice_node = slice_node
+        for node, event in (
+            (slice_node, vtk.vtkCommand.ModifiedEvent),
+            (self._volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent),
+        ):
+            self._observations.append((node, node.AddObserver(event, lambda _caller, _event: self._update())))
+        self._update()
+
+    def close(self) -> None:
+        self._watch.stop()
+        self._stop_observing()
+        self._slice_node = None
+        request, self._request = self._request, None
+        if request is not None:
+            self._worker.cancel(request)
+        self._forget_copy()
+        self._worker.discard(self._output)
+        self.outlines.remove()
+
+    def _update(self) -> None:
+        """Do what is next: nothing while a request is under way, else bring copy and outlines up to date."""
+        if self._slice_node is None or self._request is not None:
+            return
+        if self._stamp != content_stamp(self._volume):
+            self._begin_copy()
+        elif self._copy is not None and self._is_new():
+            self._send()
+
+    def _begin_copy(self) -> None:
+        self._forget_copy()
+        self._shown = None
+        self._stamp = content_stamp(self._volume)
+        copying = self._files.acquire(self._volume)
+        self._copying = EventLoopWork(copying, self._on_copied, self._on_copy_failed).start()
+
+    def _on_copied(self, path: str) -> None:
+        self._copy = path
+        self._update()
+
+    def _on_copy_failed(self, error: LeudaError) -> None:
+        if self._stamp != content_stamp(self._volume):  # such as a sequence that plays
+            self._update()
+        else:
+            self._on_end(error)
+
+    def _forget_copy(self) -> None:
+        if self._copying is not None:
+            self._copying.stop()
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            self._files.release(copy)
+
+    def _center(self) -> np.ndarray:
+        """Return the middle of the slice view in the volume's own coordinates, RAS mm (3,)."""
+        return world_to_node(self._volume, array_from_matrix(self._slice_node.GetSliceToRAS())[:3, 3])
+
+    def _is_new(self) -> bool:
+        """Return whether the view shows another slice than the outlines, as far as one can tell."""
+        return self._shown is None or self._shown != self._place(self._shown[0], self._center())
+
+    def _place(self, axis: int, center: np.ndarray) -> tuple[Any, ...]:
+        """Return what identifies the slice across ``axis`` nearest to a point in the volume's own coordinates."""
+        affine = ijk_to_ras(self._volume)
+        index = apply_affine(np.linalg.inv(affine), center[None])[0, axis]
+        last = grid_shape(self._volume)[2 - axis] - 1
+        return axis, int(np.clip(np.round(index), 0, last)), affine.tobytes(), self._volume.GetTransformNodeID()
+
+    def _send(self) -> None:
+        self._asked_center = self._center()
+        self._request = self._worker.request(
+            "slice",
+            self._on_reply,
+            self._on_failure,
+            model=str(self._model.path),
+            device=self._device,
+            volume=self._copy,
+            affine=ijk_to_ras(self._volume).tolist(),
+            position=self._asked_center.tolist(),
+            output=self._output,
+        )
+
+    def _on_reply(self, reply: dict[str, Any]) -> None:
+        if self._request is None:
+            return  # closed meanwhile
+        self._request = None
+        if self._stamp == content_stamp(self._volume):
+            self.outlines.show(reply["axis"], reply["index"], np.load(self._output))
+            self._shown = self._place(reply["axis"], self._asked_center)  # our rounding, lest it ask for ever
+        self._update()
+
+    def _on_failure(self, error: LeudaError) -> None:
+        if self._request is not None:
+            self._request = None
+            self._on_end(error)
+
+    def _on_removed(self, node: Any) -> None:
+        if node in (self._volume, self._slice_node, self.outlines.node):
+            message = _("“{name}” was deleted, and the live preview ended").format(name=node.GetName())
+            self._on_end(InputError(message, _("choose a volume and turn the preview on again")))
+
+    def _on_closing(self) -> None:
+        self._on_end(InputError(_("the scene was closed, and the live preview ended"), _("turn it on again")))
+
+    def _stop_observing(self) -> None:
+        observations, self._observations = self._observations, []
+        for node, tag in observations:
+            node.RemoveObserver(tag)

@@ -1,0 +1,263 @@
+"""Installs what is missing, just before first use: asks, shows progress, and changes nothing that Slicer needs.
+
+PyTorch comes through the PyTorch extension, which picks the build for the graphics card; the rest through Slicer's
+packaging. A constraints file holds the versions of NumPy, SimpleITK and PyTorch, so that pip refuses as a whole rather
+than replacing one of them. Without network, a folder of wheels (setting ``LEUDA/WheelsFolder``) serves both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError, LeudaError
+from LEUDASegmentationLib.processes.commands import LeudaCommand
+from LEUDASegmentationLib.processes.packages import (
+    TORCH,
+    distributionName,
+    isMet,
+    missingPackages,
+    pins,
+    protectedVersions,
+)
+
+logger = logging.getLogger(__name__)
+
+WHEELS_FOLDER_SETTING = "LEUDA/WheelsFolder"
+PENDING_SETTING = "LEUDA/InstallationPending"
+
+_TITLE = "LE-UDA"
+_VERIFY_S = 300.0  # the first import of a new PyTorch reads some GB
+
+
+def installationPending() -> bool:
+    """Say whether the user has agreed to an installation that did not come to its end, as when Slicer was restarted."""
+    return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missingPackages())
+
+
+def ensureInstalled(parent: qt.QWidget | None = None) -> bool:
+    """Install what is missing after asking the user; return whether everything is there.
+
+    Whoever agreed before a restart is not asked again. Nothing is ever installed in Slicer's testing mode.
+
+    Raises:
+        LeudaError: the installation failed, or another package changed; Slicer works on.
+    """
+    missing = missingPackages()
+    if not missing:
+        return True
+    if slicer.app.testingEnabled():
+        logger.info("testing mode: not installing %s", ", ".join(missing))
+        return False
+    if not installationPending() and not _agreed(missing, parent):
+        return False
+    install(parent)
+    return True
+
+
+def install(parent: qt.QWidget | None = None) -> None:
+    """Install what is missing without asking, then check it in another process.
+
+    Raises:
+        LeudaError: what failed, and what to do.
+    """
+    _setPending(True)
+    before = protectedVersions()
+    try:
+        with _progress(parent) as show:
+            _installTorch(show)
+            _installRest(show)
+            show(_("Checking the installation…"))
+            _verify()
+    except Exception:
+        _setPending(False)  # the next attempt asks again
+        raise
+    _setPending(False)
+    _checkUnchanged(before, protectedVersions())
+
+
+def _agreed(missing: list[str], parent: qt.QWidget | None) -> bool:
+    text = _("LE-UDA needs {count} Python packages that Slicer does not have yet.").format(count=len(missing))
+    folder = _wheelsFolder()
+    source = _("from the folder {folder}").format(folder=folder) if folder else _("from the internet")
+    text += "\n\n" + _("Install them {source} into Slicer's Python?").format(source=source)
+    if TORCH in missing:
+        free = shutil.disk_usage(sys.prefix).free / 1e9
+        note = _("PyTorch takes 1 to 6 GB on the disk and some minutes; {free} GB are free.")
+        text += " " + note.format(free=f"{free:.1f}")
+    text += "\n\n" + _("Slicer's own packages are left as they are.")
+    return slicer.util.confirmOkCancelDisplay(
+        text, _("LE-UDA: install packages"), parent=parent, detailedText="\n".join(missing)
+    )
+
+
+def _installTorch(show: Callable[[str], None]) -> None:
+    if TORCH not in missingPackages():
+        return
+    show(_("Installing PyTorch: this takes some minutes…"))
+    with _failures("PyTorch"):
+        if _wheelsFolder():
+            slicer.util.pip_install([TORCH, *_pipOptions(_constraints())])
+        else:
+            _torchLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
+
+
+def _torchLogic() -> object:
+    try:
+        from PyTorchUtils import PyTorchUtilsLogic
+    except ImportError as error:
+        raise InputError(
+            _("the PyTorch extension is not installed"),
+            _("install it in View > Extensions Manager (search for PyTorch), restart Slicer and try again"),
+        ) from error
+    return PyTorchUtilsLogic()
+
+
+def _installRest(show: Callable[[str], None]) -> None:
+    missing = missingPackages()
+    if not missing:
+        return
+    show(_("Installing {packages}…").format(packages=", ".join(distributionName(each) for each in missing)))
+    constraints, packaging = _constraints(), _slicerPackaging()
+    with _failures(", ".join(missing)):
+        if packaging is None or _wheelsFolder():
+            slicer.util.pip_install([*missing, *_pipOptions(constraints)])
+        else:
+            packaging.pip_ensure(missing, constraints=constraints, prompt_install=False, requester=_TITLE)
+
+
+def _slicerPackaging() -> ModuleType | None:
+    """Return ``slicer.packaging``; ``None`` before Slicer 5.12."""
+    try:
+        return importlib.import_module("slicer.packaging")
+    except ModuleNotFoundError:
+        return None
+
+
+def _pipOptions(constraints: Path) -> list[str]:
+    folder = _wheelsFolder()
+    offline = ["--no-index", "--find-links", str(folder)] if folder else []
+    return ["-c", str(constraints), *offline]
+
+
+def _constraints() -> Path:
+    """Write the versions that must not change to a file and return it."""
+    path = Path(slicer.app.temporaryPath) / "LEUDA-constraints.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(pins(protectedVersions())) + "\n", encoding="utf-8")
+    return path
+
+
+def _wheelsFolder() -> Path | None:
+    """Return the folder to install from without network, when one is set.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    chosen = slicer.app.userSettings().value(WHEELS_FOLDER_SETTING)
+    if not chosen:
+        return None
+    if not Path(chosen).is_dir():
+        raise InputError(
+            _("the folder of wheels {folder} does not exist").format(folder=chosen),
+            _("correct or remove the setting {name}").format(name=WHEELS_FOLDER_SETTING),
+        )
+    return Path(chosen)
+
+
+@contextmanager
+def _failures(what: str) -> Iterator[None]:
+    """Tell any failure of an installer as one of ours."""
+    try:
+        yield
+    except LeudaError:
+        raise
+    except Exception as error:  # installers raise CalledProcessError, RuntimeError, ValueError, ImportError …
+        logger.debug("installation failed", exc_info=True)
+        code = f"pip ended with code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else error
+        raise LeudaError(
+            _("{what} could not be installed: {cause}").format(what=what, cause=code),
+            _(
+                "see the Python console for what pip says; check network, proxy and free disk space, restart Slicer "
+                "and try again. Without network, put wheels into a folder and name it in the setting {name}"
+            ).format(name=WHEELS_FOLDER_SETTING),
+        ) from error
+
+
+def _verify() -> None:
+    """Import everything and run a kernel on each device, in a process of its own.
+
+    Raises:
+        LeudaError: something is still missing or does not work.
+    """
+    missing = missingPackages()
+    if missing:
+        raise LeudaError(
+            _("still missing after the installation: {packages}").format(packages=", ".join(missing)),
+            _("restart Slicer and try again"),
+        )
+    health = LeudaCommand(["doctor"]).start().wait(_VERIFY_S)
+    if not health["works"]:
+        problems = [device["problem"] for device in health["devices"]] + list(health["advice"])
+        raise LeudaError(
+            _("the installed packages do not work: {cause}").format(cause="; ".join(filter(None, problems))),
+            _("uninstall and install PyTorch again in the module PyTorch Utils, then restart Slicer"),
+        )
+
+
+def _checkUnchanged(before: dict[str, str], after: dict[str, str]) -> None:
+    """Tell the user when a package that Slicer depends on is another one now.
+
+    Raises:
+        LeudaError: names it, and how to bring it back.
+    """
+    changed = [name for name, version in before.items() if after.get(name) != version]
+    if "torch" in changed and not isMet(TORCH, before["torch"]):
+        changed.remove("torch")  # it was too old and had to be replaced
+    if changed:
+        was = ", ".join(f"{name} {before[name]} → {after.get(name, _('missing'))}" for name in changed)
+        back = " ".join(f"{name}=={before[name]}" for name in changed)
+        raise LeudaError(
+            _("the installation changed packages that Slicer uses: {changes}").format(changes=was),
+            _("restart Slicer; bring them back with slicer.util.pip_install('{packages}')").format(packages=back),
+        )
+
+
+def _setPending(pending: bool) -> None:
+    settings = slicer.app.userSettings()
+    if pending:
+        settings.setValue(PENDING_SETTING, True)
+    else:
+        settings.remove(PENDING_SETTING)
+    settings.sync()  # the installation itself may bring Slicer down
+
+
+@contextmanager
+def _progress(parent: qt.QWidget | None) -> Iterator[Callable[[str], None]]:
+    """Show what is being done in a window that cannot end it; without main window, in the log."""
+    if slicer.util.mainWindow() is None:
+        yield lambda text: logger.info("%s", text)
+        return
+    dialog = slicer.util.createProgressDialog(parent=parent, maximum=0, windowTitle=_TITLE, autoClose=False)
+    dialog.setCancelButton(None)
+
+    def show(text: str) -> None:
+        dialog.labelText = text
+        slicer.app.processEvents()
+
+    try:
+        yield show
+    finally:
+        dialog.close()
+        dialog.deleteLater()

@@ -1,0 +1,261 @@
+"""Slicer's end of the warm worker: requests out, events in, over JSON lines.
+
+The worker is started by the first request and started again after it died. It ends when its standard input closes, so
+that it never outlives Slicer, not even one that crashed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, LeudaError
+from LEUDASegmentationLib.processes.child_process import ChildProcess
+from LEUDASegmentationLib.processes.commands import errorFromJson, errorOfProcess
+from LEUDASegmentationLib.processes.environment import pythonCommand
+from LEUDASegmentationLib.processes.exchange_folder import ExchangeFolder
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL = 1
+CANCEL_MS = 900  # a cancelled request ends for the user by then, whatever the worker does
+_STUCK_MS = 3000  # a worker that has not let go of it by then is ended
+_CLOSE_MS = 500
+_OUTCOMES_KEPT = 64
+
+Event = dict[str, Any]
+
+
+@dataclass
+class _Request:
+    line: bytes
+    onDone: Callable[[Any], None] | None
+    onError: Callable[[LeudaError], None] | None
+    onProgress: Callable[[Event], None] | None
+
+
+class WorkerClient:
+    """Talks to one worker process.
+
+    ``onLog``, when set, is called with each line the worker writes to its log.
+    """
+
+    def __init__(self) -> None:
+        self.onLog: Callable[[str], None] | None = None
+        self._process: ChildProcess | None = None
+        self._generation = 0
+        self._open: dict[int, _Request] = {}
+        self._unanswered: set[int] = set()  # cancelled for the user, but the worker has not said so yet
+        self._outcomes: OrderedDict[int, Any] = OrderedDict()
+        self._lastId = 0
+        self._folder = ExchangeFolder()
+        self.newPath = self._folder.newPath
+        self.discard = self._folder.discard
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether a worker process is there."""
+        return self._process is not None
+
+    @property
+    def openRequests(self) -> list[int]:
+        """The ids of the requests that have not ended."""
+        return list(self._open)
+
+    def request(
+        self,
+        name: str,
+        onDone: Callable[[Any], None] | None = None,
+        onError: Callable[[LeudaError], None] | None = None,
+        onProgress: Callable[[Event], None] | None = None,
+        **fields: Any,
+    ) -> int:
+        """Send a request, starting the worker if there is none, and return its id at once.
+
+        ``onDone`` gets the result, ``onError`` a ``LeudaError``, ``onProgress`` events with ``stage``, ``done``,
+        ``total`` and ``seconds_left``. Either ``onDone`` or ``onError`` is called exactly once.
+        """
+        self._lastId += 1
+        line = _encode({"request": name, "id": self._lastId, **fields})
+        self._open[self._lastId] = _Request(line, onDone, onError, onProgress)
+        self._running().write(line)
+        return self._lastId
+
+    def cancel(self, requestId: int) -> None:
+        """End a request, also a waiting one; its ``onError`` gets ``Cancelled`` within a second."""
+        if requestId not in self._open or requestId in self._unanswered:
+            return
+        self._unanswered.add(requestId)
+        generation = self._generation
+        self._running().write(_encode({"request": "cancel", "id": requestId}))
+        qt.QTimer.singleShot(CANCEL_MS, lambda: self._fail(requestId, Cancelled()))
+        qt.QTimer.singleShot(_STUCK_MS, lambda: self._endStuckWorker(requestId, generation))
+
+    def wait(self, requestId: int, timeout_s: float) -> Any:
+        """Return the result of a request when it is there; meanwhile Slicer goes on working.
+
+        Raises:
+            LeudaError: the request failed, or it was not done in time (it goes on then).
+        """
+        deadline = time.monotonic() + timeout_s
+        while requestId in self._open and time.monotonic() < deadline:
+            slicer.app.processEvents()
+            qt.QThread.msleep(5)
+        if requestId in self._open:
+            message = _("the worker was not done after {seconds} s").format(seconds=round(timeout_s))
+            raise LeudaError(message, _("wait longer, or cancel it"))
+        outcome = self._outcomes.pop(requestId)
+        if isinstance(outcome, LeudaError):
+            raise outcome
+        return outcome
+
+    def stop(self) -> None:
+        """End the worker, cancel what is open, remove all exchanged files. The next request starts a new worker."""
+        process, self._process = self._process, None
+        self._generation += 1
+        if process is not None:
+            process.close(_CLOSE_MS)
+        self._unanswered.clear()
+        for requestId in list(self._open):
+            self._fail(requestId, Cancelled())
+        self._folder.remove()
+
+    def _running(self) -> ChildProcess:
+        """Return the worker process, started if there was none."""
+        if self._process is None:
+            self._generation += 1
+            generation = self._generation
+
+            def current(handle: Callable[[Any], None]) -> Callable[[Any], None]:
+                """Keep what an earlier process still has to say from being taken for the present one's."""
+                return lambda value: handle(value) if generation == self._generation else None
+
+            self._process = ChildProcess(
+                [*pythonCommand(), "-m", "leuda_core.worker"],
+                onOutput=current(self._onOutput),
+                onLog=current(self._onLogLine),
+                onEnd=current(self._onEnd),
+            )
+            self._process.start()
+        return self._process
+
+    def _onOutput(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            logger.warning("the worker said what is no event: %s", line[:200])
+            return
+        kind, requestId = event.get("event"), event.get("id")
+        if kind == "hello":
+            self._checkProtocol(event.get("protocol"))
+        elif kind == "progress":
+            self._onProgress(requestId, event)
+        elif kind == "done":
+            self._finish(requestId, event.get("result"))
+        elif kind == "error" and requestId is not None:
+            self._fail(requestId, errorFromJson(event), answered=True)
+        elif kind == "error":
+            logger.error("worker: %s", errorFromJson(event))
+
+    def _checkProtocol(self, protocol: Any) -> None:
+        if protocol == PROTOCOL:
+            return
+        error = LeudaError(
+            _("the worker speaks protocol {theirs}, this module {ours}").format(theirs=protocol, ours=PROTOCOL),
+            _("install the LE-UDA extension again, so that all its parts have one version"),
+        )
+        self._endProcess()
+        self._failAll(error)
+
+    def _onProgress(self, requestId: Any, event: Event) -> None:
+        request = self._open.get(requestId)
+        if request is not None and request.onProgress is not None and requestId not in self._unanswered:
+            request.onProgress(event)
+
+    def _onLogLine(self, line: str) -> None:
+        logger.debug("worker: %s", line)
+        if self.onLog is not None:
+            self.onLog(line)
+
+    def _onEnd(self, code: int) -> None:
+        error = errorOfProcess(code, self._process.lastLogLine)
+        self._process = None
+        self._failAll(error)
+
+    def _failAll(self, error: LeudaError) -> None:
+        for requestId in list(self._open):
+            self._fail(requestId, Cancelled() if requestId in self._unanswered else error, answered=True)
+        self._unanswered.clear()
+
+    def _finish(self, requestId: Any, result: Any) -> None:
+        self._unanswered.discard(requestId)
+        request = self._ended(requestId, result)
+        if request is not None and request.onDone is not None:
+            request.onDone(result)
+
+    def _fail(self, requestId: Any, error: LeudaError, *, answered: bool = False) -> None:
+        if answered:
+            self._unanswered.discard(requestId)
+        request = self._ended(requestId, error)
+        if request is not None and request.onError is not None:
+            request.onError(error)
+
+    def _ended(self, requestId: Any, outcome: Any) -> _Request | None:
+        """Take a request out of those that are open and keep its outcome for ``wait``; ``None`` if it was not open."""
+        request = self._open.pop(requestId, None)
+        if request is not None:
+            self._outcomes[requestId] = outcome
+            while len(self._outcomes) > _OUTCOMES_KEPT:
+                self._outcomes.popitem(last=False)
+        return request
+
+    def _endStuckWorker(self, requestId: int, generation: int) -> None:
+        """End a worker that does not let go of a cancelled request; send what is still open to a new one."""
+        if requestId not in self._unanswered or generation != self._generation:
+            return
+        logger.warning("the worker did not answer a cancellation; it is started again")
+        self._endProcess()
+        self._unanswered.clear()
+        for request in list(self._open.values()):
+            self._running().write(request.line)
+
+    def _endProcess(self) -> None:
+        process, self._process = self._process, None
+        self._generation += 1
+        if process is not None:
+            process.kill()
+
+
+def _encode(message: Event) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode() + b"\n"
+
+
+_shared: WorkerClient | None = None
+
+
+def sharedWorker() -> WorkerClient:
+    """Return the application's one worker client; it stops when Slicer quits."""
+    global _shared
+    if _shared is None:
+        _shared = WorkerClient()
+        slicer.app.connect("aboutToQuit()", stopSharedWorker)
+    return _shared
+
+
+def stopSharedWorker() -> None:
+    """Stop the application's worker, if there is one."""
+    global _shared
+    if _shared is not None:
+        _shared.stop()
+        _shared = None

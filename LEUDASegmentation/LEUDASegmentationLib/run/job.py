@@ -1,0 +1,249 @@
+"""One segmentation, from the volume node to the segmentation node, a piece at a time.
+
+The work is a generator: it yields what was done so far, or a request for the worker and goes on with its result. In
+the background, the event loop runs between any two of its pieces, so that the window keeps answering.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
+from LEUDASegmentationLib.processes.worker_client import WorkerClient
+from LEUDASegmentationLib.run import probabilities, results
+from LEUDASegmentationLib.run.order import Order
+from LEUDASegmentationLib.run.progress import Progress, fraction_of_job
+from LEUDASegmentationLib.run.surfaces import make_surfaces
+from LEUDASegmentationLib.scene import layers
+from LEUDASegmentationLib.scene.geometry import ijk_to_ras, same_affine
+from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.volume_files import VolumeFiles, changed_meanwhile, content_stamp
+
+logger = logging.getLogger(__name__)
+
+_FOREVER_S = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Asks whoever runs the work to send a request to the worker and to send its result back in."""
+
+    name: str
+    fields: dict[str, Any]
+
+
+class SegmentationJob:
+    """Segments one volume.
+
+    Attributes:
+        running: whether it has been started and has not ended.
+        outputSegmentation: the segmentation node once it is done; until then the one given, or None.
+        error: the LeudaError it ended with, or None.
+        notes: what the user should know, such as a fallback to the CPU.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        worker: WorkerClient,
+        files: VolumeFiles,
+        *,
+        onRecord: Callable[[results.RunRecord], None],
+        onProgress: Callable[[Progress], None] | None = None,
+        onDone: Callable[[Any], None] | None = None,
+        onError: Callable[[LeudaError], None] | None = None,
+    ) -> None:
+        self._order, self._worker, self._files = order, worker, files
+        self._onRecord, self._onProgress, self._onDone, self._onError = onRecord, onProgress, onDone, onError
+        self._stamp = content_stamp(order.volumeNode)
+        self._affine = ijk_to_ras(order.volumeNode)
+        self._work = self._segment()
+        self._requestId: int | None = None
+        self._watch: SceneWatch | None = None
+        self._blocking = False
+        self._fraction = 0.0
+        self._written: Any | None = None  # the segmentation, while its surfaces are still being made
+        self.running = False
+        self.outputSegmentation = order.output
+        self.error: LeudaError | None = None
+        self.notes: list[str] = []
+
+    def start(self) -> None:
+        """Begin; the work goes on in the event loop."""
+        self.running = True
+        self._watch = SceneWatch(self._order.volumeNode.GetScene(), self._onNodeRemoved, self._onSceneClosing)
+        self._go_on()
+
+    def run(self) -> Any:
+        """Do all of it now and return the segmentation node. Slicer goes on working meanwhile.
+
+        Raises:
+            LeudaError: it failed.
+        """
+        self._blocking = True
+        self.start()
+        while self.running:
+            if self._requestId is None:
+                self._advance(partial(next, self._work))
+            else:
+                with suppress(LeudaError):  # comes through the callbacks, too
+                    self._worker.wait(self._requestId, _FOREVER_S)
+        if self.error is not None:
+            raise self.error
+        return self.outputSegmentation
+
+    def cancel(self) -> None:
+        """End the job; ``onError`` gets ``Cancelled`` within a second. Nothing is written then.
+
+        A job that only makes surfaces any more is done instead, without them.
+        """
+        if self.running and self._requestId is not None:
+            self._worker.cancel(self._requestId)
+        elif self.running and self._written is not None:
+            self._finish(self._written)
+        else:
+            self._fail(Cancelled())
+
+    def _segment(self) -> Generator[Any, Any, Any]:
+        """The work: yields (stage, part done) and ``_Call``, returns the segmentation node."""
+        order = self._order
+        paths = [self._worker.newPath("labels.npy"), self._worker.newPath("probabilities.npy")]
+        try:
+            volume = yield from _staged("copy", self._files.acquire(order.volumeNode))
+            try:
+                wanted = paths[1] if order.probabilities else None
+                reply = yield _Call("segment", order.request(volume, paths[0], wanted))
+            finally:
+                self._files.release(volume)
+            self.notes = list(reply.get("notes", []))
+            return (yield from self._write(*paths))
+        finally:
+            for path in paths:
+                self._worker.discard(path)
+
+    def _write(self, labels_path: str, probabilities_path: str) -> Generator[Any, Any, Any]:
+        order, images, copies = self._order, [], layers.LayerCopies()
+        values = [label.value for label in order.labels]
+        layer = yield from _staged("result", layers.read_layer(labels_path, self._affine, values, order.roi))
+        if order.probabilities:
+            channels = [order.modelLabels.index(label) + 1 for label in order.labels]  # 0 is the background
+            reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
+            images = yield from _staged("result", reading)
+        if order.output is not None:
+            yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
+        self._check_unchanged()
+        record = results.write_run(order.volumeNode, order.modelName, layer, order.labels, order.output, copies)
+        self._onRecord(record)
+        if images:
+            probabilities.write_probabilities(record, order.volumeNode, order.labels, images)
+        if order.showIn3D or record.had_surfaces:
+            self._written = record.node
+            yield from _staged("surfaces", make_surfaces(record.node, order.smoothing))
+        return record.node
+
+    def _check_unchanged(self) -> None:
+        volume = self._order.volumeNode
+        if content_stamp(volume) != self._stamp or not same_affine(ijk_to_ras(volume), self._affine):
+            raise changed_meanwhile(volume)
+
+    def _go_on(self) -> None:
+        if not self._blocking:
+            qt.QTimer.singleShot(0, lambda: self._advance(partial(next, self._work)))
+
+    def _advance(self, resume: Callable[[], Any]) -> None:
+        """Run the work up to its next ``yield``."""
+        if not self.running:
+            return
+        try:
+            step = resume()
+        except StopIteration as end:
+            self._finish(end.value)
+        except Exception as error:
+            if not isinstance(error, LeudaError):
+                logger.exception("segmentation failed")
+            self._fail(as_leuda_error(error, _("see the log, and report it with what stands there")))
+        else:
+            self._take(step)
+
+    def _take(self, step: Any) -> None:
+        if isinstance(step, _Call):
+            self._requestId = self._worker.request(
+                step.name, self._onReply, self._onFailure, self._onWorkerProgress, **step.fields
+            )
+        else:
+            self._report(*step)
+            self._go_on()
+
+    def _onReply(self, reply: dict[str, Any]) -> None:
+        self._requestId = None
+        self._advance(partial(self._work.send, reply))
+
+    def _onFailure(self, error: LeudaError) -> None:
+        self._requestId = None
+        self._advance(partial(self._work.throw, error))
+
+    def _onWorkerProgress(self, event: dict[str, Any]) -> None:
+        part = event["done"] / event["total"] if event.get("total") else 0.0
+        self._report(event["stage"], part, event.get("seconds_left"))
+
+    def _report(self, stage: str, part: float, seconds_left: float | None = None) -> None:
+        self._fraction = max(self._fraction, fraction_of_job(stage, part))
+        if self.running and self._onProgress is not None:
+            self._onProgress(Progress(stage, self._fraction, seconds_left))
+
+    def _onNodeRemoved(self, node: Any) -> None:
+        if self._written is not None and node is not self._written:
+            return
+        if node is self._order.volumeNode:
+            self._abandon(_("“{name}” was deleted while it was being segmented"), node)
+        elif node in (self._order.output, self._written):
+            self._abandon(_("“{name}” was deleted while segments for it were being made"), node)
+
+    def _abandon(self, message: str, node: Any) -> None:
+        self._fail(InputError(message.format(name=node.GetName()), _("load it again to segment it")))
+
+    def _onSceneClosing(self) -> None:
+        self._fail(InputError(_("the scene was closed while a volume was being segmented"), _("segment it again")))
+
+    def _finish(self, node: Any) -> None:
+        self.outputSegmentation = node
+        self._end()
+        if self._onProgress is not None:
+            self._onProgress(Progress("result", 1.0))
+        if self._onDone is not None:
+            self._onDone(node)
+
+    def _fail(self, error: LeudaError) -> None:
+        if not self.running or self._work.gi_running:  # while the result is being written it is too late
+            return
+        self.error = error
+        self._end()
+        if self._onError is not None:
+            self._onError(error)
+
+    def _end(self) -> None:
+        self.running = False
+        self._watch.stop()
+        self._work.close()
+        if self._requestId is not None:
+            self._worker.cancel(self._requestId)
+            self._requestId = None
+
+
+def _staged(stage: str, steps: Generator[float, None, Any]) -> Generator[tuple[str, float], None, Any]:
+    """Name the stage of each step; return what the steps return."""
+    try:
+        while True:
+            yield stage, next(steps)
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()

@@ -1,0 +1,106 @@
+"""Several segmentations, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import qt
+
+from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.run.job import SegmentationJob
+from LEUDASegmentationLib.run.progress import Progress
+
+
+class SegmentationQueue:
+    """Segments volumes one after the other; one that fails never stops the rest.
+
+    Attributes:
+        running: whether it has been started and has not ended.
+        results: ``(volume, segmentation or None, error or None)`` of each volume that ended.
+    """
+
+    def __init__(
+        self,
+        volumeNodes: Sequence[Any],
+        makeJob: Callable[..., SegmentationJob],
+        *,
+        onProgress: Callable[[Progress], None] | None = None,
+        onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
+        onDone: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        self._volumes = list(volumeNodes)
+        self._makeJob = makeJob
+        self._onProgress, self._onVolumeDone, self._onDone = onProgress, onVolumeDone, onDone
+        self._job: SegmentationJob | None = None
+        self._cancelled = False
+        self.running = False
+        self.results: list[tuple[Any, Any | None, LeudaError | None]] = []
+
+    def start(self) -> None:
+        """Begin; the work goes on in the event loop."""
+        self.running = True
+        qt.QTimer.singleShot(0, self._start_next)
+
+    def run(self) -> list[tuple[Any, Any | None, LeudaError | None]]:
+        """Do all of it now and return ``results``. Slicer goes on working meanwhile."""
+        self.running = True
+        while self._volumes_left():
+            segmentation, error = None, None
+            try:
+                self._job = self._makeJob(self._volume(), onProgress=self._report)
+                segmentation = self._job.run()
+            except LeudaError as failure:
+                error = failure
+            self._keep(segmentation, error)
+        self._finish()
+        return self.results
+
+    def cancel(self) -> None:
+        """End the volume at hand within a second, and begin no other."""
+        self._cancelled = True
+        if self._job is not None:
+            self._job.cancel()
+
+    def _start_next(self) -> None:
+        if not self._volumes_left():
+            self._finish()
+            return
+        try:
+            self._job = self._makeJob(
+                self._volume(),
+                onProgress=self._report,
+                onDone=lambda segmentation: self._go_on(segmentation, None),
+                onError=lambda error: self._go_on(None, error),
+            )
+            self._job.start()
+        except LeudaError as error:
+            self._go_on(None, error)
+
+    def _go_on(self, segmentation: Any | None, error: LeudaError | None) -> None:
+        self._keep(segmentation, error)
+        qt.QTimer.singleShot(0, self._start_next)
+
+    def _volumes_left(self) -> bool:
+        return not self._cancelled and len(self.results) < len(self._volumes)
+
+    def _volume(self) -> Any:
+        return self._volumes[len(self.results)]
+
+    def _keep(self, segmentation: Any | None, error: LeudaError | None) -> None:
+        volume = self._volume()
+        self.results.append((volume, segmentation, error))
+        if self._onVolumeDone is not None:
+            self._onVolumeDone(volume, segmentation, error)
+
+    def _report(self, progress: Progress) -> None:
+        if self._onProgress is not None:
+            index, count = len(self.results), len(self._volumes)
+            fraction = (index + progress.fraction) / count
+            self._onProgress(replace(progress, fraction=fraction, volume=index, nVolumes=count))
+
+    def _finish(self) -> None:
+        self.running = False
+        if self._onDone is not None:
+            self._onDone(self.results)

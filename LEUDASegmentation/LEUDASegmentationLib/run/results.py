@@ -1,0 +1,173 @@
+"""What a run leaves in the scene: the segmentation, its surfaces and probabilities, and how to take it all back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.bundle.store import ModelLabel
+from leuda_core.errors import InputError
+from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
+from LEUDASegmentationLib.scene import layers
+
+GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+REFERENCE_ROLE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+MODEL_ATTRIBUTE = "LEUDA.Model"
+
+
+@dataclass
+class RunRecord:
+    """What a run changed. ``undo`` takes it back, and leaves alone what others changed since."""
+
+    node: Any
+    made: bool
+    change: layers.Change = field(default_factory=layers.Change)
+    transform_id: str | None = None
+    reference_id: str | None = None
+    geometry: str = ""
+    had_surfaces: bool = False
+    new_volumes: list[Any] = field(default_factory=list)
+    old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that were there before
+
+    def undo(self) -> Generator[float, None, None]:
+        """Restore what was before the run, from a generator that yields the part done of a stage.
+
+        A segmentation that the run made goes, unless others added segments to it.
+        """
+        segmentation, copies = self.node.GetSegmentation(), layers.LayerCopies()
+        if not self._made_all(segmentation):
+            yield from copies.for_take_back(segmentation, self.change)
+        if self.node.GetScene() is None:  # deleted meanwhile
+            return
+        self._restore_volumes()
+        if self._made_all(segmentation):
+            remove_node(self.node)
+            return
+        layers.take_back(segmentation, self.change, copies)
+        if not self.made:
+            self.node.SetAndObserveTransformNodeID(self.transform_id)
+            self.node.SetNodeReferenceID(REFERENCE_ROLE, self.reference_id)
+            segmentation.SetConversionParameter(GEOMETRY, self.geometry)
+        if self.had_surfaces:
+            yield from make_surfaces(self.node)
+
+    def _made_all(self, segmentation: Any) -> bool:
+        return self.made and set(layers.segment_ids(segmentation)) <= set(self.change.added)
+
+    def _restore_volumes(self) -> None:
+        for volume in self.new_volumes:
+            remove_node(volume)
+        for volume, image in self.old_images:
+            volume.SetAndObserveImageData(image)
+
+
+def check_output(node: Any | None, volume_node: Any, labels: Sequence[ModelLabel]) -> None:
+    """Raise an InputError unless segments of these labels can be written into the segmentation (None: a new one)."""
+    if node is None:
+        return
+    name = node.GetName()
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        raise InputError(
+            _("“{name}” is no segmentation").format(name=name), _("choose a segmentation, or none to make a new one")
+        )
+    segmentation = node.GetSegmentation()
+    if not segmentation.GetNumberOfSegments():
+        return
+    if segmentation.GetSourceRepresentationName() != layers.BINARY:
+        raise InputError(
+            _("“{name}” is stored as {representation}, not as voxels").format(
+                name=name, representation=segmentation.GetSourceRepresentationName().lower()
+            ),
+            _("make the binary labelmap its source in the Segmentations module, or choose another output"),
+        )
+    other_place = node.GetParentTransformNode() is not volume_node.GetParentTransformNode()
+    if other_place and layers.other_segments(segmentation, labels):
+        raise InputError(
+            _("“{name}” is under another transform than “{volume}”").format(name=name, volume=volume_node.GetName()),
+            _("put both under the same transform, or choose a new output"),
+        )
+
+
+def write_run(
+    volume_node: Any,
+    model_name: str,
+    layer: Any,
+    labels: Sequence[ModelLabel],
+    output: Any | None,
+    copies: layers.LayerCopies | None = None,
+) -> RunRecord:
+    """Put the labels of a layer into a segmentation, a new one unless ``output`` is given.
+
+    Args:
+        copies: made ahead with ``for_put``, so that this takes no time.
+
+    Raises:
+        InputError: the output was changed so that it cannot be written to any more.
+    """
+    check_output(output, volume_node, labels)
+    node = output or _new_segmentation(volume_node, model_name)
+    segmentation = node.GetSegmentation()
+    record = RunRecord(
+        node,
+        made=output is None,
+        transform_id=node.GetTransformNodeID(),
+        reference_id=node.GetNodeReferenceID(REFERENCE_ROLE),
+        geometry=segmentation.GetConversionParameter(GEOMETRY),
+        had_surfaces=segmentation.ContainsRepresentation(SURFACE),
+    )
+    if not segmentation.GetNumberOfSegments():
+        segmentation.SetSourceRepresentationName(layers.BINARY)
+    if not layers.other_segments(segmentation, labels) or not record.geometry:
+        node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    if record.had_surfaces:
+        segmentation.RemoveRepresentation(SURFACE)  # else each segment that is added gets one at once
+    record.change = layers.put_segments(segmentation, layer, labels, copies)
+    node.SetAttribute(MODEL_ATTRIBUTE, model_name)
+    return record
+
+
+def _new_segmentation(volume_node: Any, model_name: str) -> Any:
+    scene = volume_node.GetScene()
+    name = unique_name(scene, _("{volume} {model} segmentation").format(volume=volume_node.GetName(), model=model_name))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility2DFill(True)
+    display.SetVisibility2DOutline(True)
+    place_beside(node, volume_node)
+    return node
+
+
+def unique_name(scene: Any, name: str) -> str:
+    """Return the name, or with a number where a node has it already."""
+    return scene.GenerateUniqueName(name) if scene.GetFirstNodeByName(name) else name
+
+
+def place_beside(node: Any, neighbour: Any) -> None:
+    """Give a node the subject-hierarchy parent of another, a DICOM study say."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    neighbours_item = hierarchy.GetItemByDataNode(neighbour) if hierarchy else 0
+    if not neighbours_item:
+        return
+    parent, item = hierarchy.GetItemParent(neighbours_item), hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def remove_node(node: Any) -> None:
+    """Remove a node from its scene, if it is still there, with its display and storage nodes."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    for index in reversed(range(node.GetNumberOfDisplayNodes())):
+        scene.RemoveNode(node.GetNthDisplayNode(index))
+    if node.GetStorageNode() is not None:
+        scene.RemoveNode(node.GetStorageNode())
+    scene.RemoveNode(node)

@@ -1,0 +1,290 @@
+"""The voxels of segmentations: layers that several segments share, each with a label value of its own.
+
+A run puts all of its segments into one new layer. Segments that stay where they are keep their layer, so that nothing
+a run writes can erase them, even where both lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from leuda_core.bundle.store import ModelLabel
+from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world, matrix_from_array
+from LEUDASegmentationLib.scene.steps import finish, within
+from LEUDASegmentationLib.scene.volume_files import slabs
+
+BINARY = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+LABEL_TAG = "LEUDA.Label"  # finds the segment of a label again after the user renamed it
+
+
+@dataclass
+class Change:
+    """What ``put_segments`` did: segments added, and layer and value that replaced segments had before."""
+
+    added: list[str] = field(default_factory=list)
+    replaced: dict[str, tuple[Any, int]] = field(default_factory=dict)
+
+
+def new_layer(extent: Sequence[int], dtype: np.dtype, affine: np.ndarray) -> Any:
+    """Return a vtkOrientedImageData, its voxels not yet set.
+
+    Args:
+        extent: first and last index along i, j and k.
+        affine: (4, 4), voxel index to RAS mm.
+    """
+    from vtk.util.numpy_support import get_vtk_array_type
+
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent([int(end) for end in extent])
+    image.AllocateScalars(get_vtk_array_type(dtype), 1)
+    image.SetImageToWorldMatrix(matrix_from_array(affine))
+    return image
+
+
+def layer_array(image: Any) -> np.ndarray:
+    """Return the voxels of an image as an array (K, J, I) that shares its memory."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None:
+        return np.zeros((0, 0, 0), np.uint8)
+    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+
+
+def read_layer(
+    path: str, affine: np.ndarray, values: Sequence[int], roi: RoiMask | None
+) -> Generator[float, None, Any]:
+    """Return (from a generator that yields the part done) the label map of a ``.npy`` file (K, J, I) as a layer.
+
+    Labels other than ``values`` and voxels outside the ROI become 0. The layer holds the box of what is left alone,
+    as Slicer's own layers do: it is drawn, saved and turned into surfaces the faster for it.
+    """
+    labels = np.load(path, mmap_mode="r")
+    kept, occupied = np.empty(labels.shape, labels.dtype), [np.zeros(n, bool) for n in labels.shape]
+    for slab in slabs(labels.shape, labels.itemsize):
+        kept[slab] = _only(labels[slab], values)
+        if roi is not None:
+            roi.apply(kept[slab], slab.start)
+        _mark(occupied, slab, kept[slab])
+        yield slab.stop / len(labels) / 2
+    if not occupied[0].any():
+        return slicer.vtkOrientedImageData()
+    k, j, i = map(_ends, occupied)
+    image = new_layer((*i, *j, *k), kept.dtype, affine)
+    source, target = kept[k[0] :, j[0] : j[1] + 1, i[0] : i[1] + 1], layer_array(image)
+    for slab in slabs(target.shape, target.itemsize):
+        target[slab] = source[slab]
+        yield 0.5 + slab.stop / len(target) / 2
+    return image
+
+
+def only_segment(segment: Any) -> Generator[float, None, Any | None]:
+    """Return (from a generator that yields the part done) a segment alone, as an image of 0 and 1.
+
+    It is cropped to the box of its voxels; None if it has none.
+    """
+    layer = segment.GetRepresentation(BINARY)
+    voxels, value = layer_array(layer), segment.GetLabelValue()
+    occupied = [np.zeros(n, bool) for n in voxels.shape]
+    for slab in slabs(voxels.shape, voxels.itemsize):
+        _mark(occupied, slab, voxels[slab] == value)
+        yield slab.stop / len(voxels) / 2
+    if not occupied[0].any():
+        return None
+    k, j, i = map(_ends, occupied)
+    extent = [a + end for a, ends in zip(layer.GetExtent()[::2], (i, j, k), strict=True) for end in ends]
+    image = new_layer(extent, np.dtype(np.uint8), image_to_world(layer))
+    source, target = voxels[k[0] :, j[0] : j[1] + 1, i[0] : i[1] + 1], layer_array(image)
+    for slab in slabs(target.shape, target.itemsize):
+        target[slab] = source[slab] == value
+        yield 0.5 + slab.stop / len(target) / 2
+    return image
+
+
+def _ends(marks: np.ndarray) -> tuple[int, int]:
+    """Return the first and the last index that is marked."""
+    return int(marks.argmax()), len(marks) - 1 - int(marks[::-1].argmax())
+
+
+def _mark(occupied: Sequence[np.ndarray], slab: slice, voxels: np.ndarray) -> None:
+    """Mark the indices along k, j and i at which the voxels (n, J, I) of a slab hold a label."""
+    flat = np.bitwise_or.reduce(voxels, axis=0)
+    occupied[0][slab] = np.bitwise_or.reduce(voxels.reshape(len(voxels), -1), axis=1) != 0
+    occupied[1] |= (flat != 0).any(axis=1)
+    occupied[2] |= (flat != 0).any(axis=0)
+
+
+def segment_stamp(segment: Any) -> tuple[Any, int, int]:
+    """Return what changes when the segment's voxels do."""
+    layer = segment.GetRepresentation(BINARY)
+    return layer, layer.GetMTime() if layer else 0, segment.GetLabelValue()
+
+
+def segment_ids(segmentation: Any) -> list[str]:
+    """Return the ids of all segments, in their order."""
+    return [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+
+
+def find_segment(segmentation: Any, name: str) -> str | None:
+    """Return the id of the segment that holds the label of this name, also one that the user renamed since."""
+    by_tag = {}
+    for segment_id in segment_ids(segmentation):
+        tag = vtk.reference("")
+        if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, tag):
+            by_tag.setdefault(str(tag), segment_id)
+    return by_tag.get(name) or segmentation.GetSegmentIdBySegmentName(name) or None
+
+
+def other_segments(segmentation: Any, labels: Sequence[ModelLabel]) -> list[str]:
+    """Return the ids of the segments that hold none of these labels."""
+    ours = {find_segment(segmentation, label.name) for label in labels}
+    return [segment_id for segment_id in segment_ids(segmentation) if segment_id not in ours]
+
+
+class LayerCopies:
+    """Copies of layers that keep some label values alone, made ahead of a change so that the change itself is quick."""
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[Any, int, frozenset[int]], Any] = {}
+
+    def for_put(self, segmentation: Any, labels: Sequence[ModelLabel]) -> Generator[float, None, None]:
+        """Copy what ``put_segments`` will need, from a generator that yields the part done."""
+        leaving = {find_segment(segmentation, label.name) for label in labels}
+        return self._make(_divided_layers(segmentation, leaving))
+
+    def for_take_back(self, segmentation: Any, change: Change) -> Generator[float, None, None]:
+        """Copy what ``take_back`` will need, from a generator that yields the part done."""
+        leaving = {*change.replaced, *change.added}
+        return self._make([*_divided_layers(segmentation, leaving), *_former_layers(segmentation, change)])
+
+    def take(self, layer: Any, values: Collection[int]) -> Any:
+        """Return a copy that keeps these values; made now if there is none, or if the layer was changed since."""
+        return self._copies.pop(self._key(layer, values), None) or finish(_filtered(layer, values))
+
+    def _make(self, wanted: Sequence[tuple[Any, Mapping[str, int]]]) -> Generator[float, None, None]:
+        for number, (layer, segments) in enumerate(wanted):
+            key = self._key(layer, segments.values())  # of now: the layer may change while it is copied
+            part = number / len(wanted), (number + 1) / len(wanted)
+            self._copies[key] = yield from within(*part, _filtered(layer, segments.values()))
+
+    @staticmethod
+    def _key(layer: Any, values: Collection[int]) -> tuple[Any, int, frozenset[int]]:
+        return layer, layer.GetMTime(), frozenset(values)
+
+
+def put_segments(
+    segmentation: Any, layer: Any, labels: Sequence[ModelLabel], copies: LayerCopies | None = None
+) -> Change:
+    """Make a layer hold the segments of these labels; existing ones keep id, name, colour and terminology."""
+    change, targets = Change(), {}
+    for label in labels:
+        segment_id = find_segment(segmentation, label.name)
+        if segment_id is not None:
+            segment = segmentation.GetSegment(segment_id)
+            change.replaced[segment_id] = (segment.GetRepresentation(BINARY), segment.GetLabelValue())
+            targets[segment_id] = (layer, label.value)
+    _move(segmentation, targets, copies or LayerCopies())
+    missing = [label for label in labels if find_segment(segmentation, label.name) is None]
+    change.added = [_add_segment(segmentation, layer, label) for label in missing]
+    layer.Modified()  # tells the segmentation that its surfaces are out of date
+    return change
+
+
+def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = None) -> None:
+    """Undo ``put_segments``; segments that it left alone, and those deleted since, are left alone again."""
+    copies, targets = copies or LayerCopies(), {}
+    for layer, values in _former_layers(segmentation, change):
+        restored = copies.take(layer, values.values())  # what others had in it then lies in their layers now
+        targets |= {segment_id: (restored, value) for segment_id, value in values.items()}
+    restored_layers = {id(layer): layer for layer, _value in targets.values()}.values()
+    added = set(segment_ids(segmentation)).intersection(change.added)
+    targets |= {segment_id: (slicer.vtkOrientedImageData(), 1) for segment_id in added}  # else removal copies the layer
+    _move(segmentation, targets, copies)
+    for segment_id in added:
+        segmentation.RemoveSegment(segment_id)
+    for layer in restored_layers:
+        layer.Modified()
+
+
+def _former_layers(segmentation: Any, change: Change) -> list[tuple[Any, dict[str, int]]]:
+    """Return each layer that replaced segments had, with the values these had in it; deleted ones are left out."""
+    by_layer: dict[Any, dict[str, int]] = {}
+    present = set(segment_ids(segmentation))
+    for segment_id, (layer, value) in change.replaced.items():
+        if segment_id in present:
+            by_layer.setdefault(layer, {})[segment_id] = value
+    return list(by_layer.items())
+
+
+def _add_segment(segmentation: Any, layer: Any, label: ModelLabel) -> str:
+    segment = slicer.vtkSegment()
+    segment.SetName(label.name)
+    segment.SetNameAutoGenerated(False)
+    segment.SetTag(LABEL_TAG, label.name)
+    if label.terminology:
+        segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
+    segment.SetLabelValue(label.value)
+    segment.AddRepresentation(BINARY, layer)
+    segment_id = segmentation.GenerateUniqueSegmentID(label.name)
+    segmentation.AddSegment(segment, segment_id)
+    segment.SetColor(*label.color)  # not before: a grey segment that is added is given a colour
+    segment.SetColorAutoGenerated(False)
+    return segment_id
+
+
+def _move(segmentation: Any, targets: Mapping[str, tuple[Any, int]], copies: LayerCopies) -> None:
+    """Give segments another layer and value, and erase them from layers in which others stay."""
+    for layer, staying in _divided_layers(segmentation, targets):
+        thinned = copies.take(layer, staying.values())
+        for segment_id in staying:
+            segmentation.GetSegment(segment_id).AddRepresentation(BINARY, thinned)
+    for segment_id, (layer, value) in targets.items():
+        segment = segmentation.GetSegment(segment_id)
+        segment.SetLabelValue(value)
+        segment.AddRepresentation(BINARY, layer)
+
+
+def _divided_layers(segmentation: Any, leaving: Collection[str]) -> list[tuple[Any, dict[str, int]]]:
+    """Return the layers that some segments leave and others do not, with the values of those that stay."""
+    divided = []
+    for layer, sharing in segments_by_layer(segmentation):
+        staying = {i: segmentation.GetSegment(i).GetLabelValue() for i in sharing if i not in leaving}
+        if staying and len(staying) < len(sharing):
+            divided.append((layer, staying))
+    return divided
+
+
+def segments_by_layer(segmentation: Any) -> list[tuple[Any, list[str]]]:
+    """Return each layer with the ids of the segments that share it."""
+    return [
+        (segmentation.GetLayerDataObject(index, BINARY), list(segmentation.GetSegmentIDsForLayer(index, BINARY)))
+        for index in range(segmentation.GetNumberOfLayers(BINARY))
+    ]
+
+
+def _filtered(layer: Any, values: Collection[int]) -> Generator[float, None, Any]:
+    """Return (from a generator that yields the part done) a copy of a layer that keeps these label values alone."""
+    voxels = layer_array(layer)
+    if not voxels.size:
+        return slicer.vtkOrientedImageData()
+    image = new_layer(layer.GetExtent(), voxels.dtype, image_to_world(layer))
+    kept = layer_array(image)
+    for slab in slabs(voxels.shape, voxels.itemsize):
+        kept[slab] = _only(voxels[slab], values)
+        yield slab.stop / len(voxels)
+    return image
+
+
+def _only(voxels: np.ndarray, values: Collection[int]) -> np.ndarray:
+    """Return the voxels with every value but these set to 0."""
+    kept = list(values)
+    if voxels.dtype == np.uint8:
+        table = bytes(value if value in kept else 0 for value in range(256))
+        return np.frombuffer(voxels.tobytes().translate(table), np.uint8).reshape(voxels.shape)
+    return np.where(np.isin(voxels, kept), voxels, 0)

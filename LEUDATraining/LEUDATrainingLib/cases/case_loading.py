@@ -1,0 +1,92 @@
+"""Loads the files of one case into the scene, so that it can be looked at and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError
+from LEUDATrainingLib.cases.cases import Case, CaseStore
+from LEUDATrainingLib.cases.structures import Structure, segments
+from LEUDATrainingLib.labels.geometry import slice_axis_of, volume_shape, world_affine
+from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
+
+
+def load_case(store: CaseStore, case: Case, structures: Sequence[Structure]) -> None:
+    """Load a case's files into the scene, so that it can be looked at and marked; it is a node from then on.
+
+    Raises:
+        InputError: a file cannot be loaded.
+    """
+    volume = _load(slicer.util.loadVolume, Path(case.image))
+    volume.SetName(case.name)
+    segmentation = _load_labels(Path(case.label), volume, structures) if case.label else None
+    labelled = case.labelled
+    if labelled is not None and _was_turned(Path(case.image), volume):
+        last = volume_shape(volume)[2] - 1
+        labelled = tuple(last - index for index in labelled)
+    with slicer.util.NodeModify(store.node):
+        store.set_volume(case.key, volume)
+        store.set_segmentation(case.key, segmentation)
+        store.set_labelled(case.key, labelled)
+
+
+def _load(load: Callable[[str], Any], path: Path) -> Any:
+    try:
+        return load(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            _("{file} could not be loaded").format(file=path.name), _("check that it is a volume; see Slicer's log")
+        ) from error
+
+
+def _load_labels(path: Path, volume: Any, structures: Sequence[Structure]) -> Any:
+    """Load a label file as a segmentation with the structures' names: .seg.nrrd by name, label maps by value."""
+    if path.name.lower().endswith(".seg.nrrd"):
+        segmentation = _load(slicer.util.loadSegmentation, path)
+        _name_by_value(segmentation, structures)
+        return segmentation
+    label_map = _load(slicer.util.loadLabelVolume, path)
+    try:
+        labels = slicer.util.arrayFromVolume(label_map)
+        if labels.shape != volume_shape(volume)[::-1]:
+            raise InputError(
+                _("the labels {file} have another grid than {volume}").format(file=path.name, volume=volume.GetName()),
+                _("export them again on the volume's grid"),
+            )
+        segmentation = new_segmentation(volume, structures, f"{volume.GetName()} labels")
+        set_labels(segmentation, volume, np.rint(labels), structures)
+    finally:
+        slicer.mrmlScene.RemoveNode(label_map)
+    return segmentation
+
+
+def _name_by_value(segmentation: Any, structures: Sequence[Structure]) -> None:
+    """Give segments the structures' names by label value where none of the names is known, as the core does."""
+    known = {structure.name for structure in structures}
+    found = segments(segmentation)
+    if any(segment.GetName() in known for _id, segment in found):
+        return
+    by_value = {structure.value: structure.name for structure in structures}
+    for _id, segment in found:
+        segment.SetName(by_value.get(segment.GetLabelValue(), segment.GetName()))
+
+
+def _was_turned(path: Path, volume: Any) -> bool:
+    """Say whether loading reversed the order of the slices: Slicer does so to make left-handed axes right-handed."""
+    if slice_axis_of(volume) != 2:
+        return False  # only the last axis is reversed
+    probe = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    storage = slicer.mrmlScene.CreateNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    for node in (probe, storage):
+        node.UnRegister(None)
+    storage.SetForceRightHandedIJKCoordinateSystem(False)
+    storage.SetFileName(str(path))
+    if not storage.ReadData(probe):
+        return False
+    return np.linalg.det(world_affine(probe)[:3, :3]) < 0

@@ -1,0 +1,207 @@
+"""Writes a training's dataset: ``dataset.json``, and ``volumes/`` with the volumes and labels of the scene.
+
+Volumes of the scene are always copied, also when they were loaded from a file that has not changed: Slicer may have
+turned that file's axes on loading, the copy has exactly the slices that were shown and marked, and a run can be
+resumed after its source was moved. Volumes that were added as files and never loaded stay where they are and are named
+by their absolute path. Linear parent transforms go into the written affine; the nodes themselves are not touched.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError
+from leuda_core.io.files import write_json
+from LEUDATrainingLib.cases.cases import Case, CaseStore, Role, check_volume
+from LEUDATrainingLib.cases.nrrd import write_nrrd
+from LEUDATrainingLib.cases.structures import Structure, read_structures
+from LEUDATrainingLib.labels.geometry import world_affine
+from LEUDATrainingLib.labels.label_layers import LabelReader
+from LEUDATrainingLib.parameter_node import read_json
+
+DATASET_FILE = "dataset.json"
+VOLUMES_FOLDER = "volumes"
+
+
+@dataclass(frozen=True)
+class WriteProgress:
+    """How far the writing is: what is being written, and the fraction done in [0, 1]."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass
+class _Writing:
+    """One dataset being written: where to, and what the bytes done so far are a part of; labels count twice."""
+
+    folder: Path
+    structures: Sequence[Structure]
+    total_bytes: int
+    done_bytes: int = 0
+
+    def progress(self, stage: str, new_bytes: int) -> WriteProgress:
+        """Return how far the writing is once ``new_bytes`` more than ``done_bytes`` are done."""
+        return WriteProgress(stage, min(1.0, (self.done_bytes + new_bytes) / max(1, self.total_bytes)))
+
+
+def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress, None, Path]:
+    """Write the dataset of a parameter node into ``folder``, yielding after every few megabytes; return its file.
+
+    The caller goes on when it likes, so that the window stays alive; closing the generator, like any error, takes away
+    again what was written.
+
+    Raises:
+        InputError: a volume is missing, is under a non-linear transform, or the folder cannot be written or is taken.
+        LeudaError: the disk is full.
+    """
+    folder = Path(folder)
+    check_free(folder)
+    stores = {role: CaseStore(parameter_node, role) for role in ("source", "target")}
+    work = _Writing(folder, read_structures(parameter_node), _bytes_to_write(stores.values()))
+    finished = False
+    try:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for role, store in stores.items():
+            groups[role] = yield from _write_cases(work, store, role)
+        write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups))
+        finished = True
+        yield WriteProgress(_("Dataset written"), 1.0)
+        return folder / DATASET_FILE
+    finally:
+        if not finished:
+            discard_dataset(folder)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds a dataset: a run may depend on it.
+
+    Raises:
+        InputError: it does.
+    """
+    if (folder / DATASET_FILE).exists() or (folder / VOLUMES_FOLDER).exists():
+        raise InputError(_("{folder} already holds a dataset").format(folder=folder), _("choose another folder"))
+
+
+def discard_dataset(folder: Path) -> None:
+    """Take a written dataset away again, and its folder if nothing else is in it."""
+    (folder / DATASET_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / VOLUMES_FOLDER, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _document(parameter_node: Any, structures: Sequence[Structure], groups: dict[str, list]) -> dict[str, Any]:
+    """Return the content of the dataset file."""
+    document = {
+        "name": parameter_node.runName or "training",
+        "labels": {"0": "background"} | {str(structure.value): _label(structure) for structure in structures},
+        "source": {"name": "source", "modality": parameter_node.sourceModality, "cases": groups["source"]},
+        "target": {"name": "target", "modality": parameter_node.targetModality, "cases": groups["target"]},
+    }
+    test = read_json(parameter_node.testCases, {})
+    return document | ({"test": test} if test else {})
+
+
+def _label(structure: Structure) -> dict[str, Any]:
+    color = [round(255 * min(1.0, max(0.0, part))) for part in structure.color]
+    return {"name": structure.name, "color": color, "terminology": structure.terminology}
+
+
+def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
+    """Write one domain's cases; return their entries in the dataset file."""
+    entries = []
+    for number, case in enumerate(store, start=1):
+        if store.is_missing(case):
+            raise missing_volume(case)
+        volume = store.volume(case)
+        if volume is None:
+            entries.append(_file_entry(case))
+            continue
+        base = f"{VOLUMES_FOLDER}/{role}_{number:03d}"  # plain names: those of patients do not belong into paths
+        entry: dict[str, Any] = {"id": case.name, "image": f"{base}.nrrd"}
+        yield from _write_image(work, case, volume, entry["image"])
+        segmentation = store.segmentation(case)
+        if segmentation is not None:
+            entry["label"] = f"{base}_label.nrrd"
+            yield from _write_labels(work, case, volume, segmentation, entry["label"])
+            if case.labelled is not None:
+                entry["labelled_slices"] = list(case.labelled)
+        entries.append(entry)
+    return entries
+
+
+def _file_entry(case: Case) -> dict[str, Any]:
+    """Return the entry of a case that stays a file."""
+    entry: dict[str, Any] = {"id": case.name, "image": str(Path(case.image).absolute())}
+    if case.label:
+        entry["label"] = str(Path(case.label).absolute())
+        if case.labelled is not None:
+            entry["labelled_slices"] = list(case.labelled)
+    return entry
+
+
+def _write_image(work: _Writing, case: Case, volume: Any, name: str) -> Generator[WriteProgress, None, None]:
+    check_volume(volume)
+    voxels = slicer.util.arrayFromVolume(volume)  # keeps the voxels alive if the node is deleted meanwhile
+    stage = _("Writing {name}").format(name=case.name)
+    yield from _write(work, work.folder / name, voxels, world_affine(volume), stage, compress=False)
+
+
+def _write_labels(
+    work: _Writing, case: Case, volume: Any, segmentation: Any, name: str
+) -> Generator[WriteProgress, None, None]:
+    affine = world_affine(volume)  # before the event loop runs again and the node may be gone
+    reader = LabelReader(segmentation, volume, work.structures)
+    labels = yield from _read(work, reader, _("Reading the labels of {name}").format(name=case.name))
+    stage = _("Writing the labels of {name}").format(name=case.name)
+    yield from _write(work, work.folder / name, labels, affine, stage, compress=True)
+
+
+def _read(work: _Writing, reader: LabelReader, stage: str) -> Generator[WriteProgress, None, np.ndarray]:
+    """Return the label map of a case."""
+    size, steps = math.prod(reader.shape), reader.read()
+    while True:
+        try:
+            part = next(steps)
+        except StopIteration as end:
+            work.done_bytes += size
+            return end.value
+        yield work.progress(stage, round(part * size))
+
+
+def _write(
+    work: _Writing, path: Path, voxels: np.ndarray, affine: np.ndarray, stage: str, *, compress: bool
+) -> Generator[WriteProgress, None, None]:
+    for done in write_nrrd(path, voxels, affine, compress=compress):
+        yield work.progress(stage, done)
+    work.done_bytes += voxels.nbytes
+
+
+def _bytes_to_write(stores: Any) -> int:
+    total = 0
+    for store in stores:
+        for case in store:
+            volume = store.volume(case)
+            if volume is not None and volume.GetImageData() is not None:
+                voxels = slicer.util.arrayFromVolume(volume)
+                total += voxels.nbytes + (2 * voxels.size if store.segmentation(case) is not None else 0)
+    return total
+
+
+def missing_volume(case: Case) -> InputError:
+    """Return the error for a case whose volume is gone."""
+    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
+    return InputError(
+        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
+    )

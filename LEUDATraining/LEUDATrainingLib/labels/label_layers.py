@@ -1,0 +1,221 @@
+"""Labels of a segmentation on the voxel grid of a volume, read from its layers a few slices at a time.
+
+Segments share layers: arrays in which each has a value of its own. A layer on the volume's grid, the usual case, is
+read where it lies, whatever part of the volume it covers; one on another grid is sampled at the volume's voxels. What
+is drawn while a reading goes on may or may not be in its result.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from leuda_core.errors import InputError
+from LEUDASegmentationLib.scene.geometry import image_to_world
+from LEUDASegmentationLib.scene.layers import BINARY, layer_array
+from LEUDASegmentationLib.scene.volume_files import slabs
+from LEUDATrainingLib.cases.structures import Structure, segments
+from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
+
+_SAMPLING_COST = 16  # how many times longer a voxel takes that is sampled than one that is read
+_TIE = 1e-6  # of a voxel: centres half-way between two others go the same way in spite of rounding errors
+
+
+class _Piece(NamedTuple):
+    """Some slices: ``values`` (n, J', I') begin at voxel ``first`` (i, j, k) and hold a structure where they equal the
+    first of a pair of ``labels``; the second is the structure's own value.
+    """
+
+    first: tuple[int, int, int]
+    values: np.ndarray
+    labels: Sequence[tuple[int, int]]
+
+
+class LabelReader:
+    """The labels of the segments that are named like a structure; of overlapping ones the later structure wins.
+
+    Attributes:
+        shape: voxels along i, j and k of the volume.
+        cost: what reading all of it takes, in bytes that are gone through.
+
+    Raises:
+        InputError: volume or segmentation is under a non-linear transform, or has no label maps to make.
+    """
+
+    def __init__(self, segmentation: Any, volume: Any, structures: Sequence[Structure]) -> None:
+        self.shape = volume_shape(volume)
+        self._type = np.uint8 if max((one.value for one in structures), default=0) < 256 else np.uint16
+        self._layers = list(_layers_of(segmentation, volume, structures))
+        reached = [layer.box[2] for layer in self._layers]
+        self._slices = min((k for k, _end in reached), default=0), max((end for _k, end in reached), default=0)
+        self._voxel_cost = sum(layer.voxel_cost for layer in self._layers)
+        self.cost = (self._slices[1] - self._slices[0]) * self.shape[1] * self.shape[0] * self._voxel_cost
+
+    def read(self) -> Generator[float, None, np.ndarray]:
+        """Return, from a generator that yields the part done, the label map: (K, J, I), uint8 where that will do."""
+        labels = np.zeros(self.shape[::-1], self._type)
+        for slab in self._slabs():
+            self._paint(labels[slab], slab.start)
+            yield slab.stop / self.shape[2]
+        return labels
+
+    def count_slices(self, axis: int) -> Generator[None, None, dict[int, tuple[int, ...]]]:
+        """Return, from a generator, the slices along ``axis`` (0 = i) that hold each structure that is drawn."""
+        found: dict[int, np.ndarray] = {}
+        for piece in self._pieces():
+            for inside, value in piece.labels:
+                marks = found.setdefault(value, np.zeros(self.shape[axis], bool))
+                here = _slices_with(piece.values == inside, axis)
+                marks[piece.first[axis] : piece.first[axis] + len(here)] |= here
+            yield
+        drawn = {value: np.flatnonzero(marks) for value, marks in found.items()}
+        return {value: tuple(map(int, indices)) for value, indices in sorted(drawn.items()) if len(indices)}
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """Yield the labels; a single layer as it is, several painted over each other."""
+        for slab in self._slabs():
+            if len(self._layers) == 1:
+                yield self._layers[0].piece(slab.start, slab.stop)
+                continue
+            labels = np.zeros((slab.stop - slab.start, *self.shape[1::-1]), self._type)
+            self._paint(labels, slab.start)
+            values = [value for layer in self._layers for _inside, value in layer.labels]
+            yield _Piece((0, 0, slab.start), labels, [(value, value) for value in values])
+
+    def _paint(self, labels: np.ndarray, k: int) -> None:
+        """Put the structures into ``labels`` (n, J, I), the slices from ``k`` on."""
+        for layer in self._layers:
+            first, values, pairs = layer.piece(k, k + len(labels))
+            box = tuple(slice(o, o + n) for o, n in zip((first[2] - k, first[1], first[0]), values.shape, strict=True))
+            for inside, value in pairs:
+                np.copyto(labels[box], value, where=values == inside)
+
+    def _slabs(self) -> Iterator[slice]:
+        """Yield ranges along k, each worked on in some milliseconds, from the first labelled slice to the last."""
+        begin, end = self._slices
+        for slab in slabs((end - begin, *self.shape[1::-1]), self._voxel_cost):
+            yield slice(begin + slab.start, begin + slab.stop)
+
+
+class _Layer:
+    """The values of a layer at the voxels of a volume.
+
+    Args:
+        voxels: (K', J', I') of the layer.
+        to_layer: (4, 4), from a voxel index (i, j, k) of the volume to one of ``voxels``.
+        shape: voxels along i, j and k of the volume.
+        labels: (value in the layer, value of the structure), for each structure to read from it.
+
+    Attributes:
+        box: half-open ranges along i, j and k of the volume outside of which the layer holds nothing.
+    """
+
+    def __init__(
+        self,
+        voxels: np.ndarray,
+        to_layer: np.ndarray,
+        shape: tuple[int, int, int],
+        labels: Sequence[tuple[int, int]],
+    ) -> None:
+        self._voxels, self._to_layer, self.labels = voxels, to_layer, labels
+        self._shift = _whole_shift(to_layer, shape)
+        self.box = tuple((min(a, n), min(max(a, b), n)) for (a, b), n in zip(self._reach(), shape, strict=True))
+
+    @property
+    def voxel_cost(self) -> int:
+        """How many bytes are gone through for a voxel of the volume."""
+        reading = len(self.labels) if self._shift is not None else len(self.labels) + _SAMPLING_COST
+        return self._voxels.itemsize * reading
+
+    def piece(self, k: int, end: int) -> _Piece:
+        """Return the part of the slices from ``k`` to ``end`` that the layer reaches."""
+        (i0, i1), (j0, j1), (k0, k1) = self.box
+        k0 = max(k, k0)
+        box = (i0, i1), (j0, j1), (k0, max(k0, min(end, k1)))
+        values = self._sampled(box) if self._shift is None else self._lying(box)
+        return _Piece((i0, j0, k0), values, self.labels)
+
+    def _reach(self) -> list[tuple[int, int]]:
+        """Return half-open ranges of voxel indices, not below 0, that hold every voxel the layer reaches."""
+        sizes = self._voxels.shape[::-1]
+        if self._shift is not None:
+            return [(max(0, -by), max(0, n - by)) for n, by in zip(sizes, self._shift, strict=True)]
+        ends = [(-0.5, n - 0.5) for n in sizes]
+        corners = np.array([(*corner, 1.0) for corner in itertools.product(*ends)]).T
+        reached = np.linalg.solve(self._to_layer, corners)[:3]
+        low, high = np.floor(reached.min(axis=1)), np.ceil(reached.max(axis=1)) + 1
+        return [(max(0, int(a)), max(0, int(b))) for a, b in zip(low, high, strict=True)]
+
+    def _lying(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return the voxels of a box as they lie in the layer, without copying them."""
+        ranges = [slice(a + by, b + by) for (a, b), by in zip(box, self._shift, strict=True)]
+        return self._voxels[tuple(reversed(ranges))]
+
+    def _sampled(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return the nearest voxel of the layer at each voxel of a box, 0 outside the layer."""
+        i, j, k = (np.arange(a, b, dtype=float) for a, b in box)
+        inside, indices = np.ones((len(k), len(j), len(i)), bool), []
+        for row, n in zip(self._to_layer[:3], self._voxels.shape[::-1], strict=True):
+            place = (row[2] * k)[:, None, None] + (row[1] * j)[:, None] + (row[0] * i + row[3] + 0.5 + _TIE)
+            index = np.floor(place).astype(np.intp)
+            inside &= (index >= 0) & (index < n)
+            indices.append(np.clip(index, 0, n - 1))
+        return np.where(inside, self._voxels[tuple(reversed(indices))], 0)
+
+
+def segments_of(segmentation: Any, structures: Sequence[Structure]) -> list[tuple[str, Structure]]:
+    """Return (segment id, structure) for every segment that has a structure's name, in the order of the structures."""
+    by_name = {segment.GetName(): segment_id for segment_id, segment in segments(segmentation)}
+    return [(by_name[structure.name], structure) for structure in structures if structure.name in by_name]
+
+
+def _layers_of(segmentation: Any, volume: Any, structures: Sequence[Structure]) -> Iterator[_Layer]:
+    """Yield the layers in the order in which they are painted; those that hold nothing in the volume are left out."""
+    chosen = segments_of(segmentation, structures)
+    if not chosen or 0 in volume_shape(volume):
+        return
+    _ensure_label_maps(segmentation)
+    content = segmentation.GetSegmentation()
+    pairs = [(content.GetSegment(segment_id), structure) for segment_id, structure in chosen]
+    for image, sharing in itertools.groupby(pairs, lambda pair: pair[0].GetRepresentation(BINARY)):
+        labels = [(segment.GetLabelValue(), structure.value) for segment, structure in sharing]
+        voxels = layer_array(image)
+        if voxels.size:
+            to_layer = np.linalg.solve(parent_matrix(segmentation) @ image_to_world(image), world_affine(volume))
+            to_layer[:3, 3] -= image.GetExtent()[::2]
+            layer = _Layer(voxels, to_layer, volume_shape(volume), labels)
+            if all(end > first for first, end in layer.box):
+                yield layer
+
+
+def _ensure_label_maps(segmentation: Any) -> None:
+    content = segmentation.GetSegmentation()
+    if not content.ContainsRepresentation(BINARY) and not content.CreateRepresentation(BINARY):
+        raise InputError(
+            _("no label map can be made of {name}").format(name=segmentation.GetName()),
+            _("open it in the Segmentations module and create the representation Binary labelmap"),
+        )
+
+
+def _whole_shift(to_layer: np.ndarray, shape: tuple[int, int, int]) -> tuple[int, ...] | None:
+    """Return by how many voxels a layer on the volume's grid is shifted; ``None`` when it lies on another grid.
+
+    It is on the grid when the nearest voxel of the layer is that of the shift everywhere: being linear, the way there
+    is longest in a corner of the volume.
+    """
+    corners = np.array([(*corner, 1.0) for corner in itertools.product(*((0, n - 1) for n in shape))]).T
+    away = (to_layer @ corners - corners)[:3]
+    shift = np.rint(away.mean(axis=1))
+    return tuple(map(int, shift)) if np.abs(away - shift[:, None]).max() < 0.5 - _TIE else None
+
+
+def _slices_with(mask: np.ndarray, axis: int) -> np.ndarray:
+    """Return which slices along ``axis`` (0 = i) of a mask (n, J, I) hold a voxel."""
+    if axis == 2:
+        return mask.reshape(len(mask), -1).any(axis=1)
+    flat = np.bitwise_or.reduce(mask, axis=0)
+    return flat.any(axis=1 if axis == 1 else 0)

@@ -1,0 +1,307 @@
+"""The section Mark labels: the Segment Editor, a way between slices, and which of them are complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from LEUDASegmentationLib.widgets.layout import column_in, new_button
+from LEUDASegmentationLib.widgets.tables import empty_state
+from LEUDATrainingLib.cases.cases import Case, CaseStore
+from LEUDATrainingLib.cases.source_cases import start_labels
+from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.labels.case_marks import CaseMarks
+from LEUDATrainingLib.labels.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
+from LEUDATrainingLib.labels.label_maps import ensure_segments
+from LEUDATrainingLib.labels.marks import Marks, neighbour, suggest_slice
+
+EDITOR_TAG = "LEUDATraining"
+
+
+class MarkingPanel:
+    """Draws and marks the slices of the source case that is selected in the list.
+
+    The Segment Editor is made when it is first needed: it takes a noticeable time.
+
+    Args:
+        marks: counts labelled slices.
+    """
+
+    def __init__(self, marks: CaseMarks) -> None:
+        self._marks = marks
+        self._parameter_node: Any = None
+        self._observed: tuple[Any, int] | None = None
+        self._editor: Any = None
+        self.widget = qt.QWidget()
+        self._layout = column_in(self.widget)
+        self._empty = empty_state("markingEmpty", "")
+        self._layout.addWidget(self._empty)
+        self.start_button = new_button(self._layout, "startLabelsButton", _("Start labelling"), self.start_labels)
+        self._tools = self._new_tools()
+        self._layout.addWidget(self._tools)
+
+    def set_parameter_node(self, node: Any) -> None:
+        """Mark the cases of another parameter node, ``None`` for none."""
+        self._parameter_node = node
+        self.refresh()
+
+    def enter(self) -> None:
+        """Take the keyboard shortcuts and the views; when the module is shown."""
+        if self._editor is not None:
+            self._editor.installKeyboardShortcuts()
+            self._editor.setupViewObservations()
+            self.refresh()
+
+    def leave(self) -> None:
+        """Give the keyboard shortcuts and the views back; when another module is shown or the scene closes."""
+        self._observe(None)
+        if self._editor is not None:
+            self._editor.setActiveEffect(None)
+            self._editor.uninstallKeyboardShortcuts()
+            self._editor.removeViewObservations()
+
+    def refresh(self) -> None:
+        """Show the current case."""
+        case, volume, segmentation = self._nodes()
+        found = self._found()
+        self._empty.text = self._what_is_missing(case, volume, segmentation, found)
+        self._empty.visible = found is None
+        self.start_button.visible = volume is not None and segmentation is None
+        self._tools.visible = found is not None
+        self._show_in_editor(volume, segmentation)
+        self._observe(self._view_node() if found is not None else None)
+        self._show_slice()
+
+    def set_complete(self, complete: bool) -> None:
+        """Say that the slice shown is, or is not, labelled completely: every structure on it, the rest background."""
+        view, volume = self._view_node(), self._nodes()[1]
+        if volume is None or view is None:
+            return
+        shown = {shown_slice(view, volume)}
+        self._relabel(lambda found: shown.union(found.complete) if complete else {*found.complete} - shown)
+
+    def mark_all_drawn(self) -> None:
+        """Say that every slice that holds a label is complete."""
+        self._relabel(lambda found: {*found.complete, *found.drawn})
+
+    def go(self, step: int) -> None:
+        """Show the labelled slice before (-1) or after (+1) the one shown."""
+        found, view = self._found(), self._view_node()
+        if found is not None and view is not None:
+            self._jump(neighbour(found.complete, shown_slice(view, self._nodes()[1]), step))
+
+    def go_to_suggestion(self) -> None:
+        """Show the slice to label next."""
+        found = self._found()
+        if found is not None:
+            self._jump(suggest_slice(found))
+
+    def show_volume(self) -> None:
+        """Show the case's volume in the chosen view, cut as it is learnt from. Only when the user asks for it."""
+        view, volume = self._view_node(), self._nodes()[1]
+        logic = slicer.app.applicationLogic().GetSliceLogic(view)
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+        view.RotateToVolumePlane(volume)
+        logic.FitSliceToBackground()
+        self._show_slice()
+
+    def start_labels(self) -> None:
+        """Make an empty segmentation for the case."""
+        case = self._case()
+        if case is not None and self._store().volume(case) is not None:
+            start_labels(self._store(), case, self._parameter_node)
+            self.refresh()
+
+    def _relabel(self, complete: Callable[[Marks], set[int]]) -> None:
+        """Say which slices of the current case are complete, from its marks as they are now."""
+        case = self._case()
+
+        def relabel() -> None:
+            found = self._marks.of(self._store(), case)
+            if found is not None:
+                self._store().set_labelled(case.key, sorted(complete(found)))
+            self.refresh()
+
+        if case is not None:
+            self._marks.when_counted(self._store(), case, relabel)
+
+    def _new_tools(self) -> Any:
+        tools = qt.QWidget()
+        layout = column_in(tools)
+        row = qt.QHBoxLayout()
+        row.addWidget(qt.QLabel(_("View:")))
+        self.view_box = qt.QComboBox()
+        self.view_box.objectName = "markingViewBox"
+        self.view_box.connect("currentIndexChanged(int)", lambda _index: self.refresh())
+        row.addWidget(self.view_box, 1)
+        self.show_button = new_button(row, "showVolumeButton", _("Show volume"), self.show_volume)
+        self.show_button.toolTip = _("Show the volume in this view, turned so that its slices are seen as learnt")
+        layout.addLayout(row)
+        self.slice_label = qt.QLabel()
+        self.slice_label.objectName = "markingSliceLabel"
+        self.slice_label.wordWrap = True
+        layout.addWidget(self.slice_label)
+        layout.addLayout(self._slice_row())
+        self.complete_box = qt.QCheckBox(_("This slice is complete"))
+        self.complete_box.objectName = "completeBox"
+        self.complete_box.toolTip = _("Every structure on it is drawn; what is not drawn is learnt as background")
+        self.complete_box.connect("clicked(bool)", self.set_complete)
+        layout.addWidget(self.complete_box)
+        layout.addLayout(self._count_row())
+        return tools
+
+    def _slice_row(self) -> Any:
+        row = qt.QHBoxLayout()
+        self.previous_button = new_button(row, "previousSliceButton", _("Previous"), lambda: self.go(-1))
+        self.previous_button.toolTip = _("Show the labelled slice before this one")
+        self.next_button = new_button(row, "nextSliceButton", _("Next"), lambda: self.go(+1))
+        self.next_button.toolTip = _("Show the labelled slice after this one")
+        self.suggest_button = new_button(row, "suggestSliceButton", "", self.go_to_suggestion)
+        self.suggest_button.toolTip = _(
+            "Show the slice farthest from all labelled ones, first within the range of the structures"
+        )
+        return row
+
+    def _count_row(self) -> Any:
+        row = qt.QHBoxLayout()
+        self.count_label = qt.QLabel()
+        self.count_label.objectName = "markingCountLabel"
+        self.count_label.wordWrap = True
+        row.addWidget(self.count_label, 1)
+        self.all_button = new_button(row, "markAllDrawnButton", _("Mark all drawn"), self.mark_all_drawn)
+        self.all_button.toolTip = _("Mark every slice that holds a label as complete")
+        return row
+
+    def _store(self) -> CaseStore:
+        return CaseStore(self._parameter_node, "source")
+
+    def _case(self) -> Case | None:
+        return self._store().find(self._parameter_node.currentCase) if self._parameter_node else None
+
+    def _nodes(self) -> tuple[Case | None, Any, Any]:
+        case = self._case()
+        if case is None:
+            return None, None, None
+        store = self._store()
+        return case, store.volume(case), store.segmentation(case)
+
+    def _found(self) -> Marks | None:
+        case = self._case()
+        return self._marks.of(self._store(), case) if case is not None else None
+
+    def _what_is_missing(self, case: Case | None, volume: Any, segmentation: Any, found: Marks | None) -> str:
+        if found is not None:
+            return ""
+        if case is None:
+            return _("Select a volume in the list above to mark its slices.")
+        if volume is None:
+            return _("{name} is not in the scene: press Load in the list above to mark its slices.").format(
+                name=case.name
+            )
+        if segmentation is None:
+            return _("{name} has no segmentation yet.").format(name=case.name)
+        if self._marks.is_counting(case):
+            return _("The labelled slices of {name} are being counted…").format(name=case.name)
+        return _("The slices of {name} cannot be marked: see its state in the list above.").format(name=case.name)
+
+    def _view_node(self) -> Any | None:
+        """Return the slice view that is chosen; the list of views is brought up to date first."""
+        views = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+        names = [self.view_box.itemText(index) for index in range(self.view_box.count)]
+        if names != list(views):
+            self._fill_views(list(views))
+        return views.get(self.view_box.currentText)
+
+    def _fill_views(self, names: list[str]) -> None:
+        chosen = self.view_box.currentText
+        was_blocked = self.view_box.blockSignals(True)
+        self.view_box.clear()
+        self.view_box.addItems(names)
+        self.view_box.setCurrentIndex(names.index(chosen) if chosen in names else 0)
+        self.view_box.blockSignals(was_blocked)
+
+    def _observe(self, view: Any | None) -> None:
+        """Follow one slice view, so that the slice shown is always named."""
+        if self._observed is not None:
+            if self._observed[0] is view:
+                return
+            self._observed[0].RemoveObserver(self._observed[1])
+            self._observed = None
+        if view is not None:
+            tag = view.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self._show_slice())
+            self._observed = (view, tag)
+
+    def _show_slice(self) -> None:
+        """Say which slice is shown and whether it is complete."""
+        found, view, volume = self._found(), self._view_node(), self._nodes()[1]
+        if found is None or view is None:
+            return
+        index = shown_slice(view, volume)
+        text = _("Slice {number} of {total}").format(number=index + 1, total=found.n_slices)
+        if alignment(view, volume) < ALIGNED:
+            text += _(". This view is not cut as the slices are learnt: press Show volume.")
+        self.slice_label.text = text
+        self.complete_box.checked = index in found.complete
+        self.previous_button.enabled = neighbour(found.complete, index, -1) is not None
+        self.next_button.enabled = neighbour(found.complete, index, +1) is not None
+        self._show_counts(found)
+
+    def _show_counts(self, found: Marks) -> None:
+        suggestion = suggest_slice(found)
+        self.suggest_button.enabled = suggestion is not None
+        number = "–" if suggestion is None else suggestion + 1
+        self.suggest_button.text = _("Suggested: {number}").format(number=number)
+        if not found.explicit:
+            text = _("Every slice that holds a label counts: {count}.").format(count=len(found.complete))
+        else:
+            text = _("Slices marked complete: {count}.").format(count=len(found.complete))
+        if found.forgotten:
+            text += " " + _("Drawn on but not complete: {count}.").format(count=len(found.forgotten))
+        self.count_label.text = text
+        self.all_button.visible = bool(found.forgotten)
+
+    def _jump(self, index: int | None) -> None:
+        view, volume = self._view_node(), self._nodes()[1]
+        if index is not None and view is not None:
+            jump_to_slice(view, volume, index)
+
+    def _show_in_editor(self, volume: Any, segmentation: Any) -> None:
+        if segmentation is None or volume is None or not self.widget.isVisible():
+            if self._editor is not None:
+                self._editor.visible = False
+            return
+        ensure_segments(segmentation, read_structures(self._parameter_node))
+        editor = self._editor or self._new_editor()
+        editor.visible = True
+        if editor.segmentationNode() is not segmentation or editor.sourceVolumeNode() is not volume:
+            editor.setSegmentationNode(segmentation)
+            editor.setSourceVolumeNode(volume)
+
+    def _new_editor(self) -> Any:
+        editor = slicer.qMRMLSegmentEditorWidget()
+        editor.setSegmentationNodeSelectorVisible(False)
+        editor.setSourceVolumeNodeSelectorVisible(False)
+        editor.setAutoShowSourceVolumeNode(False)  # the user's views are left alone
+        editor.setSwitchToSegmentationsButtonVisible(False)
+        editor.setMaximumNumberOfUndoStates(10)
+        editor.setMRMLScene(slicer.mrmlScene)
+        editor.setMRMLSegmentEditorNode(_editor_node())
+        self._layout.addWidget(editor)
+        self._editor = editor
+        return editor
+
+
+def _editor_node() -> Any:
+    """Return the module's own Segment Editor node, apart from that of the Segment Editor module."""
+    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is not None:
+        return node
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+    node.UnRegister(None)
+    node.SetSingletonTag(EDITOR_TAG)
+    return slicer.mrmlScene.AddNode(node)

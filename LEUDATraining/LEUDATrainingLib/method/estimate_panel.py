@@ -1,0 +1,176 @@
+"""How long a training will take and how much memory it needs, measured by probe steps; and what to mend first."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, LeudaError
+from LEUDASegmentationLib.processes.commands import LeudaCommand
+from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.scene.steps import EventLoopWork
+from LEUDASegmentationLib.widgets.layout import column_in, new_button
+from LEUDASegmentationLib.widgets.message_strip import MessageStrip
+from LEUDASegmentationLib.widgets.run_progress import RunProgress
+from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+
+
+@dataclass(frozen=True)
+class EstimateDataset:
+    """What an estimate is made of.
+
+    ``path`` is the dataset file; ``writing`` writes it first, where it is not there yet; ``temporary`` is a folder that
+    is deleted when the estimate is there.
+    """
+
+    path: Path
+    writing: Generator[WriteProgress, None, Any] = field(default_factory=lambda: (one for one in ()))
+    temporary: Path | None = None
+
+
+class EstimatePanel:
+    """The button "Estimate time and memory" and its answer.
+
+    ``words()`` gives what follows the dataset in the call of ``leuda plan``.
+    """
+
+    def __init__(self, words: Callable[[], Sequence[str]]) -> None:
+        self._words = words
+        self._provider: Callable[[], EstimateDataset] | None = None
+        self._dataset: EstimateDataset | None = None
+        self._writing: EventLoopWork | None = None
+        self._command: LeudaCommand | None = None
+        self._answer = ""
+        self.widget = qt.QWidget()
+        column = column_in(self.widget)
+        self._button = new_button(column, "estimateButton", _("Estimate time and memory"), self.start)
+        self._progress = RunProgress(on_cancel=self.cancel)
+        column.addWidget(self._progress.widget)
+        self._message = MessageStrip()
+        column.addWidget(self._message.widget)
+        self._result = qt.QLabel()
+        self._result.objectName = "estimateResult"
+        self._result.setWordWrap(True)
+        column.addWidget(self._result)
+        self._update()
+
+    def setProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+        """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
+        self._provider = provider
+        self._update()
+
+    def setOutdated(self) -> None:
+        """Mark the answer as one to another question."""
+        if self._answer:
+            note = _("The settings have changed since: estimate again.")
+            self._result.text = f"<i>{note}</i><br>{self._answer}"
+            self._result.enabled = False
+
+    def start(self) -> None:
+        """Write the dataset, and take the probe steps in another process."""
+        self._message.clear()
+        self._show("")
+        try:
+            if not ensureInstalled(self.widget):
+                return
+            self._dataset = self._provider()
+        except LeudaError as error:
+            self._message.show_error(error)
+            return
+        self._progress.start(_("Writing the volumes"))
+        self._writing = EventLoopWork(self._write(), on_done=self._probe, on_error=self._failed).start()
+        self._update()
+
+    def cancel(self) -> None:
+        """Give up."""
+        if self._command is not None:
+            self._command.cancel()
+        elif self._dataset is not None:
+            self._writing.stop()
+            self._end()
+
+    def cleanup(self) -> None:
+        """Give up for good, without the event loop, and leave nothing behind."""
+        self.cancel()
+        if self._dataset is not None:
+            self._end()
+
+    def _write(self) -> Generator[None, None, None]:
+        """Write the dataset a piece at a time, saying how far it is."""
+        with closing(self._dataset.writing) as writing:
+            for progress in writing:
+                self._progress.update(progress.stage, progress.fraction)
+                yield
+
+    def _probe(self, _written: Any) -> None:
+        words = ["plan", self._dataset.path, *self._words()]
+        self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
+        self._progress.update(_("Taking a few probe steps…"), None)
+        self._command.start()
+
+    def _done(self, plan: Mapping[str, Any]) -> None:
+        if self._dataset is None:
+            return  # given up for good
+        self._end()
+        self._show(plan_html(plan))
+
+    def _failed(self, error: LeudaError) -> None:
+        if self._dataset is None:
+            return  # given up for good
+        self._end()
+        if not isinstance(error, Cancelled):
+            self._message.show_error(error)
+
+    def _end(self) -> None:
+        dataset, self._dataset, self._command = self._dataset, None, None
+        if dataset.temporary is not None:
+            shutil.rmtree(dataset.temporary, ignore_errors=True)
+        self._progress.finish()
+        self._update()
+
+    def _show(self, answer: str) -> None:
+        self._answer = answer
+        self._result.text = answer
+        self._result.enabled = True
+        self._result.visible = bool(answer)
+
+    def _update(self) -> None:
+        self._button.visible = self._dataset is None
+        self._button.enabled = self._provider is not None
+        self._button.toolTip = _("Takes a few steps of each phase on the chosen device, in another process")
+
+
+def plan_html(plan: Mapping[str, Any]) -> str:
+    """Return the answer of ``leuda plan`` as rich text: time, memory, labels, then each warning with its remedy."""
+    facts = [_("about {time} on {device}").format(time=spoken(plan["seconds"]), device=html.escape(plan["device"]))]
+    if plan.get("peak_memory_mib"):
+        facts.append(_("{gigabytes:.1f} GB of memory").format(gigabytes=plan["peak_memory_mib"] / 1024))
+    if plan.get("labelled_slices") is not None:
+        facts.append(_("{count} labelled slices").format(count=plan["labelled_slices"]))
+    lines = [f"<b>{_sentence(', '.join(facts))}</b>"]
+    for warning in plan.get("warnings", []):
+        message, remedy = (html.escape(_sentence(str(warning.get(key, "")))) for key in ("message", "remedy"))
+        lines.append(f"⚠ {message} {remedy}".rstrip())
+    return "<br>".join(lines)
+
+
+def spoken(seconds: float) -> str:
+    """Return a time with no more digits than an estimate is worth."""
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return _("{count} min").format(count=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".!?" else ".")

@@ -1,0 +1,48 @@
+"""The methods to choose from, read from a file so that the form opens before anything is installed.
+
+``Resources/methods.json`` is what ``leuda methods --json`` prints; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+METHODS_FILE = Path(__file__).resolve().parents[2] / "Resources" / "methods.json"
+RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
+"""The first choice and its default number of steps."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One method: its name in files and commands, words for people, and the JSON schema of each setting."""
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    needs_target_labels: bool
+    default_steps: int
+    properties: Mapping[str, Mapping[str, Any]]
+
+
+def load_methods(path: Path = METHODS_FILE) -> dict[str, MethodInfo]:
+    """Return the methods by name: the recommended one first, those that are comparisons only last."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    methods = [
+        MethodInfo(
+            name=entry["name"],
+            title=entry["title"],
+            summary=entry["summary"],
+            paper=entry["paper"],
+            needs_target_labels=entry["reads_target_labels"],
+            default_steps=entry["default_steps"],
+            properties=entry["settings"]["properties"],
+        )
+        for entry in entries
+    ]
+    methods.sort(key=lambda method: (method.needs_target_labels, method.name != RECOMMENDED))
+    return {method.name: method for method in methods}

@@ -1,0 +1,159 @@
+"""Start: what is still missing, what to know before, and the way of a training until its process runs by itself."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.runs.folder import Run
+from LEUDASegmentationLib.processes import installation
+from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.log_panel import LogPanel
+from LEUDASegmentationLib.widgets.message_strip import MessageStrip
+from LEUDASegmentationLib.widgets.run_progress import RunProgress
+from LEUDATrainingLib.cases.readiness import Readiness, examine
+from LEUDATrainingLib.labels.case_marks import CaseMarks
+from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.method.method_form import MethodForm
+
+
+class StartPanel:
+    """The button, the lines above it and the progress below it.
+
+    Args:
+        message: where errors are shown.
+        on_started: told the run once its process has begun.
+    """
+
+    def __init__(
+        self,
+        logic: LEUDATrainingLogic,
+        marks: CaseMarks,
+        form: MethodForm,
+        message: MessageStrip,
+        on_started: Callable[[Run], None],
+    ) -> None:
+        self._logic, self._marks, self._form = logic, marks, form
+        self._message, self._on_started = message, on_started
+        self._parameter_node: Any = None
+        self.widget = qt.QWidget()
+        layout = column_in(self.widget)
+        self.notes = qt.QLabel()
+        self.notes.objectName = "startNotes"
+        self.notes.wordWrap = True
+        self.notes.setTextFormat(qt.Qt.RichText)
+        self.notes.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        layout.addWidget(self.notes)
+        self.start_button = self._new_button()
+        layout.addWidget(self.start_button)
+        self._progress = RunProgress(logic.cancel)
+        layout.addWidget(self._progress.widget)
+        self._log = LogPanel()
+        layout.addWidget(self._log.widget)
+
+    def set_parameter_node(self, node: Any) -> None:
+        """Start what another parameter node holds, ``None`` for nothing."""
+        self._parameter_node = node
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say what is missing and enable Start when nothing is."""
+        starting = self._progress.running
+        if self._parameter_node is None:
+            self.start_button.enabled = False
+            return
+        found = examine(self._parameter_node, self._marks)
+        self.notes.text = _notes(found)
+        self.notes.visible = bool(self.notes.text)
+        self.start_button.enabled = not found.problems and not starting
+        self.start_button.toolTip = _tooltip(found, starting)
+
+    def start(self) -> None:
+        """Write the dataset and start its training."""
+        self._message.clear()
+        try:
+            if not installation.ensureInstalled(slicer.util.mainWindow()):
+                self._message.show_warning(
+                    _("Packages that training needs are not installed"), _("Press Start again to install them")
+                )
+                return
+            self._log.clear()
+            self._progress.start(_("Writing the volumes"))
+            self._train()
+        except LeudaError as error:
+            self._failed(error)
+        self.refresh()
+
+    def _train(self) -> None:
+        self._logic.train(
+            self._parameter_node,
+            self._form.method,
+            steps=self._form.steps,
+            seed=self._form.seed,
+            device=self._form.device,
+            settings=self._form.settings,
+            wait=False,
+            onStarted=self._started,
+            onError=self._failed,
+            onProgress=self._progress.update,
+            onLine=self._log.append,
+        )
+
+    def _started(self, run: Run) -> None:
+        self._progress.finish()
+        self._message.show_info(
+            _("{name} is training").format(name=run.path.parent.name),
+            _("It goes on when Slicer is closed; see Trainings below"),
+        )
+        self._on_started(run)
+        self.refresh()
+
+    def _failed(self, error: LeudaError) -> None:
+        """Say why a training did not start; what happens to one that runs is shown with the run."""
+        starting = self._progress.running
+        self._progress.finish()
+        if isinstance(error, Cancelled):
+            if starting:
+                self._message.show_info(_("Nothing was started"), "")
+        elif starting:
+            self._message.show_error(error)
+        self.refresh()
+
+    def _new_button(self) -> Any:
+        button = qt.QPushButton(_("Start training"))
+        button.objectName = "startButton"
+        button.setMinimumHeight(round(1.4 * button.sizeHint.height()))
+        font = qt.QFont(button.font)
+        font.setBold(True)
+        button.setFont(font)
+        button.connect("clicked()", self.start)
+        return button
+
+
+def _notes(found: Readiness) -> str:
+    """Return the warnings as short lines; what is missing only says so in the first one."""
+    lines = found.problems or found.warnings
+    if not lines:
+        return ""
+    title = _("Before you can start:") if found.problems else _("Before you start:")
+    return f"<b>{html.escape(title)}</b><ul style='margin: 2px 0 2px -22px'>{_items(lines)}</ul>"
+
+
+def _items(lines: Sequence[tuple[str, str]]) -> str:
+    texts = [f"{message[:1].upper()}{message[1:]}: {remedy}." for message, remedy in lines]
+    return "".join(f"<li>{html.escape(text)}</li>" for text in texts)
+
+
+def _tooltip(found: Readiness, starting: bool) -> str:
+    if starting:
+        return _("A training is being started")
+    if found.problems:
+        message, remedy = found.problems[0]
+        return f"{message[:1].upper()}{message[1:]}: {remedy}"
+    return _("Write the dataset and train in a process of its own")

@@ -1,0 +1,38 @@
+"""A finished run's model goes into the list of LEUDASegmentation, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+
+from leuda_core.bundle.store import ModelEntry, import_model, list_models
+from LEUDASegmentationLib.processes.environment import modelsFolder
+
+DOCUMENT = "bundle.json"
+
+
+def add_to_models(bundle: Path, name: str) -> ModelEntry:
+    """Return the list's entry of a bundle, after importing it unless the same model is there already.
+
+    Raises:
+        InputError: the bundle is damaged.
+    """
+    folder = modelsFolder()
+    folder.mkdir(parents=True, exist_ok=True)
+    document = (bundle / DOCUMENT).read_bytes()  # names the hash of every file, so it stands for all of them
+    for entry in list_models(folder):
+        if not entry.problem and (entry.path / DOCUMENT).read_bytes() == document:
+            return entry
+    return import_model(bundle, folder, name)
+
+
+def use_model(bundle: Path, name: str) -> None:
+    """Open LEUDASegmentation with a finished run's model chosen.
+
+    Raises:
+        InputError: the bundle is damaged.
+    """
+    entry = add_to_models(bundle, name)
+    slicer.util.selectModule("LEUDASegmentation")
+    slicer.util.getModuleWidget("LEUDASegmentation").selectModel(entry.name)

@@ -1,0 +1,220 @@
+"""One training from the call to its model: write the dataset, check it, launch the detached run, wait for its end.
+
+Everything is driven by the event loop: the dataset is written a few megabytes at a time, the commands run in child
+processes, and the run, which nothing here holds on to, is followed through its files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.runs.control import request_stop
+from leuda_core.runs.folder import Run
+from leuda_core.runs.state import RunStatus
+from LEUDATrainingLib.cases.dataset_writer import WriteProgress, discard_dataset
+from LEUDATrainingLib.runs.run_watcher import RunWatcher
+
+_SHORT_PAUSE_S = 0.005
+_CHECKED, _WRITTEN = 0.8, 0.6  # shares of the way to a started run
+
+
+@dataclass(frozen=True)
+class TrainingCall:
+    """What to train: see ``leuda train``. ``out`` is the run folder to make, ``settings`` differ from the defaults."""
+
+    dataset: Path
+    method: str
+    out: Path
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """Return the words of the command line."""
+        words = ["train", str(self.dataset), "--method", self.method, "--out", str(self.out)]
+        words += ["--seed", str(self.seed), "--device", self.device]
+        words += ["--steps", str(self.steps)] if self.steps is not None else []
+        for key, value in self.settings.items():
+            words += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
+        return [*words, "--detach"]
+
+
+def _ignore(*_values: Any) -> None:
+    pass
+
+
+@dataclass
+class Listeners:
+    """Who is told what: ``onProgress(stage, fraction)`` until the run starts, ``onStarted(run)``, then one of
+    ``onDone(run)`` and ``onError(LeudaError)``; ``onLine`` gets the log of the commands.
+    """
+
+    onProgress: Callable[[str, float | None], None] = _ignore
+    onStarted: Callable[[Run], None] = _ignore
+    onDone: Callable[[Run], None] = _ignore
+    onError: Callable[[LeudaError], None] = _ignore
+    onLine: Callable[[str], None] = _ignore
+
+
+class TrainingJob:
+    """A training under way. ``stage`` is "write", "check", "launch", "train" or "ended"; ``error`` says how it failed.
+
+    Args:
+        writing: writes the dataset when the call's is not there yet.
+        command: makes a command of words and callbacks, as ``LeudaCommand``.
+    """
+
+    def __init__(
+        self,
+        call: TrainingCall,
+        command: Callable[..., Any],
+        listeners: Listeners,
+        *,
+        writing: Iterator[WriteProgress] | None = None,
+    ) -> None:
+        self.call, self.run = call, Run(call.out)
+        self.stage, self.error = "write", None
+        self._command, self._listeners, self._writing = command, listeners, writing
+        self._running_command: Any = None
+        self._wrote = False
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._turn)
+        self._watcher = RunWatcher(None, self._look)
+
+    def start(self) -> TrainingJob:
+        """Begin, and return at once."""
+        self._timer.start(0)
+        return self
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training is over, one way or another."""
+        return self.stage == "ended"
+
+    def wait(self) -> Run:
+        """Return the finished run; Slicer goes on working meanwhile.
+
+        Raises:
+            LeudaError: the call was wrong, the run failed, or somebody stopped it.
+        """
+        while not self.ended:
+            slicer.app.processEvents()
+            time.sleep(_SHORT_PAUSE_S)
+        if self.error is not None:
+            raise self.error
+        return self.run
+
+    def cancel(self) -> None:
+        """Give up what has not started; ask a run that has started to write a checkpoint and end."""
+        if self.stage == "train":
+            request_stop(self.run)
+        elif self._running_command is not None:
+            self._running_command.cancel()
+        elif not self.ended:
+            self._fail(Cancelled())
+
+    def release(self) -> None:
+        """Stop looking at the run, which goes on; what has not started is given up. For the end of Slicer."""
+        if self.stage != "train":
+            self.cancel()
+        self._timer.stop()
+        self._watcher.stop()
+
+    def _turn(self) -> None:
+        """Write the next piece of the dataset."""
+        try:
+            self._write()
+        except Exception as error:  # from a timer nothing reaches the caller
+            self._fail(error if isinstance(error, LeudaError) else LeudaError(f"{type(error).__name__}: {error}"))
+
+    def _write(self) -> None:
+        progress = next(self._writing, None) if self._writing is not None else None
+        if progress is not None:
+            self._wrote = True
+            self._listeners.onProgress(progress.stage, progress.fraction * _WRITTEN)
+            return
+        self._timer.stop()
+        self.stage = "check"
+        self._listeners.onProgress(_("Checking every volume"), _WRITTEN)
+        self._run_command(["check", str(self.call.dataset)], self._checked)
+
+    def _checked(self, report: Mapping[str, Any]) -> None:
+        problems = report.get("problems", [])
+        if problems:
+            self._fail(dataset_error(problems))
+            return
+        self.stage = "launch"
+        self._listeners.onProgress(_("Starting the training"), _CHECKED)
+        self._run_command(self.call.words(), self._launched)
+
+    def _launched(self, _document: Any) -> None:
+        self.stage = "train"
+        self._listeners.onStarted(self.run)
+        self._watcher.watch(self.run.path)
+
+    def _look(self) -> None:
+        status = self._watcher.status
+        if self._watcher.error is not None:
+            self._end(self._watcher.error)
+        elif status is not None and status.state == "finished":
+            self._end(None)
+        elif status is not None and status.state not in ("running", "created"):
+            self._end(run_error(status))
+
+    def _run_command(self, words: Sequence[str], on_done: Callable[[Any], None]) -> None:
+        def done(document: Any) -> None:
+            self._running_command = None
+            on_done(document)
+
+        def failed(error: LeudaError) -> None:
+            self._running_command = None
+            self._fail(error)
+
+        self._running_command = self._command(words, onDone=done, onError=failed, onLine=self._listeners.onLine)
+        self._running_command.start()
+
+    def _fail(self, error: LeudaError) -> None:
+        """End before the run has begun, leaving nothing behind that was not there."""
+        if self._writing is not None:
+            self._writing.close()
+        if self._wrote and not self.run.config.exists():
+            discard_dataset(self.call.dataset.parent)
+        self._end(error)
+
+    def _end(self, error: LeudaError | None) -> None:
+        self._timer.stop()
+        self._watcher.stop()
+        self.stage, self.error = "ended", error
+        if error is None:
+            self._listeners.onDone(self.run)
+        else:
+            self._listeners.onError(error)
+
+
+def dataset_error(problems: Sequence[str]) -> InputError:
+    """Return the error that tells all problems of a dataset at once."""
+    if len(problems) == 1:
+        message, _semicolon, remedy = problems[0].partition("; ")
+        return InputError(message, remedy)
+    listed = " ".join(f"({number}) {problem}." for number, problem in enumerate(problems, start=1))
+    return InputError(
+        _("the dataset has {count} problems").format(count=len(problems)), _("mend them: {list}").format(list=listed)
+    )
+
+
+def run_error(status: RunStatus) -> LeudaError:
+    """Return the error of a run that did not finish."""
+    if status.state == "stopped":
+        return Cancelled(_("the training was stopped at step {step}").format(step=status.step))
+    message = status.message or _("the training {state}").format(state=status.state)
+    return LeudaError(message, status.remedy or _("see the log of the run"))

@@ -1,0 +1,206 @@
+"""The model bundle: a folder (or zip) of data alone that another machine can check, and then segment with.
+
+``bundle.json`` (task, predictor, provenance, size and sha256 of every other file), ``model.safetensors`` (weights)
+and ``README.md`` (model card). No pickle, no code. Nothing is parsed before names, sizes and hashes agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from leuda_core.bundle.card import model_card
+from leuda_core.bundle.files import (
+    CARD,
+    DOCUMENT,
+    REMEDY,
+    WEIGHTS,
+    FolderFiles,
+    ZipFiles,
+    check_listed,
+    open_files,
+    read_checked,
+)
+from leuda_core.bundle.schema import BundleInfo, Document, FileRecord, content_hash, decode
+from leuda_core.errors import InputError
+from leuda_core.io.files import fill_folder, write_error
+from leuda_core.networks.predictor import Predictor, PredictorSpec
+from leuda_core.types import Task
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBundle:
+    """A model that was read and checked. ``weights`` are float32, on the CPU, keyed like ``Predictor.state_dict()``."""
+
+    path: Path
+    task: Task
+    spec: PredictorSpec
+    info: BundleInfo
+    weights: Mapping[str, Tensor]
+
+    def predictor(self) -> Predictor:
+        """Return a new predictor with its own copy of the weights, on the CPU, in evaluation mode."""
+        predictor = _empty_predictor(self.spec)
+        # numpy copies in one thread: torch's would wait for a core each time where all are busy
+        copies = {name: torch.from_numpy(tensor.numpy().copy()) for name, tensor in self.weights.items()}
+        predictor.load_state_dict(copies, assign=True)
+        return predictor.eval().requires_grad_(False)
+
+
+def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: BundleInfo) -> Path:
+    """Write a bundle as a whole or not at all; an older bundle of that name is replaced. Return its folder.
+
+    The same weights, task and info give the same bytes.
+
+    Raises:
+        InputError: the folder holds something else, cannot be written, or the weights are not finite.
+    """
+    folder = Path(folder)
+    _check_replaceable(folder)
+    if not info.software:
+        info = msgspec.structs.replace(info, software=_software())
+    info = msgspec.structs.replace(info, metrics={k: _finite(v) for k, v in info.metrics.items()})
+    contents = {WEIGHTS: _encode_weights(predictor), CARD: model_card(task, info).encode()}
+    records = {name: FileRecord(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
+    document = Document(task=task, predictor=predictor.spec, info=info, files=records)
+    fields = msgspec.to_builtins(document, order="deterministic")
+    fields["checksum"] = content_hash(fields)
+    contents[DOCUMENT] = msgspec.json.format(msgspec.json.encode(fields), indent=2)
+    try:
+        decode(contents[DOCUMENT])
+    except ValueError as error:
+        raise InputError(f"bundle {folder} would be refused on reading: {error}", "mend the task") from error
+    _write_folder(folder, contents)
+    return folder
+
+
+def load_bundle(path: Path | str) -> ModelBundle:
+    """Read a bundle from a folder or a zip file and check all of it. Nothing is extracted to disk.
+
+    Raises:
+        InputError: anything is missing, additional, too large, damaged, or does not fit together.
+    """
+    path = Path(path)
+    with closing(open_files(path)) as files:
+        document = _read_document(files)
+        contents = {
+            name: read_checked(files, name, size=record.size, sha256=record.sha256)
+            for name, record in document.files.items()
+        }
+    tensors = _decode_weights(contents[WEIGHTS], path)
+    _check_weights(tensors, document.predictor, path)
+    return ModelBundle(path, document.task, document.predictor, document.info, tensors)
+
+
+def _read_document(files: FolderFiles | ZipFiles) -> Document:
+    data = files.read(DOCUMENT, files.sizes[DOCUMENT])
+    try:
+        document = decode(data)
+    except ValueError as error:
+        raise InputError(f"bundle {files.path}: {DOCUMENT}: {error}", REMEDY) from error
+    check_listed(files, document.files)
+    return document
+
+
+def _encode_weights(predictor: Predictor) -> bytes:
+    state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in predictor.state_dict().items()}
+    for name, tensor in state.items():
+        if not np.isfinite(tensor.numpy()).all():
+            raise InputError(f"weight {name!r} is not finite", "train again with a lower learning rate")
+    return safetensors.torch.save(state)
+
+
+def _decode_weights(data: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"bundle {path}: {WEIGHTS} cannot be read ({error})", REMEDY) from error
+
+
+def _check_weights(tensors: Mapping[str, Tensor], spec: PredictorSpec, path: Path) -> None:
+    expected = _empty_predictor(spec).state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        problem = "lacks" if name in expected else "holds the unknown"
+        raise InputError(f"bundle {path}: {WEIGHTS} {problem} tensor {name!r}", REMEDY)
+    for name, tensor in tensors.items():
+        shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
+        if shape != wanted or tensor.dtype != torch.float32:
+            found = f"{tensor.dtype} {shape}, expected torch.float32 {wanted}"
+            raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} is {found}", REMEDY)
+        if not np.isfinite(tensor.numpy()).all():
+            raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} holds values that are not finite", REMEDY)
+
+
+def _empty_predictor(spec: PredictorSpec) -> Predictor:
+    """Return the predictor without memory for its weights, so that a spec costs nothing until it is believed."""
+    with torch.device("meta"):
+        return Predictor(spec)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder} exists and is no folder", "choose another name for the bundle")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / DOCUMENT).is_file():
+        raise InputError(f"folder {folder} holds other files", "choose an empty folder, or a new name, for the bundle")
+
+
+def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Fill a folder beside the final one, then swap: a reader finds the old bundle or the new one, never a mixture."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        new, old = work / "new", work / "old"
+        fill_folder(new, contents)
+        _swap(new, folder, old)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    if folder.exists():  # no system replaces a folder that is not empty in one call
+        os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _software() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("leuda-core", "torch", "numpy", "SimpleITK", "msgspec", "safetensors"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

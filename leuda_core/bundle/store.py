@@ -1,0 +1,252 @@
+"""The model store: a folder with one bundle folder a model, for the list of models in Slicer.
+
+Listing reads names, sizes and ``bundle.json`` alone; importing and exporting also compare every hash. The schema and
+the weights are checked when a model is loaded, by ``leuda_core.bundle.model``. Standard library only, so that Slicer
+can show its models before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leuda_core.bundle.files import (
+    DOCUMENT,
+    REMEDY,
+    FolderFiles,
+    ZipFiles,
+    check_listed,
+    check_size,
+    open_files,
+    read_checked,
+)
+from leuda_core.errors import InputError
+from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, fill_folder, write_error
+
+_SCHEMA_VERSION = 1
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in names of files, on one system or another
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_LONGEST_NAME = 60  # characters: even four bytes each stay below the 255 that file systems allow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelLabel:
+    """A structure that a model finds: voxel value, name, colour (RGB in [0, 1]), terminology in Slicer's notation."""
+
+    value: int
+    name: str
+    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    terminology: str = ""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model in a list.
+
+    ``name`` is that of its folder, so no two of a store are alike. ``created`` is a date as text. ``metrics`` maps
+    names such as ``dice/liver`` to values, ``None`` where undefined. ``problem`` says what is wrong with a damaged
+    model, whose other fields but name and path then mean nothing.
+    """
+
+    name: str
+    path: Path
+    method: str = ""
+    source_modality: str = ""
+    target_modality: str = ""
+    labels: tuple[ModelLabel, ...] = ()
+    created: str = ""
+    size_bytes: int = 0
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    problem: str = ""
+
+
+def list_models(folder: Path | str) -> list[ModelEntry]:
+    """Return the models of a store by name, the damaged ones with their ``problem``; a missing folder has none."""
+    try:
+        paths = [entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"model folder {folder} cannot be read ({error.strerror})", "check its permissions") from error
+    return [_listed(path) for path in sorted(paths, key=lambda path: (path.name.casefold(), path.name))]
+
+
+def read_model(path: Path | str) -> ModelEntry:
+    """Describe one bundle, folder or zip, by its names, sizes and ``bundle.json``; hashes are not computed.
+
+    Raises:
+        InputError: it is no bundle, or is damaged as far as that tells.
+    """
+    path = Path(path)
+    with closing(open_files(path)) as files:
+        document = _parsed(_read_document(files), files)
+        for name, record in _records(document, path).items():
+            check_size(files, name, record[0])
+        size = sum(files.sizes.values())
+    return _described(path, lambda: _entry(path, document, size))
+
+
+def import_model(source: Path | str, folder: Path | str, name: str | None = None) -> ModelEntry:
+    """Copy a bundle, folder or zip, into a store, whole or not at all, once all of it was checked.
+
+    The copy is named ``name``, or as the model calls itself; where that is taken, ``name 2`` and so on.
+
+    Raises:
+        InputError: anything about the bundle is not as it must be, or the store cannot be written.
+        LeudaError: the disk is full.
+    """
+    source, folder = Path(source), Path(folder)
+    contents = _read_contents(source)
+    wanted = folder_name(name or _described(source, lambda: str(json.loads(contents[DOCUMENT])["info"]["name"])))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as work:
+            new = Path(work) / "new"
+            fill_folder(new, contents)
+            if source.is_dir():  # the list shows when a model was made, not when it was copied
+                shutil.copystat(source / DOCUMENT, new / DOCUMENT)
+            final = _move_in(new, folder, wanted)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return read_model(final)
+
+
+def delete_model(model: ModelEntry, folder: Path | str) -> None:
+    """Delete a model of a store; one that is gone already is no error.
+
+    Raises:
+        InputError: it does not lie directly in ``folder``, or is in use.
+    """
+    path = Path(model.path)
+    if path.name in ("", "..") or path.parent.resolve() != Path(folder).resolve():
+        what = f"model {model.name!r} lies in {path.parent}, not in the model folder {folder}"
+        raise InputError(what, "delete it there by hand")
+    try:
+        if path.is_symlink():  # never what it points to
+            path.unlink()
+        elif path.exists():
+            hidden = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")
+            path.rename(hidden)  # at once: half a model is never listed
+            shutil.rmtree(hidden)
+    except OSError as error:
+        what = f"model {model.name!r} cannot be deleted ({(error.strerror or str(error)).lower()})"
+        raise InputError(what, "close the programs that use it and check the folder's permissions") from error
+
+
+def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
+    """Pack a model, or the bundle in a folder, into one zip file after checking it; the same bundle, the same bytes.
+
+    Raises:
+        InputError: the model is damaged, or the file cannot be written. LeudaError: the disk is full.
+    """
+    contents = _read_contents(model.path if isinstance(model, ModelEntry) else Path(model))
+    with atomic_path(Path(zip_path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, contents[name])
+    return Path(zip_path)
+
+
+def folder_name(title: str) -> str:
+    """Return a title as a folder may be called on every system."""
+    name = " ".join(_FORBIDDEN.sub(" ", title).split())[:_LONGEST_NAME].strip(". ")
+    return f"model {name}".rstrip() if not name or _RESERVED.fullmatch(name) else name
+
+
+def _listed(path: Path) -> ModelEntry:
+    try:
+        return read_model(path)
+    except InputError as error:
+        return ModelEntry(path.name, path, problem=str(error))
+
+
+def _move_in(new: Path, folder: Path, name: str) -> Path:
+    """Give a finished folder its place in the store, beside what is there."""
+    names = chain([name], (f"{name} {number}" for number in count(2)))
+    final = next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))
+    os.rename(new, final)
+    return final
+
+
+def _read_contents(path: Path) -> dict[str, bytes]:
+    """Return every file of a bundle by its name, each as the bundle states it."""
+    with closing(open_files(path)) as files:
+        contents = {DOCUMENT: _read_document(files)}
+        for name, (size, sha256) in _records(_parsed(contents[DOCUMENT], files), path).items():
+            contents[name] = read_checked(files, name, size=size, sha256=sha256)
+    return contents
+
+
+def _read_document(files: FolderFiles | ZipFiles) -> bytes:
+    return files.read(DOCUMENT, files.sizes[DOCUMENT])
+
+
+def _parsed(data: bytes, files: FolderFiles | ZipFiles) -> dict[str, Any]:
+    """Return ``bundle.json`` if it is of a version that this package knows and lists the right files."""
+    path = files.path
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"bundle {path}: {DOCUMENT}: {error}", REMEDY) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != _SCHEMA_VERSION:
+        what = f"schema_version {version!r} is unknown, this version reads {_SCHEMA_VERSION}"
+        raise InputError(f"bundle {path}: {DOCUMENT}: {what}", REMEDY)
+    check_listed(files, _records(document, path))
+    return document
+
+
+def _records(document: Mapping[str, Any], path: Path) -> dict[str, tuple[int, str]]:
+    """Return the size and the sha256 of each file that ``bundle.json`` lists."""
+    return _described(path, lambda: {name: (int(x["size"]), str(x["sha256"])) for name, x in document["files"].items()})
+
+
+def _described(path: Path, read: Callable[[], T]) -> T:
+    """Return what ``read`` finds in a document of which nothing is known yet."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(f"bundle {path}: {DOCUMENT} does not describe a model ({what})", REMEDY) from error
+
+
+def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
+    info = document["info"]
+    return ModelEntry(
+        name=path.stem if path.suffix == ".zip" else path.name,
+        path=path,
+        method=str(info["method"]),
+        source_modality=str(info["source"]["modality"]),
+        target_modality=str(info["target"]["modality"]),
+        labels=tuple(_label(label) for label in document["task"]["labels"]),
+        created=str(info.get("created") or "") or _date(path),
+        size_bytes=size,
+        metrics={str(name): None if x is None else float(x) for name, x in info.get("metrics", {}).items()},
+    )
+
+
+def _label(label: Mapping[str, Any]) -> ModelLabel:
+    red, green, blue = (float(channel) for channel in label.get("color", ModelLabel.color))
+    return ModelLabel(int(label["value"]), str(label["name"]), (red, green, blue), str(label.get("terminology", "")))
+
+
+def _date(path: Path) -> str:
+    """Return when a bundle was written, in local time: a run's bundle names no date, to be the same on every day."""
+    seconds = (path / DOCUMENT if path.is_dir() else path).stat().st_mtime
+    return datetime.fromtimestamp(seconds).isoformat(" ", "minutes")

@@ -1,0 +1,129 @@
+"""What a run is doing, as any process can read it from the files of its folder.
+
+Training is a detached process without pipes: a run whose lock is free and whose events stop short has crashed. Standard
+library only, so that Slicer can import it before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from leuda_core.runs.events import read_events
+from leuda_core.runs.folder import Run, as_run, holder, is_running
+
+State = Literal["created", "running", "finished", "stopped", "failed", "crashed"]
+
+_RATE_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What a run is doing, as far as its files tell. ``progress`` is in [0, 1]; ``seconds_left`` is an estimate."""
+
+    path: Path
+    state: State
+    stage: str = ""
+    step: int = 0
+    total: int = 0
+    progress: float = 0.0
+    seconds_left: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+    remedy: str = ""
+    pid: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-ready values under the same names."""
+        return {**self.__dict__, "path": str(self.path), "metrics": dict(self.metrics)}
+
+
+def status(run: Run | Path | str) -> RunStatus:
+    """Read a run's state from its files; changes nothing.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    run = as_run(run).check()
+    running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
+    return status_of(run, read_events(run.events)[0], running=running)
+
+
+def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> RunStatus:
+    """Return a run's state from all of its events, for those who follow them; ``running``: see ``is_running``."""
+    state, message, remedy = _state(events, running)
+    steps = [event for event in events if _is_step(event)]
+    step = int(steps[-1]["step"]) if steps else 0
+    total = int(steps[-1]["total"]) if steps else _planned_steps(run)
+    step = total if state == "finished" else step
+    metrics: dict[str, float] = {}
+    for event in events:
+        metrics.update(_numbers(event.get("metrics")))
+    who = holder(run) if running else None
+    return RunStatus(
+        path=run.path,
+        state=state,
+        stage=str(next((e["stage"] for e in reversed(events) if "stage" in e), "")),
+        step=step,
+        total=total,
+        progress=1.0 if state == "finished" else min(step / total, 1.0) if total else 0.0,
+        seconds_left=_seconds_left(events) if running else None,
+        metrics=metrics,
+        message=message,
+        remedy=remedy,
+        pid=who.pid if who else None,
+    )
+
+
+def _is_step(event: dict[str, Any]) -> bool:
+    """Say whether this is progress in training, not in reading the volumes before it."""
+    whole = isinstance(event.get("step"), int) and isinstance(event.get("total"), int)
+    return event["event"] == "progress" and event.get("stage") != "prepare" and whole
+
+
+def _planned_steps(run: Run) -> int:
+    try:
+        steps = json.loads(run.config.read_text(encoding="utf-8"))["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return steps if isinstance(steps, int) else 0
+
+
+def _numbers(values: object) -> dict[str, float]:
+    if not isinstance(values, dict):
+        return {}
+    return {key: value for key, value in values.items() if isinstance(value, (int, float))}
+
+
+def _state(events: Sequence[dict[str, Any]], running: bool) -> tuple[State, str, str]:
+    """Return state, message and remedy from the last event that decides them."""
+    if running:
+        return "running", "", ""
+    last = next((event for event in reversed(events) if event["event"] in ("start", "end", "error")), None)
+    if last is None:
+        return "created", "", ""
+    if last["event"] == "start":
+        return (
+            "crashed",
+            "the process ended without a word",
+            "see log.txt; go on from the checkpoint with `leuda resume`",
+        )
+    message, remedy = str(last.get("message", "")), str(last.get("remedy", ""))
+    if last["event"] == "error":
+        return ("stopped" if last.get("kind") == "cancelled" else "failed"), message, remedy
+    return ("stopped" if last.get("state") == "stopped" else "finished"), message, remedy
+
+
+def _seconds_left(events: Sequence[dict[str, Any]]) -> float | None:
+    """Estimate the remaining time from the pace of the last progress events since the last start."""
+    starts = [index for index, event in enumerate(events) if event["event"] == "start"]
+    recent = events[starts[-1] if starts else 0 :]
+    steps = [event for event in recent if _is_step(event)][-_RATE_EVENTS:]
+    if len(steps) < 2:
+        return None
+    first, last = steps[0], steps[-1]
+    done, seconds = last["step"] - first["step"], last.get("time", 0) - first.get("time", 0)
+    return max(0.0, (last["total"] - last["step"]) * seconds / done) if done > 0 and seconds > 0 else None

@@ -1,0 +1,244 @@
+"""What a training would cost, found by taking a few of its steps; and what would speak against beginning it.
+
+The steps are those of training itself: its loader, its method, its phases, on the chosen device. They see one source
+and one target case, which are prepared in a temporary folder; the time of a step does not depend on the number of
+cases, and the time to prepare them all is taken in proportion to their voxels.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from leuda_core.config import MethodConfig, make_config
+from leuda_core.data.dataset import labelled_slices, load_dataset, nothing_labelled, read_case_labels
+from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.slices import plan_slices
+from leuda_core.devices import autocast, find_device, is_out_of_memory, memory_gb, peak_memory_mib
+from leuda_core.errors import DeviceError
+from leuda_core.io.volumes import Grid, read_grid
+from leuda_core.methods import METHODS
+from leuda_core.methods.base import Method, Phase
+from leuda_core.training.run import make_run_config, to_device
+from leuda_core.types import Case, Dataset, Domain, Label, Plane
+
+PROBE_STEPS = 4  # of each phase, timed; one more before them, which allocates and chooses kernels, is not
+PROBE_LIMIT_S = 20.0  # of each phase, from two timed steps on
+FEW_SLICES = 6
+SPACING_FACTOR = 2.0
+LONG_S = 3600.0
+MEMORY_SHARE = 0.8  # of what is free: more, and the system begins to swap
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PlanWarning:
+    """Something that will not go well, and what to do about it."""
+
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would cost.
+
+    ``seconds`` is all of it, preparing the volumes included. ``steps`` and ``seconds_per_step`` are by phase.
+    ``peak_memory_mib`` is that of the GPU on a GPU, else of this process.
+    """
+
+    device: str
+    seconds: float
+    steps: Mapping[str, int]
+    seconds_per_step: Mapping[str, float]
+    peak_memory_mib: int
+    labelled_slices: int
+    warnings: tuple[PlanWarning, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-ready values under the same names."""
+        return asdict(self)
+
+
+def make_plan(
+    dataset: Path | str,
+    method: str,
+    *,
+    steps: int | None = None,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> Plan:
+    """Take a few steps of each phase of a training and tell what all of them would cost. Nothing is left behind.
+
+    Args:
+        dataset, method, steps, device, settings: as for ``training.train``.
+        on_step: called with the probe steps done and all of them.
+
+    Raises:
+        InputError: the call, or a volume that was opened, is unusable. DeviceError: the device is, or is too small.
+    """
+    config = make_run_config(dataset, method, steps=steps, device=device, settings=settings)
+    kind, data = METHODS[method], load_dataset(dataset)
+    chosen = make_config(kind.Config, config.settings)
+    place, note = find_device(config.device)
+    free = memory_gb(place)[1]
+    survey = _Survey(data, chosen.plane, kind.reads_target_labels)
+    with tempfile.TemporaryDirectory(prefix="leuda-plan-") as folder:
+        probe = _Probe(data, survey, kind, chosen, place, Path(folder))
+        phases = probe.method.phases(config.steps)
+        per_step = probe.seconds_per_step(phases, on_step or (lambda done, total: None))
+    numbers = {phase.name: phase.steps for phase in phases}
+    plan = Plan(
+        device=str(place),
+        seconds=round(probe.prepare_seconds + sum(numbers[name] * per_step[name] for name in numbers), 1),
+        steps=numbers,
+        seconds_per_step={name: round(seconds, 5) for name, seconds in per_step.items()},
+        peak_memory_mib=peak_memory_mib(place),
+        labelled_slices=sum(survey.labelled.values()),
+    )
+    return replace(plan, warnings=tuple(_warnings(plan, survey, place, free, note)))
+
+
+class _Survey:
+    """What the headers and the label maps of a dataset tell.
+
+    ``labelled`` maps the cases whose labels the method learns from to their number of labelled slices.
+    """
+
+    def __init__(self, dataset: Dataset, plane: Plane, target_labels: bool) -> None:
+        self.grids = {case.id: read_grid(case.image) for case in (*dataset.source.cases, *dataset.target.cases)}
+        self.source_mm = _typical_spacing_mm(dataset.source, self.grids, plane)
+        self.target_mm = _typical_spacing_mm(dataset.target, self.grids, plane)
+        self.in_source = self._count(dataset.source, dataset.labels, plane)
+        if not any(self.in_source.values()):
+            raise nothing_labelled(dataset)
+        self.in_target = self._count(dataset.target, dataset.labels, plane) if target_labels else {}
+        self.labelled = self.in_target if target_labels else self.in_source
+
+    def voxels(self, cases: Sequence[Case]) -> int:
+        return sum(prod(self.grids[case.id].shape) for case in cases)
+
+    def _count(self, domain: Domain, labels: Sequence[Label], plane: Plane) -> dict[str, int]:
+        counts = {}
+        for case in domain.cases:
+            if case.label is not None:
+                grid = self.grids[case.id]
+                plan = plan_slices(grid.shape, grid.affine, plane)
+                counts[case.id] = len(labelled_slices(case, read_case_labels(case, labels), plan))
+        return counts
+
+
+def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], plane: Plane) -> tuple[float, float]:
+    """Return the median size of a pixel and the median distance of slices."""
+    found = []
+    for case in domain.cases:
+        grid = grids[case.id]
+        plan = plan_slices(grid.shape, grid.affine, plane)
+        found.append((np.mean(plan.pixel_mm), np.linalg.norm(grid.affine[:3, plan.axis])))
+    pixel, distance = np.median(found, axis=0)
+    return float(pixel), float(distance)
+
+
+class _Probe:
+    """A training on one case of each domain, ready to take steps. ``prepare_seconds`` is estimated for all cases."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        survey: _Survey,
+        kind: type[Method],
+        settings: MethodConfig,
+        device: torch.device,
+        folder: Path,
+    ) -> None:
+        small = _one_case_each(dataset, survey)
+        task = make_task(dataset, settings)
+        start = time.perf_counter()
+        self.loader = SliceLoader(
+            small, task, settings, folder, target_labels=kind.reads_target_labels, episodes=kind.draws_episodes
+        )
+        cases, probed = (dataset.source.cases + dataset.target.cases), (small.source.cases + small.target.cases)
+        self.prepare_seconds = (time.perf_counter() - start) * survey.voxels(cases) / survey.voxels(probed)
+        self.device = device
+        try:
+            self.method = kind(task, settings).to(device)
+        except (RuntimeError, MemoryError) as error:
+            raise self._explained(error) from error
+        self.method.train()
+        self.method.teacher.eval()
+
+    def seconds_per_step(self, phases: Sequence[Phase], on_step: OnStep) -> dict[str, float]:
+        """Return the median time of a step of each phase."""
+        total, found = len(phases) * (1 + PROBE_STEPS), {}
+        for index, phase in enumerate(phases):
+            times: list[float] = []
+            while len(times) < 1 + PROBE_STEPS and (len(times) < 3 or sum(times) < PROBE_LIMIT_S):
+                times.append(self._timed_step(phase, len(times)))
+                on_step(index * (1 + PROBE_STEPS) + len(times), total)
+            found[phase.name] = statistics.median(times[1:])
+        on_step(total, total)
+        return found
+
+    def _timed_step(self, phase: Phase, step: int) -> float:
+        """Take a step as in the middle of a phase, where every term is at work; return its seconds."""
+        start = time.perf_counter()
+        try:
+            with autocast(self.device):
+                phase.step(to_device(self.loader.batch(step), self.device), 0.5)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+        except (RuntimeError, MemoryError) as error:
+            raise self._explained(error) from error
+        return time.perf_counter() - start
+
+    def _explained(self, error: RuntimeError | MemoryError) -> Exception:
+        if not is_out_of_memory(error):
+            return error
+        what = f"not enough memory on {self.device} for one training step"
+        return DeviceError(what, "lower batch_size, patch_size or base_channels, or close other programs")
+
+
+def _one_case_each(dataset: Dataset, survey: _Survey) -> Dataset:
+    """Return the dataset with a labelled source case and one target case, labelled if one is."""
+    source = next(case for case in dataset.source.cases if survey.in_source.get(case.id))
+    labelled = (case for case in dataset.target.cases if survey.in_target.get(case.id))
+    target = next(labelled, dataset.target.cases[0])
+    return replace(
+        dataset,
+        source=replace(dataset.source, cases=(source,)),
+        target=replace(dataset.target, cases=(target,)),
+    )
+
+
+def _warnings(plan: Plan, survey: _Survey, device: torch.device, free_gb: float | None, note: str) -> list[PlanWarning]:
+    """Return what speaks against beginning; ``note`` is why a GPU was passed over."""
+    found = []
+    if plan.labelled_slices < FEW_SLICES:
+        count = "1 slice is" if plan.labelled_slices == 1 else f"{plan.labelled_slices} slices are"
+        remedy = f"label {FEW_SLICES} or more, spread over the structures and over several cases"
+        found.append(PlanWarning(f"only {count} labelled", remedy))
+    for what, source, target in zip(("pixels", "slices"), survey.source_mm, survey.target_mm, strict=True):
+        if max(source, target) > SPACING_FACTOR * min(source, target):
+            measure = "in size" if what == "pixels" else "apart"
+            message = f"{what} are {source:.3g} mm {measure} in the source and {target:.3g} mm in the target"
+            found.append(PlanWarning(message, "resample one of the domains, or choose volumes that are more alike"))
+    if note:
+        found.append(PlanWarning(note, "install the PyTorch build for this card, or train on the CPU"))
+    if device.type == "cpu" and plan.seconds > LONG_S:
+        message = f"without a GPU this takes about {plan.seconds / 3600:.1f} hours"
+        found.append(PlanWarning(message, "take fewer steps, or train on a machine with a GPU"))
+    if free_gb is not None and plan.peak_memory_mib * 2**20 > MEMORY_SHARE * free_gb * 1e9:
+        message = f"it needs {plan.peak_memory_mib * 2**20 / 1e9:.1f} GB of memory, {free_gb:.1f} GB are free"
+        found.append(PlanWarning(message, "lower batch_size or patch_size, or close other programs"))
+    return found
