@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from leuda_core.runs.folder import Run
+from repository import ROOT
 
 PHASES = {"translate": ("cycle", "adversarial", "discriminator"), "train": ("segmentation", "intra", "inter")}
 BEGIN = 1_790_000_000.0
-ROOT = Path(__file__).parents[2]
 
 
 def make_run(folder: Path, *, method: str = "le_uda", steps: int = 800, **config: Any) -> Run:

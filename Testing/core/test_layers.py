@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "leuda_core"
+from repository import ROOT
+
+PACKAGE = ROOT / "leuda_core"
 
 LAYERS = {
     0: ("types", "errors", "config", "runs", "io"),

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from repository import ROOT
+
 Event = dict[str, Any]
 
 

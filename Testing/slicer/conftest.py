@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from repository import ROOT
+
 pytest.importorskip("slicer_core", reason="slicer-core is not installed (pip install slicer-core)")
 pytest.importorskip("PySide6", reason="PySide6 is not installed (pip install PySide6-Essentials)")
 
@@ -24,7 +26,6 @@ from training_scene import node, source
 # The fixtures of LEUDASegmentation, and those of LEUDATraining.
 __all__ = ["entries", "held", "logic", "module", "node", "ready", "shown", "source", "worker"]
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("LEUDASegmentation", "LEUDATraining")
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from host import boot
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "screenshots"
 PICTURES = ROOT / "docs" / "images"
 RUN_NAME = "Hearts MR to CT"
@@ -83,6 +83,7 @@ class Tutorial:
     def choose_method(self) -> None:
         """Method, preset and estimate."""
         import qt
+
         import slicer
 
         self._show_sections("method", "start")
@@ -115,7 +116,6 @@ class Tutorial:
     def segment(self) -> None:
         """A CT that the model has not seen, segmented with it."""
         import slicer
-
         from LEUDASegmentationLib import sample_data
 
         self.app.click(slicer.util.findChild(self.training.panel.view, "useModelButton"))

@@ -48,8 +48,9 @@ def add_linear_transform(matrix: np.ndarray) -> Any:
 
 def add_warp() -> Any:
     """Add a transform that moves points near the origin by 4 mm, and far ones hardly at all."""
-    import slicer
     import vtk
+
+    import slicer
 
     warp = vtk.vtkThinPlateSplineTransform()
     corners = [(x, y, z) for x in (-60, 60) for y in (-60, 60) for z in (-60, 60)]

@@ -73,8 +73,9 @@ def add_transform(matrix: np.ndarray) -> Any:
 
 def add_warp() -> Any:
     """Add a transform that no matrix can express."""
-    import slicer
     import vtk
+
+    import slicer
 
     warp = vtk.vtkThinPlateSplineTransform()
     points = [vtk.vtkPoints(), vtk.vtkPoints()]

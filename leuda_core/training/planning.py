@@ -28,7 +28,8 @@ from leuda_core.errors import DeviceError
 from leuda_core.io.volumes import Grid, read_grid
 from leuda_core.methods import METHODS
 from leuda_core.methods.base import Method, Phase
-from leuda_core.training.run import make_run_config, to_device
+from leuda_core.training.loop import to_device
+from leuda_core.training.run import make_run_config
 from leuda_core.types import Case, Dataset, Domain, Label, Plane
 
 PROBE_STEPS = 4  # of each phase, timed; one more before them, which allocates and chooses kernels, is not

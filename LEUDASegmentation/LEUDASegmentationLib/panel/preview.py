@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import slicer
 import vtk
 from slicer.i18n import tr as _
 
+import slicer
 from leuda_core.bundle.store import ModelEntry, ModelLabel
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.run import results

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import qt
+
 import slicer
 
 DATA_FOLDER_SETTING = "LEUDA/DataFolder"

@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
+import slicer
 from leuda_core.bundle.store import ModelLabel
 from leuda_core.errors import InputError
 from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces

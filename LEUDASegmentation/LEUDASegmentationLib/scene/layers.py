@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
 
+import slicer
 from leuda_core.bundle.store import ModelLabel
 from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world, matrix_from_array
 from LEUDASegmentationLib.scene.steps import finish, within

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 import vtk
+
+import slicer
 
 
 class SceneWatch:

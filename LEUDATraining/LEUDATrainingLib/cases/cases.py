@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import slicer
 from slicer.i18n import tr as _
 
+import slicer
 from leuda_core.errors import InputError
 from LEUDATrainingLib.parameter_node import read_json
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
 from slicer.i18n import tr as _
 
+import slicer
 from leuda_core.errors import InputError
 
 ALIGNED = 0.99
