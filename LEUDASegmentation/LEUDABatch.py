@@ -24,10 +24,10 @@ from typing import Any, NoReturn
 
 sys.path.append(str(Path(__file__).resolve().parent))  # where Slicer was not told of the module folder
 
+import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 import LEUDASegmentationLib  # noqa: F401  it makes leuda_core importable
-import slicer
 from leuda_core import __version__
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error

@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
-import slicer
 from LEUDASegmentationLib import module_test
 from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel

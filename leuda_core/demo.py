@@ -20,8 +20,8 @@ import numpy as np
 from leuda_core import scene
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset
+from leuda_core.data.geometry import plan_slices
 from leuda_core.data.phantom import make_phantom
-from leuda_core.data.slices import plan_slices
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import Evaluation, score_bundle
 from leuda_core.io.files import check_output_folder, write_bytes, write_json, write_text

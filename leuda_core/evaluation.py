@@ -21,6 +21,7 @@ import numpy as np
 
 from leuda_core.blocks.metrics import surface_distances_mm
 from leuda_core.errors import InputError
+from leuda_core.io.names import volume_stem
 from leuda_core.types import Case, Label, LabelMap
 
 if TYPE_CHECKING:
@@ -238,8 +239,6 @@ def _values(label_map: LabelMap) -> dict[str, int]:
 
 def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Path]], list[str], list[str]]:
     """Return the pairs (case, prediction, reference), then the names without a partner on either side."""
-    from leuda_core.io.volumes import volume_stem
-
     for path in (prediction, reference):
         if not path.exists():
             raise InputError(f"{path} does not exist", "give an existing file or folder")
@@ -258,7 +257,7 @@ def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Pat
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    from leuda_core.io.volumes import find_volumes, volume_stem
+    from leuda_core.io.volumes import find_volumes
 
     found: dict[str, Path] = {}
     for path in find_volumes(folder):

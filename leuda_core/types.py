@@ -1,6 +1,7 @@
 """The nouns of the package: volumes, cases, datasets, tasks, batches, predictions.
 
-All are frozen. Arrays are not copied on construction; treat them as read-only. Nothing here needs torch.
+All are frozen. Arrays are not copied on construction; treat them as read-only. Importing them takes the standard
+library alone.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
@@ -43,7 +43,8 @@ class Volume:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance in mm between neighbouring voxels along each array axis."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        i, j, k = (self.affine[:3, :3] ** 2).sum(axis=0) ** 0.5
+        return float(i), float(j), float(k)
 
 
 @dataclass(frozen=True)

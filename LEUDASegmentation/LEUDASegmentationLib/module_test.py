@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unittest
 
+import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-import slicer
 from LEUDASegmentationLib.processes import installation
 
 

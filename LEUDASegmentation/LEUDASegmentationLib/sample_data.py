@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.environment import dataFolder

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 
-import slicer
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 
 SHAPE = (6, 48, 48)  # K, J, I

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runsFolder

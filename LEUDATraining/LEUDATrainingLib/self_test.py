@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 import slicer
+
 from LEUDATrainingLib.cases.cases import CaseStore
 from LEUDATrainingLib.cases.structures import Structure, write_structures
 from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels

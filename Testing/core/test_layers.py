@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from import_scan import imports
 from repository import ROOT
 
 PACKAGE = ROOT / "leuda_core"
@@ -24,10 +23,10 @@ LAYERS = {
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 STANDARD_LIBRARY_ONLY = (
-    *("__init__", "errors", "runs.folder", "runs.events", "runs.state", "runs.control"),
-    *("io.files", "bundle.files", "bundle.store", "worker.channel"),
+    *("__init__", "errors", "types", "runs.folder", "runs.events", "runs.state", "runs.control"),
+    *("io.files", "io.names", "bundle.files", "bundle.store", "worker.channel"),
 )
-WITHOUT_TORCH = ("types", "config", "cli", "worker.server")
+WITHOUT_TORCH = ("config", "cli", "data.geometry", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}
 SCENES = {"scene"}  # what the demo hands to Slicer: slicer-core and its vtk, imported on use
 
@@ -37,27 +36,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 def unit(path: Path) -> str:
     """Return the part of the package a file belongs to: the first name below ``leuda_core``."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the full names a file imports, and whether it does so when it is imported itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lazy = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_type_checking(node):
-            lazy |= {id(inner) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, id(node) not in lazy
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}:{node.lineno}: relative import; write the full name"
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}", id(node) not in lazy
-
-
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def ours(name: str) -> str | None:
@@ -75,7 +53,7 @@ def test_every_file_has_a_layer() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
     own = LAYER[unit(path)]
-    used = {other for name, _ in imports(path) if (other := ours(name))}
+    used = {other for name, _when in imports(path) if (other := ours(name))}
     used -= {"__init__"}  # the package itself: its version
     too_high = {other for other in used if LAYER[other] > own}
     assert not too_high, f"layer {own} uses {too_high}"
@@ -83,13 +61,15 @@ def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_never_imports_the_application(path: Path) -> None:
-    used = {name.split(".")[0] for name, at_once in imports(path) if at_once or unit(path) not in SCENES}
+    used = {name.split(".")[0] for name, when in imports(path) if when == "import" or unit(path) not in SCENES}
     assert not used & NEVER
 
 
 @pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
 def test_needs_the_standard_library_alone(name: str) -> None:
-    for imported, _ in imports(PACKAGE / f"{name.replace('.', '/')}.py"):
+    for imported, when in imports(PACKAGE / f"{name.replace('.', '/')}.py"):
+        if when == "types":
+            continue
         top = imported.split(".")[0]
         if top == "leuda_core":
             within = imported.removeprefix("leuda_core").removeprefix(".") or "__init__"

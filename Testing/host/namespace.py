@@ -6,10 +6,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import slicer
 import slicer_core as core
 from PySide6 import QtCore, QtGui, QtPrintSupport, QtWidgets
 
-import slicer
 from host import packages, parameters, plots, registry, sample_data, segment_editor, translation
 from host.ui_loader import UiLoader
 

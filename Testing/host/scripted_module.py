@@ -8,11 +8,10 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+import slicer
 import slicer.util
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QVBoxLayout
-
-import slicer
 
 __all__ = [
     "ScriptedLoadableModule",

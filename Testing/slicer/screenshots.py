@@ -83,7 +83,6 @@ class Tutorial:
     def choose_method(self) -> None:
         """Method, preset and estimate."""
         import qt
-
         import slicer
 
         self._show_sections("method", "start")
@@ -116,6 +115,7 @@ class Tutorial:
     def segment(self) -> None:
         """A CT that the model has not seen, segmented with it."""
         import slicer
+
         from LEUDASegmentationLib import sample_data
 
         self.app.click(slicer.util.findChild(self.training.panel.view, "useModelButton"))

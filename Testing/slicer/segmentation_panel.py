@@ -13,13 +13,14 @@ from PySide6.QtTest import QTest
 
 from host import driving
 from host.driving import wait_until
-from leuda_core.bundle.store import ModelEntry, ModelLabel
+from leuda_core.bundle.store import ModelEntry
+from leuda_core.types import Label
 from repository import ROOT
 from segmentation_scene import FakeWorker, add_volume
 
 MODULE = ROOT / "LEUDASegmentation" / "LEUDASegmentation.py"
-DISCS = (ModelLabel(1, "disc", (0.9, 0.3, 0.2)), ModelLabel(2, "ring", (0.2, 0.5, 0.9)))
-HEART = (ModelLabel(1, "myocardium", (0.8, 0.4, 0.3)), ModelLabel(2, "left ventricle", (0.9, 0.2, 0.3)))
+DISCS = (Label(1, "disc", (0.9, 0.3, 0.2)), Label(2, "ring", (0.2, 0.5, 0.9)))
+HEART = (Label(1, "myocardium", (0.8, 0.4, 0.3)), Label(2, "left ventricle", (0.9, 0.2, 0.3)))
 SHAPE = (5, 12, 14)  # (K, J, I) of volumes, of 1 mm3 a voxel
 PANEL_WIDTH = 420  # about that of Slicer's panel, pixels
 

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leuda_core.bundle.store import ModelEntry, ModelLabel
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.types import Label
 
 TERMS = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^64033007^Kidney~^^~Anatomic codes~^^~^^"
 LABELS = (
-    ModelLabel(1, "kidney ♥", (0.8, 0.2, 0.1), TERMS),
-    ModelLabel(2, "grey", (0.5, 0.5, 0.5)),
-    ModelLabel(5, "spleen", (0.1, 0.3, 0.9)),
+    Label(1, "kidney ♥", (0.8, 0.2, 0.1), TERMS),
+    Label(2, "grey", (0.5, 0.5, 0.5)),
+    Label(5, "spleen", (0.1, 0.3, 0.9)),
 )
 MODEL = ModelEntry("Herz CT", Path("/models/Herz CT"), "le_uda", labels=LABELS)
 SHAPE = (6, 8, 10)  # (K, J, I)
@@ -48,9 +49,8 @@ def add_linear_transform(matrix: np.ndarray) -> Any:
 
 def add_warp() -> Any:
     """Add a transform that moves points near the origin by 4 mm, and far ones hardly at all."""
-    import vtk
-
     import slicer
+    import vtk
 
     warp = vtk.vtkThinPlateSplineTransform()
     corners = [(x, y, z) for x in (-60, 60) for y in (-60, 60) for z in (-60, 60)]

@@ -73,9 +73,8 @@ def add_transform(matrix: np.ndarray) -> Any:
 
 def add_warp() -> Any:
     """Add a transform that no matrix can express."""
-    import vtk
-
     import slicer
+    import vtk
 
     warp = vtk.vtkThinPlateSplineTransform()
     points = [vtk.vtkPoints(), vtk.vtkPoints()]

@@ -34,6 +34,7 @@ from leuda_core.bundle.files import (
 )
 from leuda_core.errors import InputError
 from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, fill_folder, write_error
+from leuda_core.types import Label
 
 _SCHEMA_VERSION = 1
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in names of files, on one system or another
@@ -41,16 +42,6 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 _LONGEST_NAME = 60  # characters: even four bytes each stay below the 255 that file systems allow
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ModelLabel:
-    """A structure that a model finds: voxel value, name, colour (RGB in [0, 1]), terminology in Slicer's notation."""
-
-    value: int
-    name: str
-    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    terminology: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class ModelEntry:
     method: str = ""
     source_modality: str = ""
     target_modality: str = ""
-    labels: tuple[ModelLabel, ...] = ()
+    labels: tuple[Label, ...] = ()
     created: str = ""
     size_bytes: int = 0
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -241,9 +232,9 @@ def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
     )
 
 
-def _label(label: Mapping[str, Any]) -> ModelLabel:
-    red, green, blue = (float(channel) for channel in label.get("color", ModelLabel.color))
-    return ModelLabel(int(label["value"]), str(label["name"]), (red, green, blue), str(label.get("terminology", "")))
+def _label(label: Mapping[str, Any]) -> Label:
+    red, green, blue = (float(channel) for channel in label.get("color", Label.color))
+    return Label(int(label["value"]), str(label["name"]), (red, green, blue), str(label.get("terminology", "")))
 
 
 def _date(path: Path) -> str:

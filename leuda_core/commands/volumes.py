@@ -58,12 +58,13 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
         InputError: nothing to read, or an output would fall on an input or on another output.
     """
     from leuda_core.io.files import check_output_folder
-    from leuda_core.io.volumes import EXTENSIONS, find_volumes, volume_stem
+    from leuda_core.io.names import EXTENSIONS, volume_extension, volume_stem
+    from leuda_core.io.volumes import find_volumes
 
     if not source.exists():
         raise InputError(f"{source} does not exist", "give an existing volume or folder to --input")
     volumes = (find_volumes(source) or [source]) if source.is_dir() else [source]
-    named = next((e for e in EXTENSIONS if target.name.lower().endswith(e)), "")
+    named = volume_extension(target)
     if named and not target.is_dir():
         if volumes != [source]:
             raise InputError(f"{source} holds {len(volumes)} volumes, {target} is one file", "give --output a folder")

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from leuda_core.data.slices import SlicePlan, plan_slices
+from leuda_core.data.geometry import SlicePlan, plan_slices
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.volumes import grid_gap_mm, read_grid, read_label_map, read_volume, same_grid
 from leuda_core.types import Case, Dataset, Domain, Label, LabelMap

@@ -18,7 +18,8 @@ from torch import Tensor
 from leuda_core.config import MethodConfig
 from leuda_core.data.augment import random_affine
 from leuda_core.data.dataset import labelled_slices, nothing_labelled, read_case_labels
-from leuda_core.data.slices import intensity_range, labels_to_working, plan_slices, to_working
+from leuda_core.data.geometry import plan_slices
+from leuda_core.data.slices import intensity_range, labels_to_working, to_working
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_grid, read_volume
 from leuda_core.types import IGNORE, Batch, Case, Dataset, Label, Task

@@ -15,11 +15,9 @@ import numpy as np
 from leuda_core.errors import InputError
 from leuda_core.io import dicom, itk, nifti
 from leuda_core.io.files import atomic_path, incomplete_error
+from leuda_core.io.names import EXTENSIONS, volume_extension
 from leuda_core.io.segmentations import segmentation_header, segmentation_labels, values_by_name
 from leuda_core.types import Label, LabelMap, Volume
-
-EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
-"""Extensions of the formats that are read and written; the longer of two that fit comes first."""
 
 MAX_VALUES = 256
 """How many values a label map may have, the background among them; an image taken for one has more."""
@@ -146,23 +144,19 @@ def find_volumes(folder: Path) -> list[Path]:
     if dicom.has_series(folder):
         return [folder]
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # unfinished files too
-    return sorted(entry for entry in entries if (dicom.has_series(entry) if entry.is_dir() else _extension(entry)))
+    return sorted(
+        entry for entry in entries if (dicom.has_series(entry) if entry.is_dir() else volume_extension(entry))
+    )
+
+
+def _is_volume(entry: Path) -> bool:
+    return dicom.has_series(entry) if entry.is_dir() else bool(volume_extension(entry))
 
 
 def _corners(shape: tuple[int, int, int]) -> np.ndarray:
     """Return the voxel indices of the corners of a grid, as columns ``(4, 8)`` for an affine."""
     corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(shape)[:, None] - 1.0)
     return np.vstack([corners, np.ones(8)])
-
-
-def volume_stem(path: Path) -> str:
-    """Return the name of a volume without folder and extension (``a/ct 1.nii.gz`` gives ``ct 1``)."""
-    name = Path(path).name
-    return name[: len(name) - len(_extension(Path(name)))]
-
-
-def _extension(path: Path) -> str:
-    return next((extension for extension in EXTENSIONS if path.name.lower().endswith(extension)), "")
 
 
 def _check_path(path: Path) -> str:
@@ -178,7 +172,7 @@ def _check_path(path: Path) -> str:
         raise InputError(f"'{path}' cannot be read: {error.strerror}", "check its permissions") from error
     if is_empty:
         raise InputError(f"'{path}' is empty (0 bytes)", "copy, download or export it again")
-    extension = _extension(path) or (path.suffix.lower() if path.suffix.lower() == ".dcm" else "")
+    extension = volume_extension(path) or (path.suffix.lower() if path.suffix.lower() == ".dcm" else "")
     if not extension:
         raise InputError(f"'{path}' has an unknown extension", f"use one of {', '.join(EXTENSIONS)} or a DICOM folder")
     return "nifti" if extension.startswith(".nii") else "itk"
@@ -275,7 +269,7 @@ def _renumber(data: np.ndarray, mapping: Mapping[int, int]) -> np.ndarray:
 
 
 def _write(data: np.ndarray, affine: np.ndarray, path: Path, header: Mapping[str, str]) -> None:
-    extension = _extension(path)
+    extension = volume_extension(path)
     if not extension:
         raise InputError(f"cannot write '{path}': unknown extension", f"use one of {', '.join(EXTENSIONS)}")
     with atomic_path(path) as temporary:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from leuda_core.io.files import atomic_path
+from leuda_core.io.names import volume_stem
 from leuda_core.io.nifti import write_nifti
-from leuda_core.io.volumes import read_volume, volume_stem, write_label_map
+from leuda_core.io.volumes import read_volume, write_label_map
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
 from leuda_core.types import Prediction
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from leuda_core.data.slices import intensity_range, plan_slices, to_working
+from leuda_core.data.geometry import plan_slices
+from leuda_core.data.slices import intensity_range, to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
 

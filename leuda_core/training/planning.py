@@ -21,8 +21,8 @@ import torch
 
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.data.dataset import labelled_slices, load_dataset, nothing_labelled, read_case_labels
+from leuda_core.data.geometry import plan_slices
 from leuda_core.data.loaders import SliceLoader, make_task
-from leuda_core.data.slices import plan_slices
 from leuda_core.devices import autocast, find_device, is_out_of_memory, memory_gb, peak_memory_mib
 from leuda_core.errors import DeviceError
 from leuda_core.io.volumes import Grid, read_grid

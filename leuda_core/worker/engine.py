@@ -17,7 +17,8 @@ import torch
 from leuda_core.bundle.model import load_bundle
 from leuda_core.doctor import examine
 from leuda_core.errors import InputError
-from leuda_core.io.volumes import find_volumes, volume_stem
+from leuda_core.io.names import volume_stem
+from leuda_core.io.volumes import find_volumes
 from leuda_core.prediction.files import segment_file
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, Volume

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leuda_core.data.slices import intensity_range, plan_slices
+from leuda_core.data.geometry import plan_slices
+from leuda_core.data.slices import intensity_range
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_error
 from leuda_core.types import Box, Normalization, Plane, Volume

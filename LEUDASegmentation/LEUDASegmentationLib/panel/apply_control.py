@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.panel.volume_list import VolumeList
 from LEUDASegmentationLib.parameter_node import chosen_volumes, is_alive, wanted_segments

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.bundle.store import ModelEntry, export_model
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in

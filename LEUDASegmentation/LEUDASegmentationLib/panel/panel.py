@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.panel.apply_control import ApplyControl
 from LEUDASegmentationLib.panel.model_table import ModelTable

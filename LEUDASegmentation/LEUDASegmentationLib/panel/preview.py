@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
-from leuda_core.bundle.store import ModelEntry, ModelLabel
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.geometry import apply_affine, array_from_matrix, grid_shape, ijk_to_ras, world_to_node
@@ -81,7 +82,7 @@ class LivePreview:
 class PreviewOutlines:
     """A segmentation node that holds one slice, on exactly the grid of the volume, and shows outlines alone."""
 
-    def __init__(self, volume_node: Any, labels: Sequence[ModelLabel]) -> None:
+    def __init__(self, volume_node: Any, labels: Sequence[Label]) -> None:
         self._volume = volume_node
         self._image = layers.new_layer((0, 0, 0, 0, 0, 0), np.dtype(np.uint8), ijk_to_ras(volume_node))
         layers.layer_array(self._image)[:] = 0

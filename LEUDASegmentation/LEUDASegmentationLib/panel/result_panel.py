@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.panel.statistics_table import StatisticsTable
 from LEUDASegmentationLib.parameter_node import is_alive

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import align_column_header, empty_state, fit_height, new_table, text_item
 

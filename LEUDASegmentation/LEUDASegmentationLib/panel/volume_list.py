@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import READ_ONLY, empty_state, fit_height, new_table, text_item
 

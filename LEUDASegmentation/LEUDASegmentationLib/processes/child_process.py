@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import qt
-
 import slicer
+
 from LEUDASegmentationLib.processes.environment import childEnvironment
 from LEUDASegmentationLib.processes.process_tree import ProcessTree
 

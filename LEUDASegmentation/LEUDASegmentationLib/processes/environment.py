@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import qt
-
 import slicer
 
 DATA_FOLDER_SETTING = "LEUDA/DataFolder"

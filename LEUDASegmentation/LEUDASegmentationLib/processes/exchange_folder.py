@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import slicer
+
 from leuda_core.errors import LeudaError
 from leuda_core.runs.folder import start_ticks
 

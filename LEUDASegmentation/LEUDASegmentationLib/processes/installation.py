@@ -18,9 +18,9 @@ from pathlib import Path
 from types import ModuleType
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.packages import (

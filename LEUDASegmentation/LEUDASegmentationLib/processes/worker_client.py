@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.processes.child_process import ChildProcess
 from LEUDASegmentationLib.processes.commands import errorFromJson, errorOfProcess

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
-from leuda_core.bundle.store import ModelLabel
 from leuda_core.errors import InputError
+from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene.geometry import RoiMask, ijk_to_ras
 from LEUDASegmentationLib.scene.volume_files import check_volume
@@ -32,7 +32,7 @@ class Order:
     volumeNode: Any
     modelName: str
     modelPath: Path
-    modelLabels: tuple[ModelLabel, ...]
+    modelLabels: tuple[Label, ...]
     output: Any | None = None
     roi: RoiMask | None = None
     segments: Sequence[str] | None = None
@@ -47,7 +47,7 @@ class Order:
         results.check_output(self.output, self.volumeNode, self.labels)
 
     @property
-    def labels(self) -> list[ModelLabel]:
+    def labels(self) -> list[Label]:
         """The labels to write.
 
         Raises:

@@ -9,7 +9,7 @@ import numpy as np
 import vtk
 from slicer.i18n import tr as _
 
-from leuda_core.bundle.store import ModelLabel
+from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.geometry import RoiMask
@@ -38,7 +38,7 @@ def read_probabilities(path: str, channels: Sequence[int], roi: RoiMask | None) 
 
 
 def write_probabilities(
-    record: results.RunRecord, volume_node: Any, labels: Sequence[ModelLabel], images: Sequence[Any]
+    record: results.RunRecord, volume_node: Any, labels: Sequence[Label], images: Sequence[Any]
 ) -> None:
     """Put each image into the segmentation's volume for its label, a new one where there is none."""
     existing = _existing_volumes(record.node)

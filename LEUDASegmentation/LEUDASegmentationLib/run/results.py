@@ -6,11 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
-from leuda_core.bundle.store import ModelLabel
 from leuda_core.errors import InputError
+from leuda_core.types import Label
 from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 from LEUDASegmentationLib.scene import layers
 
@@ -65,7 +65,7 @@ class RunRecord:
             volume.SetAndObserveImageData(image)
 
 
-def check_output(node: Any | None, volume_node: Any, labels: Sequence[ModelLabel]) -> None:
+def check_output(node: Any | None, volume_node: Any, labels: Sequence[Label]) -> None:
     """Raise an InputError unless segments of these labels can be written into the segmentation (None: a new one)."""
     if node is None:
         return
@@ -96,7 +96,7 @@ def write_run(
     volume_node: Any,
     model_name: str,
     layer: Any,
-    labels: Sequence[ModelLabel],
+    labels: Sequence[Label],
     output: Any | None,
     copies: layers.LayerCopies | None = None,
 ) -> RunRecord:

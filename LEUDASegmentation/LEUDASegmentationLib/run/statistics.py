@@ -7,10 +7,10 @@ from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+import slicer
 import vtk
 
-import slicer
 from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.steps import within
 

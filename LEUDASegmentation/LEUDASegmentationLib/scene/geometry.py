@@ -10,10 +10,10 @@ import itertools
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 
 TOLERANCE = 1e-6

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import vtk
-
 import slicer
+import vtk
 
 
 class SceneWatch:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_error
 from LEUDASegmentationLib.processes.worker_client import WorkerClient

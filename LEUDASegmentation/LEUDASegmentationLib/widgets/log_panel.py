@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctk
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from LEUDASegmentationLib.widgets.tables import line_height
 
 _FLUSH_MS = 100

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import qt
+import slicer
 import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
-
-import slicer
 
 
 class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.structures import Structure, segments

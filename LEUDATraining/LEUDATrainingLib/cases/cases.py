@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
+from leuda_core.io.names import EXTENSIONS, volume_stem
 from LEUDATrainingLib.parameter_node import read_json
 
 Role = Literal["source", "target"]
 
-EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 LABEL_ENDINGS = ("_label", "-label", "_labels", "-labels", "_seg", "-seg", "_segmentation", "_mask", ".seg")
 
 
@@ -97,7 +97,7 @@ class CaseStore:
         """Add a volume's file, which is not loaded; ``labelled`` as in :class:`Case`."""
         case = Case(
             key=secrets.token_hex(4),
-            name=self._free_name(name or stem(image)),
+            name=self._free_name(name or volume_stem(image)),
             image=str(image),
             label=str(label) if label else "",
             labelled=tuple(labelled) if labelled is not None else None,
@@ -180,13 +180,6 @@ def check_volume(volume: Any) -> None:
         )
 
 
-def stem(path: Path) -> str:
-    """Return a file's name without its extension, ``.nii.gz`` and ``.seg.nrrd`` being one each."""
-    name = Path(path).name
-    extension = next((one for one in EXTENSIONS if name.lower().endswith(one)), Path(name).suffix)
-    return name[: len(name) - len(extension)]
-
-
 def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return (image, label or None) for every volume in a folder.
 
@@ -207,13 +200,13 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     by_name = {name: path for path, name in labels.items()}
     for path in sorted(Path(folder).glob("labels/*")):
         if path.name.lower().endswith(EXTENSIONS):
-            by_name.setdefault(stem(path), path)
-    return [(image, by_name.get(stem(image))) for image in images]
+            by_name.setdefault(volume_stem(path), path)
+    return [(image, by_name.get(volume_stem(image))) for image in images]
 
 
 def _labelled_by(path: Path) -> str | None:
     """Return the name of the image that a file is the label of, ``None`` for an image."""
-    name = stem(path)
+    name = volume_stem(path)
     if path.name.lower().endswith(".seg.nrrd"):
         ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
         return name[: len(name) - len(ending)]

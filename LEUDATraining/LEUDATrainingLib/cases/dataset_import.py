@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 from LEUDATrainingLib.cases.cases import CaseStore, volume_files
 from LEUDATrainingLib.cases.structures import PALETTE, Structure, merge_structures, read_structures, write_structures

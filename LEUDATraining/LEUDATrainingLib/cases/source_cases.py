@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import new_button
 from LEUDATrainingLib.cases.cases import Case, CaseStore

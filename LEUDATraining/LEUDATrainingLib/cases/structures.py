@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import InputError
 from LEUDATrainingLib.parameter_node import read_json
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.processes.environment import modelsFolder

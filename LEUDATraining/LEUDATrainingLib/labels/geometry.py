@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
+from leuda_core.data.geometry import slicing_axis
 from leuda_core.errors import InputError
 
 ALIGNED = 0.99
@@ -48,27 +49,6 @@ def parent_matrix(node: Any) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def spacing_mm(affine: np.ndarray) -> np.ndarray:
-    """Return the distances in mm between neighbouring voxels along i, j and k."""
-    return np.linalg.norm(affine[:3, :3], axis=0)
-
-
-def slicing_axis(shape: tuple[int, int, int], affine: np.ndarray) -> int:
-    """Return the voxel axis (0 = i, 1 = j, 2 = k) across the slices that training sees.
-
-    The rule is that of ``leuda_core.data.slices.plan_slices`` for the plane "acquisition", which cannot be imported
-    here because it needs torch: the only single-voxel axis, else the largest spacing, the last axis among equals.
-
-    Args:
-        shape: voxels along i, j and k.
-    """
-    singles = [axis for axis in range(3) if shape[axis] == 1]
-    if len(singles) == 1:
-        return singles[0]
-    spacing = spacing_mm(affine)
-    return max(range(3), key=lambda axis: (round(float(spacing[axis]) / float(spacing.max()), 2), axis))
 
 
 def volume_shape(node: Any) -> tuple[int, int, int]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 import slicer
+
 from LEUDATrainingLib.cases.structures import Structure, segments
 from LEUDATrainingLib.labels.label_layers import segments_of
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
-import slicer
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state
 from LEUDATrainingLib.cases.cases import Case, CaseStore

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes import installation

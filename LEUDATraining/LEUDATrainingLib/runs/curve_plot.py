@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
-
-import slicer
 
 _TITLE_SIZE, _AXIS_SIZE, _NUMBER_SIZE = 13, 12, 11
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.tables import empty_state
 from LEUDATrainingLib.method.schema_form import readable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
+
 from leuda_core.bundle.store import ModelEntry, import_model, list_models
 from LEUDASegmentationLib.processes.environment import modelsFolder
 

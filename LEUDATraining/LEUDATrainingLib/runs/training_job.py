@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-import slicer
 from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run

@@ -16,7 +16,6 @@ import pytest
 from leuda_core.bundle.model import load_bundle
 from leuda_core.bundle.store import (
     ModelEntry,
-    ModelLabel,
     delete_model,
     export_model,
     folder_name,
@@ -25,6 +24,7 @@ from leuda_core.bundle.store import (
     read_model,
 )
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.types import Label
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_imported_model_is_listed_with_all_one_wants_to_know(bundle: Path, st
     assert list_models(store) == [entry]
     assert (entry.name, entry.path, entry.method) == ("m", store / "m", "source_only")
     assert (entry.source_modality, entry.target_modality) == ("MR", "CT")
-    assert entry.labels == (ModelLabel(1, "ring"), ModelLabel(2, "core"))
+    assert entry.labels == (Label(1, "ring"), Label(2, "core"))
     assert entry.created == "2026-03-01 09:05"  # when it was made, not when it was copied
     assert entry.size_bytes == sum(path.stat().st_size for path in bundle.iterdir())
     assert entry.metrics == {} and entry.problem == ""
@@ -75,7 +75,7 @@ def test_what_the_model_says_of_itself_goes_first(bundle: Path) -> None:
     edit(bundle, change)
     entry = read_model(bundle)
     assert entry.created == "2025-12-24" and entry.metrics == {"dice/ring": 0.5, "dice/core": None}
-    assert entry.labels[0] == ModelLabel(1, "ring", (1.0, 0.5, 0.0), "SCT^1^Ring")
+    assert entry.labels[0] == Label(1, "ring", (1.0, 0.5, 0.0), "SCT^1^Ring")
 
 
 def test_nothing_is_overwritten(bundle: Path, store: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from leuda_core.data.dataset import check_dataset, labelled_slices, load_dataset, read_case_labels
-from leuda_core.data.slices import plan_slices
+from leuda_core.data.geometry import plan_slices
 from leuda_core.errors import InputError
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leuda_core.data.slices import intensity_range, labels_to_working, plan_slices, to_working
+from leuda_core.data.geometry import plan_slices
+from leuda_core.data.slices import intensity_range, labels_to_working, to_working
 from leuda_core.types import Normalization
 
 PLANES = ("acquisition", "axial", "coronal", "sagittal")

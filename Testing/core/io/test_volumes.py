@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leuda_core.errors import InputError
+from leuda_core.io.names import EXTENSIONS, volume_stem
 from leuda_core.io.volumes import (
-    EXTENSIONS,
     Grid,
     find_volumes,
     read_grid,
     read_label_map,
     read_volume,
     same_grid,
-    volume_stem,
     write_label_map,
     write_volume,
 )

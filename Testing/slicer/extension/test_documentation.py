@@ -1,4 +1,4 @@
-"""The pages for users name what is there: links, pictures, and the texts of the windows."""
+"""The pages name what is there (links, pictures, texts of the windows, the version), in plain English."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import leuda_core
 from repository import ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "Extension" / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "Extension" / "README.md", *(ROOT / "docs").glob("*.md")])
+PLAIN_PAGES = [page for page in PAGES if page.name != "RESULTS.md"]
 LONGEST_README = 150
+HARD_ENGLISH = (
+    *("alike", "beside", "dearer", "dearest", "hands on", "mend", "mended", "mends", "of which", "told from"),
+    *("file a method", "for those who", "gone on with", "goes on", "go on", "worked off"),
+)
 
 
 def without_code(page: Path) -> str:
@@ -22,6 +28,21 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", without_code(page))
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not broken
+
+
+@pytest.mark.parametrize("page", PLAIN_PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_english_is_plain(page: Path) -> None:
+    words = " ".join(without_code(page).lower().split())
+    found = [phrase for phrase in HARD_ENGLISH if re.search(rf"\b{phrase}\b", words)]
+    assert not found, f"say it in plainer words: {found}"
+
+
+def test_the_version_is_stated_once() -> None:
+    """In the package; pyproject.toml reads it there, and the changelog has an entry for it."""
+    assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert "version" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8").replace("cff-version", "")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)[0] == leuda_core.__version__
 
 
 def test_the_readme_is_short() -> None:

@@ -124,9 +124,8 @@ class User:
 
 def grid(image_or_volume) -> np.ndarray:
     """Return the matrix from voxel index to RAS mm of a volume node or of an oriented image."""
-    import vtk
-
     import slicer
+    import vtk
 
     matrix = vtk.vtkMatrix4x4()
     if image_or_volume.IsA("vtkMRMLNode"):

@@ -88,7 +88,6 @@ def test_a_damaged_model_says_what_is_wrong(model_table) -> None:
 def answers(slicer_app, monkeypatch):
     """What the user answers in dialogs; questions are kept in ``asked``."""
     import qt
-
     import slicer
 
     given = SimpleNamespace(path="", agrees=True, asked=[])

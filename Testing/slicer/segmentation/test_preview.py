@@ -30,6 +30,7 @@ class Preview:
 
     def __init__(self, app, folder: Path) -> None:
         import slicer
+
         from LEUDASegmentationLib.logic import LEUDASegmentationLogic
         from LEUDASegmentationLib.panel.preview import LivePreview
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leuda_core.bundle.store import ModelLabel
 from leuda_core.errors import InputError
+from leuda_core.types import Label
 from segmentation_scene import (
     AFFINES,
     LABELS,
@@ -179,7 +179,7 @@ def test_scene_survives_saving_and_loading(slicer_app, tmp_path):
 
 
 def test_label_with_a_value_beyond_a_byte():
-    volume, label = add_volume(), ModelLabel(700, "far", (0.1, 0.2, 0.3))
+    volume, label = add_volume(), Label(700, "far", (0.1, 0.2, 0.3))
     expected = np.where(label_map() == 1, 700, label_map()).astype(np.uint16)
     node = write(volume, expected, [label]).node
     np.testing.assert_array_equal(segment_voxels(node, "far", volume), expected == 700)

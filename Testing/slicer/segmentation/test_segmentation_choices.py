@@ -85,6 +85,7 @@ def test_states_stay_when_the_list_is_filled_again(volume_list) -> None:
 
 def test_numbers_are_shown_and_copied(shown) -> None:
     import slicer
+
     from LEUDASegmentationLib.panel.statistics_table import StatisticsTable
 
     statistics = StatisticsTable()
@@ -225,6 +226,7 @@ def test_segments_that_are_not_skipped_are_wanted(slicer_app) -> None:
 
 def test_a_deleted_volume_is_not_chosen(slicer_app) -> None:
     import slicer
+
     from LEUDASegmentationLib.parameter_node import chosen_volumes
 
     volume = add_volume("a")

@@ -110,6 +110,7 @@ def test_intensities_under_a_warp_are_those_that_slicer_finds(scene):
 @pytest.mark.parametrize("change", ["segments", "image"])
 def test_what_changes_meanwhile_is_counted_again(monkeypatch, change):
     import slicer
+
     from LEUDASegmentationLib.run.statistics import count_segments
     from LEUDASegmentationLib.scene import volume_files
     from LEUDASegmentationLib.scene.steps import finish

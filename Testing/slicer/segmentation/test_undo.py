@@ -178,6 +178,7 @@ def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, r
 
 def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
     import slicer
+
     from LEUDASegmentationLib.scene.geometry import ijk_to_ras
 
     volume = add_volume(affine=OBLIQUE)

@@ -59,7 +59,8 @@ app = boot()
 sys.path.insert(0, {folder!r})
 import numpy, vtk
 before, start = set(sys.modules), time.process_time()
-from LEUDASegmentationLib import installation, sample_data, worker_client
+from LEUDASegmentationLib import sample_data
+from LEUDASegmentationLib.processes import installation, worker_client
 import LEUDABatch
 seconds = time.process_time() - start
 print(json.dumps([seconds, sorted(set(sys.modules) - before)]))

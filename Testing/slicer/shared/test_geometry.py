@@ -31,9 +31,8 @@ def add_roi(center=(3.1, 3.3, 6.2), size=(3.71, 4.93, 9.37), matrix=None):
 
 def world_points(volume) -> np.ndarray:
     """Return the world position of every voxel centre (K, J, I, 3), from Slicer's transforms one point at a time."""
-    import vtk
-
     import slicer
+    import vtk
 
     matrix, to_world = vtk.vtkMatrix4x4(), vtk.vtkGeneralTransform()
     volume.GetIJKToRASMatrix(matrix)

@@ -75,6 +75,7 @@ def installation(slicer_app):
 def machine(installation, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine with all but PyTorch, monai and msgspec, a PyTorch extension, and a user who agrees."""
     import slicer
+
     from LEUDASegmentationLib.processes import packages
 
     machine = Machine({**COMPLETE, "torch": None, "monai": None, "msgspec": "0.17"})

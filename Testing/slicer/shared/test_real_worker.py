@@ -148,6 +148,7 @@ def test_frame_of_a_sequence_that_is_shown(slicer_app, logic, prepared):
 
 def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
     import slicer
+
     from LEUDASegmentationLib.panel.preview import LivePreview
     from LEUDASegmentationLib.scene.geometry import ijk_to_ras
 

@@ -21,6 +21,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sample_data(slicer_app, monkeypatch: pytest.MonkeyPatch):
     import slicer
+
     from LEUDASegmentationLib import sample_data
 
     monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
@@ -41,6 +42,7 @@ def made(sample_data, phantom: Path) -> Iterator[Path]:
 
 def test_three_samples_with_pictures_whose_buttons_load_them(sample_data, made: Path) -> None:
     import slicer
+
     from host.sample_data import press
 
     sample_data.registerSampleData()
@@ -124,6 +126,7 @@ def test_a_half_made_phantom_is_made_again(sample_data, monkeypatch: pytest.Monk
 
 def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
+
     from host.sample_data import press
 
     monkeypatch.setattr(sample_data, "ensureInstalled", lambda: False)
@@ -138,7 +141,6 @@ def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: 
 
 def test_making_can_be_cancelled(sample_data, slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
     import qt
-
     import slicer
 
     make = slicer.util.createProgressDialog

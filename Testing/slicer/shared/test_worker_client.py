@@ -211,6 +211,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Pat
 
 def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_app) -> None:
     import slicer
+
     from leuda_core.runs.folder import start_ticks
 
     parent = Path(slicer.app.temporaryPath)

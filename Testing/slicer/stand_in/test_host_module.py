@@ -109,7 +109,6 @@ def test_closing_the_scene_leaves_the_module_with_new_parameters(slicer_app, exa
 
 def test_a_restart_is_a_new_slicer_with_the_old_settings(slicer_app, example):
     import qt
-
     import slicer
 
     slicer.app.userSettings().setValue("Example/Key", "kept")
@@ -169,6 +168,7 @@ def test_latency_sees_a_frozen_loop(slicer_app):
 
 def test_without_a_main_window(slicer_app, tmp_path):
     import slicer
+
     from host import boot
 
     slicer_app.close()

@@ -18,9 +18,8 @@ class Color(Enum):
 @pytest.fixture
 def wrapped(slicer_app) -> Any:
     """A parameter node class with every kind of value, and a node for it."""
-    from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
-
     import slicer
+    from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
 
     members = {"x": Annotated[float, WithinRange(0, 10)], "label": str}
     point = parameterPack(type("Point", (), {"__annotations__": members, "x": 1.0, "label": "p"}))
@@ -74,7 +73,6 @@ def test_defaults(wrapped):
 
 def test_values_come_back_after_saving_and_loading_the_scene(wrapped, tmp_path):
     import numpy as np
-
     import slicer
 
     volume = slicer.util.addVolumeFromArray(np.ones((2, 3, 4), np.int16), name="MR 1")

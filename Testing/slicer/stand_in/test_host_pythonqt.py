@@ -168,7 +168,6 @@ def test_none_is_not_used_up(slicer_app):
 
 def test_dialogs_take_prepared_answers(slicer_app):
     import qt
-
     import slicer
 
     slicer_app.answers.add(True, False, "/data/volume.nrrd", "Keep")

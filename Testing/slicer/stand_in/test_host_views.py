@@ -84,9 +84,8 @@ def test_the_wheel_moves_through_the_slices(slicer_app, scene):
 
 def test_the_mouse_moves_the_cursor(slicer_app, scene):
     import qt
-    from PySide6.QtTest import QTest
-
     import slicer
+    from PySide6.QtTest import QTest
 
     view = slicer.app.layoutManager().sliceWidget("Green").sliceView()
     QTest.mouseMove(view, qt.QPoint(60, 70))

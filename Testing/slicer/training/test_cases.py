@@ -14,6 +14,7 @@ from training_scene import SHAPE, add_volume, fill, labels_of, marks_of, structu
 
 def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.cases.cases import CaseStore
     from LEUDATrainingLib.cases.structures import read_structures
     from LEUDATrainingLib.logic import LEUDATrainingLogic
@@ -38,6 +39,7 @@ def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) 
 
 def test_a_deleted_volume_makes_a_missing_case(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     volume, segmentation, _target = fill(node)
@@ -90,6 +92,7 @@ def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tm
 
 def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.cases.cases import CaseStore
     from LEUDATrainingLib.cases.dataset_import import add_dataset
     from LEUDATrainingLib.cases.structures import read_structures
@@ -210,6 +213,7 @@ def test_a_training_that_can_start_has_warnings_alone(node) -> None:
 
 def test_problems_and_warnings_name_what_they_are_about(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.cases.cases import CaseStore
 
     volume, segmentation, target = fill(node)

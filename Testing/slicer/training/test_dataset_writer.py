@@ -197,6 +197,7 @@ def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> N
 
 def test_overlapping_segments_become_one_label_each_voxel(node, tmp_path: Path) -> None:
     import slicer
+
     from LEUDATrainingLib.labels.label_maps import segments_of
 
     source, segmentation, _target = fill(node)

@@ -20,10 +20,10 @@ def small_pieces(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def merged_by_slicer(segmentation: Any, volume: Any) -> np.ndarray:
     """Return the label map (K, J, I) that Slicer makes of the segments on the grid of a volume."""
+    import slicer
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    import slicer
     from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
     from LEUDATrainingLib.labels.label_layers import segments_of
 
@@ -68,6 +68,7 @@ def move(node: Any, matrix: np.ndarray) -> None:
 def put(segmentation: Any, volume: Any, number: int, mask: np.ndarray) -> None:
     """Draw a structure, erasing nothing of the others: what overlaps goes into a layer of its own."""
     import slicer
+
     from LEUDATrainingLib.labels.label_layers import segments_of
 
     segment_id = segments_of(segmentation, structures())[number][0]

@@ -8,25 +8,10 @@ import pytest
 from training_scene import OBLIQUE, SHAPE, add_transform, add_volume, add_warp, fill, labels_of, marks_of, structures
 
 
-def test_slicing_axis_is_the_one_of_the_core_on_many_grids(slicer_app) -> None:
-    from leuda_core.data.slices import plan_slices
-    from LEUDATrainingLib.labels.geometry import slicing_axis
-
-    random = np.random.default_rng(3)
-    near_ties = [(1, 1, 1), (1, 1, 1.004), (2, 2.01, 1), (1.5, 1.5, 1.49), (3, 1, 3)]
-    for number in range(400):
-        rotation, _r = np.linalg.qr(random.normal(size=(3, 3)))
-        spacing = near_ties[number % 5] if number < 100 else random.uniform(0.3, 6, 3)
-        shear = np.eye(3) + np.triu(random.uniform(-0.2, 0.2, (3, 3)), 1) * (number % 3 == 0)
-        affine = np.eye(4)
-        affine[:3, :3] = rotation @ shear * spacing
-        shape = tuple(int(n) for n in random.integers(1, 5, 3))
-        assert slicing_axis(shape, affine) == plan_slices(shape, affine).axis, (shape, affine)
-
-
 @pytest.mark.parametrize("under_transform", [False, True])
 def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) -> None:
     import slicer
+
     from LEUDATrainingLib.labels.geometry import jump_to_slice, shown_slice
 
     volume = add_volume("v", OBLIQUE)
@@ -42,6 +27,7 @@ def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) 
 
 def test_alignment_tells_a_view_across_the_slices(slicer_app) -> None:
     import slicer
+
     from LEUDATrainingLib.labels.geometry import ALIGNED, alignment
 
     volume = add_volume("v")  # sliced across superior
@@ -65,6 +51,7 @@ def test_every_drawn_slice_counts_until_somebody_says_which(node, source) -> Non
 
 def test_drawing_is_counted_at_once(node, source) -> None:
     import slicer
+
     from LEUDATrainingLib.labels.case_marks import CaseMarks
     from LEUDATrainingLib.labels.label_maps import set_labels
 
