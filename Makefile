@@ -47,6 +47,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The tables of docs/RESULTS on the built-in phantom; DATASETS="a.json b.json" measures your own.
 DATASETS ?=
