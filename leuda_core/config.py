@@ -27,7 +27,7 @@ Augmentation = Literal["paper", "strong"]
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
-class MethodConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings that every method has."""
 
     augmentation: Annotated[

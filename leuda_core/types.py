@@ -124,7 +124,6 @@ class Task:
     patch_size: int
     plane: Plane = "acquisition"
     normalization: Normalization = field(default_factory=Normalization)
-    in_channels: int = 1
 
     @property
     def n_classes(self) -> int:

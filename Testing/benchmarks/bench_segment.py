@@ -57,7 +57,7 @@ def make_bundle(folder: Path) -> Path:
     domain = DomainSummary(name="synthetic", modality="CT")
     labels = tuple(Label(value, f"organ {value}") for value in (1, 2, 3))
     task = Task(labels=labels, spacing_mm=WORKING_MM, patch_size=256)
-    predictor = Predictor(PredictorSpec(in_channels=1, n_classes=4, base_channels=16))
+    predictor = Predictor(PredictorSpec(n_classes=4, base_channels=16))
     return save_bundle(folder, predictor, task, BundleInfo(name="bench", method="none", source=domain, target=domain))
 
 

@@ -52,7 +52,7 @@ def make_bundle(folder: Path) -> Path:
     torch.manual_seed(0)
     domain = DomainSummary(name="synthetic", modality="CT")
     task = Task(tuple(Label(v, f"organ {v}") for v in (1, 2, 3)), spacing_mm=2 * PIXEL_MM, patch_size=96)
-    spec = PredictorSpec(in_channels=1, n_classes=4, base_channels=16, translator_channels=16, translator_blocks=4)
+    spec = PredictorSpec(n_classes=4, base_channels=16, translator_channels=16, translator_blocks=4)
     info = BundleInfo(name="bench", method="le_uda", source=domain, target=domain)
     return save_bundle(folder, Predictor(spec), task, info)
 

@@ -35,7 +35,7 @@ def untrained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from leuda_core.types import Label, Task
 
     torch.manual_seed(0)
-    predictor = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+    predictor = Predictor(PredictorSpec(n_classes=3, base_channels=4))
     task = Task((Label(1, "ring"), Label(2, "core")), spacing_mm=1.25, patch_size=32)
     domains = {"source": DomainSummary(name="s", modality="MR"), "target": DomainSummary(name="t", modality="CT")}
     info = BundleInfo(name="m", method="source_only", **domains)

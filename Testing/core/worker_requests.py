@@ -39,7 +39,7 @@ def volume_data(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
 def make_model(folder: Path, plane: str = "acquisition", *, patch_size: int = 32, seed: int = 0) -> Path:
     """Write an untrained model with a translator, and labels beyond 255."""
     torch.manual_seed(seed)
-    spec = PredictorSpec(in_channels=1, n_classes=3, base_channels=4, translator_channels=4, translator_blocks=1)
+    spec = PredictorSpec(n_classes=3, base_channels=4, translator_channels=4, translator_blocks=1)
     labels = (Label(3, "vessel", (1.0, 0.0, 0.5), "SCT^1^Vessel"), Label(300, "Leber"))
     task = Task(labels=labels, spacing_mm=1.5, patch_size=patch_size, plane=plane)
     domain = DomainSummary(name="d", modality="MR")

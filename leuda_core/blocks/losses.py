@@ -10,6 +10,9 @@ carry over to another number of classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, one_hot
@@ -98,3 +101,8 @@ def adversarial_loss(fake_scores: Tensor) -> Tensor:
 def cycle_loss(images: Tensor, cycled: Tensor) -> Tensor:
     """Mean absolute difference of an image and itself translated there and back (CycleGAN, Zhu et al., ICCV 2017)."""
     return l1_loss(cycled.float(), images.float())
+
+
+def total(losses: Iterable[Tensor]) -> Tensor:
+    """Return the sum of one or more losses."""
+    return reduce(torch.add, losses)

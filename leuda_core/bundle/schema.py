@@ -119,8 +119,6 @@ def _check_task(task: Task) -> None:
 
 def _check_predictor(spec: PredictorSpec, task: Task) -> None:
     _require(spec.n_classes == task.n_classes, f"n_classes {spec.n_classes} is not labels + 1 = {task.n_classes}")
-    channels = {spec.in_channels, task.in_channels}
-    _require(channels == {1}, f"in_channels {sorted(channels)}, allowed is 1")
     _require(1 <= spec.base_channels <= 128, f"predictor.base_channels {spec.base_channels} leaves 1 to 128")
     _require(0 <= spec.translator_channels <= 128, f"translator_channels {spec.translator_channels} leaves 0 to 128")
     _require(0 <= spec.translator_blocks <= 32, f"translator_blocks {spec.translator_blocks} leaves 0 to 32")

@@ -26,17 +26,24 @@ class AdaBn(Method):
     summary = "Learns from labelled source slices, then replaces the statistics of batch norm by the target's."
     paper = "Li et al., Pattern Recognition 2018"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         statistics_steps: Annotated[
             int, Meta(ge=0, description="batches of target slices to estimate from; 0 keeps the source's statistics")
         ] = 50
 
+    settings: Config
+
     def predictor_spec(self) -> PredictorSpec:
         return msgspec.structs.replace(super().predictor_spec(), norm="batch")
 
-    def phases(self, steps: int) -> list[Phase]:
-        adapt = Phase("statistics", self.settings.statistics_steps, self.statistics_step)
-        return super().phases(steps) + ([adapt] if adapt.steps else [])
+    def plan(self, steps: int) -> list[Phase]:
+        adapt = Phase("statistics", self.settings.statistics_steps, self.statistics_step, self.forget_statistics)
+        return [*super().plan(steps), adapt]
+
+    def forget_statistics(self) -> None:
+        """Discard the statistics of the source."""
+        for norm in batch_norms(self.teacher):
+            norm.reset_running_stats()
 
     @torch.no_grad()
     def statistics_step(self, batch: Batch, progress: float) -> Losses:
@@ -44,8 +51,6 @@ class AdaBn(Method):
         norms = batch_norms(self.teacher)
         for norm in norms:
             norm.momentum = None  # an average over all batches instead of a moving one
-            if progress == 0:
-                norm.reset_running_stats()
             norm.train()
         probabilities = self.teacher(batch.target).float().softmax(1)
         for norm in norms:

@@ -33,7 +33,7 @@ class Adda(Method):
     summary = "Trains on source, then adapts a copy so that target features pass for source features."
     paper = "Tzeng et al., CVPR 2017"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         align_steps: Annotated[int, Meta(ge=1, description="training steps of the alignment")] = 400
         align_learning_rate: Annotated[
             float, Meta(gt=0, le=1, description="step size of the adapted network and of the discriminator")
@@ -43,35 +43,41 @@ class Adda(Method):
             float, Meta(ge=0, description="weight of the source segmentation loss during the alignment")
         ] = 1.0
 
+    settings: Config
+    alignments: Tensor
+
     def build(self) -> None:
         super().build()
         self.adapted = self.new_segmenter()
         self.average = averaged_copy(self.adapted)
-        self.judge = FeatureDiscriminator(self.settings.base_channels * 16)
+        self.discriminator = FeatureDiscriminator(self.settings.base_channels * 16)
         rate = self.settings.align_learning_rate
         self.add_optimizer("adapted", [self.adapted], lr=rate)
-        self.add_optimizer("judge", [self.judge], lr=rate)
+        self.add_optimizer("discriminator", [self.discriminator], lr=rate)
         self.register_buffer("alignments", torch.zeros((), dtype=torch.long))
 
-    def phases(self, steps: int) -> list[Phase]:
-        return [*super().phases(steps), Phase("align", self.settings.align_steps, self.alignment_step)]
+    def plan(self, steps: int) -> list[Phase]:
+        align = Phase("align", self.settings.align_steps, self.alignment_step, self.start_from_source)
+        return [*super().plan(steps), align]
+
+    def start_from_source(self) -> None:
+        """Let the adapted network begin as the one trained on source."""
+        self.adapted.load_state_dict(self.teacher.state_dict())
 
     def alignment_step(self, batch: Batch, progress: float) -> Losses:
-        if progress == 0:
-            self.adapted.load_state_dict(self.teacher.state_dict())
         s, source = self.settings, self.appearance(batch.source, batch.source_labels)
         with torch.no_grad():
             example = self.teacher.encode(source)[-1]
         features = self.adapted.encode(batch.target)[-1]
 
-        adversarial = adversarial_loss(self.judge(features))
+        adversarial = adversarial_loss(self.discriminator(features))
         anchor = self._anchor(source, batch.source_labels)
         self.minimize(s.adversarial_weight * adversarial + s.anchor_weight * anchor, "adapted")
-        judged = discriminator_loss(self.judge(example), self.judge(features.detach()))
-        self.minimize(judged, "judge")
+        discrimination = discriminator_loss(self.discriminator(example), self.discriminator(features.detach()))
+        self.minimize(discrimination, "discriminator")
         update_average(self.average, self.adapted, s.ema_decay, int(self.alignments))
         self.alignments += 1
-        return detached(adversarial=adversarial, anchor=anchor, discriminator=judged)
+        return detached(adversarial=adversarial, anchor=anchor, discriminator=discrimination)
 
     def _anchor(self, source: Tensor, labels: Tensor) -> Tensor:
         return segmentation_loss(self.adapted(source), labels)

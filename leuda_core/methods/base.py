@@ -6,7 +6,8 @@ cannot forget one. Its file declares networks in ``build`` and states the paper 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -25,17 +26,28 @@ Losses = dict[str, Tensor]
 
 
 class Phase(NamedTuple):
-    """A stretch of a run: ``step(batch, progress)`` is called ``steps`` times, ``progress`` rising from 0 to 1."""
+    """A stretch of a run: ``step(batch, progress)`` is called ``steps`` times, ``progress`` rising from 0 to 1.
+
+    ``begin()`` is called before the first step; a run that resumes within the phase does not call it again.
+    """
 
     name: str
     steps: int
     step: Callable[[Batch, float], Losses]
+    begin: Callable[[], object] = lambda: None
+
+    def take(self, index: int, batch: Batch) -> Losses:
+        """Take step ``index`` of the phase and return its detached losses."""
+        if index == 0:
+            self.begin()
+        return self.step(batch, index / self.steps)
 
 
 class Method(nn.Module):
     """Base of all methods: supervised learning on source slices, which subclasses replace or add to."""
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
+    """The method's settings; a subclass with its own also narrows the type of ``settings``."""
     title: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
@@ -45,6 +57,11 @@ class Method(nn.Module):
     """Training steps of the segmenter when nobody chooses."""
     draws_episodes: ClassVar[bool] = False
     """Whether the two halves of every batch must come from different volumes."""
+
+    settings: MethodConfig
+    segmenter: UNet
+    teacher: UNet
+    updates: Tensor
 
     def __init__(self, task: Task, settings: MethodConfig) -> None:
         super().__init__()
@@ -59,7 +76,7 @@ class Method(nn.Module):
     def new_segmenter(self) -> UNet:
         """Return an untrained segmenter, the same for every method."""
         spec = self.predictor_spec()
-        return UNet(spec.in_channels, spec.n_classes, spec.base_channels, spec.norm)
+        return UNet(spec.n_classes, spec.base_channels, spec.norm)
 
     def build(self) -> None:
         """Declare networks and which optimiser moves which. The default has the segmenter alone."""
@@ -83,9 +100,13 @@ class Method(nn.Module):
         self.update_teacher()
         return detached(segmentation=loss)
 
-    def phases(self, steps: int) -> list[Phase]:
-        """Return the run's phases; ``steps`` is the budget of the segmenter."""
+    def plan(self, steps: int) -> list[Phase]:
+        """Declare the run's phases in their order; ``steps`` is the budget of the segmenter."""
         return [Phase("train", steps, self.training_step)]
+
+    def phases(self, steps: int) -> list[Phase]:
+        """Return the phases of the plan that take any steps."""
+        return [phase for phase in self.plan(steps) if phase.steps]
 
     def predictor(self) -> Predictor:
         """Return what prediction needs: the moving average of the segmenter, which needs no choice of a checkpoint."""
@@ -98,11 +119,10 @@ class Method(nn.Module):
         return self.teacher.state_dict()
 
     def predictor_spec(self) -> PredictorSpec:
-        return PredictorSpec(
-            in_channels=self.task.in_channels,
-            n_classes=self.task.n_classes,
-            base_channels=self.settings.base_channels,
-        )
+        return PredictorSpec(n_classes=self.task.n_classes, base_channels=self.settings.base_channels)
+
+    def write_files(self, folder: Path) -> None:
+        """Write what other runs may use of the finished one into its run folder; by default nothing."""
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
@@ -154,10 +174,16 @@ class Method(nn.Module):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``checkpoint()``."""
-        self.load_state_dict(state["networks"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        """Continue from ``checkpoint()``."""
+        self.load_state_dict(present_names(state["networks"]))
+        # By their order: version 0.1 had other names for some of them.
+        for optimizer, values in zip(self.optimizers.values(), state["optimizers"].values(), strict=True):
+            optimizer.load_state_dict(values)
+
+
+def present_names(networks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return stored weights under their present names: version 0.1 called discriminators judges."""
+    return {name.replace("judge", "discriminator"): weights for name, weights in networks.items()}
 
 
 def detached(**losses: Tensor) -> Losses:

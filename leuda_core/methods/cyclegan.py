@@ -22,7 +22,7 @@ from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator
 from leuda_core.config import MethodConfig
 from leuda_core.errors import InputError
 from leuda_core.io.files import atomic_path
-from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.methods.base import Losses, Method, Phase, detached, present_names
 from leuda_core.networks.discriminators import PatchDiscriminator
 from leuda_core.networks.generator import Generator
 from leuda_core.networks.predictor import Predictor, PredictorSpec
@@ -31,7 +31,7 @@ from leuda_core.types import Batch
 TRANSLATOR_FILE = "translator.safetensors"
 
 
-class TranslatorConfig(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TranslatorConfig(MethodConfig, frozen=True):
     """Settings of every method that translates between the modalities first."""
 
     unlabeled_batch_size: Annotated[
@@ -56,8 +56,8 @@ class Translator(nn.Module):
         super().__init__()
         self.to_target = Generator(channels, blocks)
         self.to_source = Generator(channels, blocks)
-        self.judge_target = PatchDiscriminator(1, channels)
-        self.judge_source = PatchDiscriminator(1, channels)
+        self.discriminator_target = PatchDiscriminator(1, channels)
+        self.discriminator_source = PatchDiscriminator(1, channels)
 
     @property
     def generators(self) -> list[nn.Module]:
@@ -65,7 +65,7 @@ class Translator(nn.Module):
 
     @property
     def discriminators(self) -> list[nn.Module]:
-        return [self.judge_target, self.judge_source]
+        return [self.discriminator_target, self.discriminator_source]
 
     @torch.no_grad()
     def streams(self, source: Tensor, target: Tensor) -> Streams:
@@ -106,59 +106,53 @@ class TranslatingMethod(Method):
 
     Config = TranslatorConfig
 
+    settings: TranslatorConfig
+    translator: Translator | NoTranslator
+
     @property
     def translates(self) -> bool:
         return bool(self.settings.translator or self.settings.translator_steps)
 
     def build(self) -> None:
         if self.translates:
-            self._add_translator()
+            self.translator = self._new_translator()
         else:
             self.translator = NoTranslator()
         super().build()
 
-    def _add_translator(self) -> None:
+    def _new_translator(self) -> Translator:
         s = self.settings
-        self.translator = Translator(s.translator_channels, s.translator_blocks)
+        translator = Translator(s.translator_channels, s.translator_blocks)
         lr, betas = s.translator_learning_rate, (0.5, 0.999)
-        self.add_optimizer("generators", self.translator.generators, lr=lr, betas=betas)
-        self.add_optimizer("discriminators", self.translator.discriminators, lr=lr, betas=betas)
+        self.add_optimizer("generators", translator.generators, lr=lr, betas=betas)
+        self.add_optimizer("discriminators", translator.discriminators, lr=lr, betas=betas)
         if s.translator:
-            self._load_translator(Path(s.translator))
+            _load(translator, Path(s.translator) / TRANSLATOR_FILE)
+        return translator
 
-    def _load_translator(self, run: Path) -> None:
-        path = run / TRANSLATOR_FILE
-        if not path.is_file():
-            raise InputError(f"translator: {path} does not exist", "name the folder of a run that trained a translator")
-        try:
-            self.translator.load_state_dict(load_file(path))
-        except RuntimeError as error:
-            raise InputError(
-                f"translator: {path} has networks of another size", "use its translator_channels and translator_blocks"
-            ) from error
+    def write_files(self, folder: Path) -> None:
+        """Write the translator, for other runs on the same dataset to load."""
+        if self.translates:
+            with atomic_path(folder / TRANSLATOR_FILE) as temporary:
+                save_file({name: x.contiguous() for name, x in self.translator.state_dict().items()}, temporary)
 
-    def save_translator(self, run: Path) -> None:
-        """Write the translator to a run folder, for other runs on the same dataset to load."""
-        with atomic_path(run / TRANSLATOR_FILE) as temporary:
-            save_file({name: x.contiguous() for name, x in self.translator.state_dict().items()}, temporary)
-
-    def phases(self, steps: int) -> list[Phase]:
-        adapt = super().phases(steps)
-        if self.settings.translator or not self.translates:
-            return adapt
-        return [Phase("translate", self.settings.translator_steps, self.translation_step), *adapt]
+    def plan(self, steps: int) -> list[Phase]:
+        translate = Phase("translate", self.settings.translator_steps, self.translation_step)
+        return [*([] if self.settings.translator else [translate]), *super().plan(steps)]
 
     def translation_step(self, batch: Batch, progress: float) -> Losses:
         t, source, target = self.translator, batch.source_unlabeled, batch.target
+        assert isinstance(t, Translator)  # without one there are no steps
         self._decay_learning_rate(progress)
         fake_target, fake_source = t.to_target(source), t.to_source(target)
+        d_target, d_source = t.discriminator_target, t.discriminator_source
         cycle = cycle_loss(source, t.to_source(fake_target)) + cycle_loss(target, t.to_target(fake_source))
-        adversarial = adversarial_loss(t.judge_target(fake_target)) + adversarial_loss(t.judge_source(fake_source))
+        adversarial = adversarial_loss(d_target(fake_target)) + adversarial_loss(d_source(fake_source))
         self.minimize(adversarial + self.settings.cycle_weight * cycle, "generators")
-        judged = discriminator_loss(t.judge_target(target), t.judge_target(fake_target.detach()))
-        judged = judged + discriminator_loss(t.judge_source(source), t.judge_source(fake_source.detach()))
-        self.minimize(judged, "discriminators")
-        return detached(cycle=cycle, adversarial=adversarial, discriminator=judged)
+        discrimination = discriminator_loss(d_target(target), d_target(fake_target.detach()))
+        discrimination = discrimination + discriminator_loss(d_source(source), d_source(fake_source.detach()))
+        self.minimize(discrimination, "discriminators")
+        return detached(cycle=cycle, adversarial=adversarial, discriminator=discrimination)
 
     def _decay_learning_rate(self, progress: float) -> None:
         """Constant for the first half, then linearly to zero, as in the paper."""
@@ -181,6 +175,17 @@ class TranslatingMethod(Method):
         predictor = super().predictor()
         predictor.translator.load_state_dict(self.translator.to_source.state_dict())
         return predictor
+
+
+def _load(translator: Translator, path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"translator: {path} does not exist", "name the folder of a run that trained a translator")
+    try:
+        translator.load_state_dict(present_names(load_file(path)))
+    except RuntimeError as error:
+        raise InputError(
+            f"translator: {path} has networks of another size", "use its translator_channels and translator_blocks"
+        ) from error
 
 
 class CycleGan(TranslatingMethod):

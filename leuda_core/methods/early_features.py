@@ -39,7 +39,7 @@ class EarlyFeatures(Method):
     summary = "Refines the first layers on target slices until an early head agrees with the final output."
     paper = "Sheikh and Schultz, MIDL 2022"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         head_steps: Annotated[int, Meta(ge=1, description="training steps of the early head")] = 200
         refine_steps: Annotated[int, Meta(ge=1, description="refinement steps on target slices")] = 200
         refine_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the refinement")] = 1e-3
@@ -51,6 +51,9 @@ class EarlyFeatures(Method):
         adapt_statistics: Annotated[
             bool, Meta(description="with batch norm: let its statistics follow the target during the refinement")
         ] = True
+
+    settings: Config
+    refinements: Tensor
 
     def predictor_spec(self) -> PredictorSpec:
         return msgspec.structs.replace(super().predictor_spec(), norm=self.settings.norm)
@@ -70,10 +73,14 @@ class EarlyFeatures(Method):
         self.adapted.eval()
         return self
 
-    def phases(self, steps: int) -> list[Phase]:
+    def plan(self, steps: int) -> list[Phase]:
         head = Phase("head", self.settings.head_steps, self.head_step)
-        refine = Phase("refine", self.settings.refine_steps, self.refinement_step)
-        return [*super().phases(steps), head, refine]
+        refine = Phase("refine", self.settings.refine_steps, self.refinement_step, self.start_from_source)
+        return [*super().plan(steps), head, refine]
+
+    def start_from_source(self) -> None:
+        """Let the adapted network begin as the one trained on source."""
+        self.adapted.load_state_dict(self.teacher.state_dict())
 
     def head_step(self, batch: Batch, progress: float) -> Losses:
         """Learn to segment source slices from their early features."""
@@ -85,8 +92,6 @@ class EarlyFeatures(Method):
 
     def refinement_step(self, batch: Batch, progress: float) -> Losses:
         """Move the early layers so that the early head gives what the whole network gives."""
-        if not self.refinements:
-            self.adapted.load_state_dict(self.teacher.state_dict())
         for norm in batch_norms(self.adapted):
             norm.train(self.settings.adapt_statistics)
         encoded = self.adapted.encode(batch.target)

@@ -55,7 +55,7 @@ class Glua(Method):
     summary = "Draws source slices in target style, and aligns the features whose domains differ most."
     paper = "Su et al., arXiv 2205.11888"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         style_steps: Annotated[int, Meta(ge=0, description="training steps of the style transfer")] = 1000
         style_channels: Annotated[int, Meta(ge=4, le=64, description="channels of its first layer")] = 12
         style_size: Annotated[int, Meta(ge=2, le=64, description="length of a style")] = 8
@@ -64,24 +64,29 @@ class Glua(Method):
         align_weight: Annotated[float, Meta(ge=0, description="weight of the alignment of features")] = 1e-3
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the alignment")] = 0.2
 
+    settings: Config
+    prototypes: Tensor
+
     def build(self) -> None:
         super().build()
         s, channels = self.settings, self.settings.base_channels
         self.painter = Painter(s.style_channels, s.style_size)
-        self.judges = nn.ModuleDict(
-            {"source": PatchDiscriminator(), "target": PatchDiscriminator(),
-             "content": FeatureDiscriminator(4 * s.style_channels)}
-        )  # fmt: skip
+        self.discriminators = nn.ModuleDict(
+            {
+                "source": PatchDiscriminator(),
+                "target": PatchDiscriminator(),
+                "content": FeatureDiscriminator(4 * s.style_channels),
+            }
+        )
         betas = (0.5, 0.9)
         self.add_optimizer("painter", [self.painter], lr=s.style_learning_rate, betas=betas)
-        self.add_optimizer("judges", [self.judges], lr=s.style_learning_rate, betas=betas)
-        self.feature_judge = FeatureDiscriminator(channels)
-        self.add_optimizer("feature_judge", [self.feature_judge], lr=1e-4)
+        self.add_optimizer("discriminators", [self.discriminators], lr=s.style_learning_rate, betas=betas)
+        self.feature_discriminator = FeatureDiscriminator(channels)
+        self.add_optimizer("feature_discriminator", [self.feature_discriminator], lr=1e-4)
         self.register_buffer("prototypes", torch.zeros(2, self.task.n_classes, channels))  # of x_st, of x_t
 
-    def phases(self, steps: int) -> list[Phase]:
-        disentangle = Phase("disentangle", self.settings.style_steps, self.disentangling_step)
-        return [*([disentangle] if disentangle.steps else []), *super().phases(steps)]
+    def plan(self, steps: int) -> list[Phase]:
+        return [Phase("disentangle", self.settings.style_steps, self.disentangling_step), *super().plan(steps)]
 
     def disentangling_step(self, batch: Batch, progress: float) -> Losses:
         p, source, target = self.painter, batch.source_unlabeled, batch.target
@@ -97,15 +102,18 @@ class Glua(Method):
         cycle = cycle_loss(source, p.draw(content_st, restyle_s)) + cycle_loss(target, p.draw(content_ts, restyle_t))
         codes = l1_loss(content_st, content_s) + l1_loss(content_ts, content_t)
         codes = codes + l1_loss(restyle_t, style_t) + l1_loss(restyle_s, style_s)
-        j = self.judges
-        adversarial = adversarial_loss(j["target"](fake_t)) + adversarial_loss(j["source"](fake_s))
-        adversarial = adversarial + discriminator_loss(j["content"](content_t), j["content"](content_s))
+        d = self.discriminators
+        adversarial = adversarial_loss(d["target"](fake_t)) + adversarial_loss(d["source"](fake_s))
+        adversarial = adversarial + discriminator_loss(d["content"](content_t), d["content"](content_s))
         self.minimize(10 * (same + cycle) + codes + adversarial, "painter")
-        judged = discriminator_loss(j["target"](target), j["target"](fake_t.detach()))
-        judged = judged + discriminator_loss(j["source"](source), j["source"](fake_s.detach()))
-        judged = judged + discriminator_loss(j["content"](content_s.detach()), j["content"](content_t.detach()))
-        self.minimize(judged, "judges")
-        return detached(reconstruction=same, cycle=cycle, codes=codes, adversarial=adversarial, discriminator=judged)
+        discrimination = discriminator_loss(d["target"](target), d["target"](fake_t.detach()))
+        discrimination = discrimination + discriminator_loss(d["source"](source), d["source"](fake_s.detach()))
+        contents = discriminator_loss(d["content"](content_s.detach()), d["content"](content_t.detach()))
+        discrimination = discrimination + contents
+        self.minimize(discrimination, "discriminators")
+        return detached(
+            reconstruction=same, cycle=cycle, codes=codes, adversarial=adversarial, discriminator=discrimination
+        )
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         with torch.no_grad():
@@ -120,15 +128,15 @@ class Glua(Method):
         pseudo = logits[count:].detach().argmax(1)
         self._update_prototypes(source_features.detach(), batch.source_labels, target_features.detach(), pseudo)
         mask = self.local_mask(pseudo)
-        alignment = (mask * (self.feature_judge(target_features).float() - 1).square()).mean()
+        alignment = (mask * (self.feature_discriminator(target_features).float() - 1).square()).mean()
         weight = self.settings.align_weight * delayed_ramp(progress, self.settings.ramp_start)
         self.minimize(segmentation + weight * alignment, "segmenter")
-        judged = discriminator_loss(
-            self.feature_judge(source_features.detach()), self.feature_judge(target_features.detach())
+        discrimination = discriminator_loss(
+            self.feature_discriminator(source_features.detach()), self.feature_discriminator(target_features.detach())
         )
-        self.minimize(judged, "feature_judge")
+        self.minimize(discrimination, "feature_discriminator")
         self.update_teacher()
-        return detached(segmentation=segmentation, alignment=alignment, discriminator=judged)
+        return detached(segmentation=segmentation, alignment=alignment, discriminator=discrimination)
 
     def local_mask(self, classes: Tensor) -> Tensor:
         """Return the weight of each pixel, ``(B, 1, H, W)``: larger where the domains of its class lie apart."""

@@ -34,23 +34,24 @@ class Istn(Method):
     summary = "Changes intensities and pose of source slices to pass for target slices, and learns from those."
     paper = "Robinson et al., MICCAI 2020"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         transformer_steps: Annotated[int, Meta(ge=0, description="training steps of the transformers")] = 500
         transformer_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the transformers")] = (
             1e-3
         )
         identity_weight: Annotated[float, Meta(ge=0, description="weight of leaving intensities as they are")] = 0.5
 
+    settings: Config
+
     def build(self) -> None:
         super().build()
-        self.itn, self.stn, self.judge = IntensityNet(), AffineNet(), PatchDiscriminator()
+        self.itn, self.stn, self.discriminator = IntensityNet(), AffineNet(), PatchDiscriminator()
         rate = self.settings.transformer_learning_rate
         self.add_optimizer("transformers", [self.itn, self.stn], lr=rate, betas=(0.5, 0.999))
-        self.add_optimizer("judge", [self.judge], lr=rate / 4, betas=(0.5, 0.999))
+        self.add_optimizer("discriminator", [self.discriminator], lr=rate / 4, betas=(0.5, 0.999))
 
-    def phases(self, steps: int) -> list[Phase]:
-        transform = Phase("transform", self.settings.transformer_steps, self.transformer_step)
-        return [*([transform] if transform.steps else []), *super().phases(steps)]
+    def plan(self, steps: int) -> list[Phase]:
+        return [Phase("transform", self.settings.transformer_steps, self.transformer_step), *super().plan(steps)]
 
     def transform(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return target-like slices, the displacement that their labels follow, and the slices before they moved."""
@@ -61,11 +62,11 @@ class Istn(Method):
     def transformer_step(self, batch: Batch, progress: float) -> Losses:
         source = batch.source_unlabeled
         fake, _, recoloured = self.transform(source)
-        adversarial, identity = adversarial_loss(self.judge(fake)), cycle_loss(source, recoloured)
+        adversarial, identity = adversarial_loss(self.discriminator(fake)), cycle_loss(source, recoloured)
         self.minimize(adversarial + self.settings.identity_weight * identity, "transformers")
-        judged = discriminator_loss(self.judge(batch.target), self.judge(fake.detach()))
-        self.minimize(judged, "judge")
-        return detached(adversarial=adversarial, identity=identity, discriminator=judged)
+        discrimination = discriminator_loss(self.discriminator(batch.target), self.discriminator(fake.detach()))
+        self.minimize(discrimination, "discriminator")
+        return detached(adversarial=adversarial, identity=identity, discriminator=discrimination)
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         with torch.no_grad():

@@ -11,13 +11,12 @@ The code was never released: levels follow the paper's figure, adversarial weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import (
@@ -26,16 +25,18 @@ from leuda_core.blocks.losses import (
     discriminator_loss,
     segmentation_loss,
     structure_loss,
+    total,
 )
 from leuda_core.blocks.schedules import delayed_ramp
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.mean_teacher import with_noise
 from leuda_core.methods.mt_uda import MtUda
 from leuda_core.networks.discriminators import PatchDiscriminator
-from leuda_core.networks.unet import UNet
+from leuda_core.networks.unet import auxiliary_head, two_level_logits
 from leuda_core.types import Batch
 
-Levels = tuple[Tensor, Tensor]
+Levels = Sequence[Tensor]
+"""Maps at the output and at the auxiliary head, ``(B, n_classes, H, W)`` each."""
 
 
 class LeUda(MtUda):
@@ -45,7 +46,7 @@ class LeUda(MtUda):
     summary = "MT-UDA plus discriminators that pull the student's maps towards those of its two teachers."
     paper = "Zhao et al., IEEE TMI 2022"
 
-    class Config(MtUda.Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MtUda.Config, frozen=True):
         adversarial_weight: Annotated[
             float, Meta(ge=0, description="weight of passing for a teacher at the output")
         ] = 1e-3
@@ -56,59 +57,63 @@ class LeUda(MtUda):
             float, Meta(ge=0, description="weight of the auxiliary head's segmentation loss")
         ] = 0.1
 
+    settings: Config
+
     def build(self) -> None:
         super().build()
-        self.auxiliary_head = nn.Conv2d(2 * self.settings.base_channels, self.task.n_classes, 1)
+        self.auxiliary_head = auxiliary_head(self.settings.base_channels, self.task.n_classes)
         self.auxiliary_teacher = averaged_copy(self.auxiliary_head)
         self.add_optimizer("segmenter", [self.segmenter, self.auxiliary_head])
-        self.intra_judges = self._judges()
-        self.inter_judges = self._judges()
-        self.add_optimizer("judges", [self.intra_judges, self.inter_judges], lr=1e-4, betas=(0.9, 0.99))
+        self.intra_discriminators = self._new_discriminators()
+        self.inter_discriminators = self._new_discriminators()
+        both = [self.intra_discriminators, self.inter_discriminators]
+        self.add_optimizer("map_discriminators", both, lr=1e-4, betas=(0.9, 0.99))
 
-    def _judges(self) -> nn.ModuleList:
+    def _new_discriminators(self) -> nn.ModuleList:
+        """Return a discriminator for each level."""
         return nn.ModuleList(PatchDiscriminator(self.task.n_classes) for _ in range(2))
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views, s = self.views(batch), self.settings
         images = torch.cat([self.appearance(views.labelled, views.labels), self.appearance(views.student)])
-        sizes = [len(views.labelled), len(views.student)]
-        labelled, student = _split(_levels(self.segmenter, self.auxiliary_head, images), sizes)
+        maps = two_level_logits(self.segmenter, self.auxiliary_head, images)
+        labelled, student = _split(maps, [len(views.labelled), len(views.student)])
         with torch.no_grad():
             shown = with_noise(torch.cat([views.intra, views.inter]))
-            intra, inter = _split(
-                _levels(self.teacher, self.auxiliary_teacher, shown), [len(views.intra), len(views.inter)]
-            )
-        faces_intra = tuple(map(views.intra_pairs, student))
-        faces_inter, inter = zip(*map(views.inter_pairs, student, inter), strict=True)
+            maps = two_level_logits(self.teacher, self.auxiliary_teacher, shown)
+            intra, inter = _split(maps, [len(views.intra), len(views.inter)])
+        student_intra = [views.intra_pairs(level) for level in student]
+        student_inter, inter = zip(*map(views.inter_pairs, student, inter), strict=True)
 
         # The losses are means over a batch that joins 2, 2 and 4 streams; the paper sums over the streams.
         segmentation = 2 * segmentation_loss(labelled[0], views.labels)
         auxiliary = 2 * segmentation_loss(labelled[1], views.labels)
-        intra_consistency = 2 * consistency_loss(faces_intra[0], intra[0])
-        inter_consistency = 4 * structure_loss(faces_inter[0], inter[0])
-        adversarial = self._adversarial(self.intra_judges, faces_intra) + self._adversarial(
-            self.inter_judges, faces_inter
-        )
+        intra_consistency = 2 * consistency_loss(student_intra[0], intra[0])
+        inter_consistency = 4 * structure_loss(student_inter[0], inter[0])
+        adversarial_intra = self._adversarial(self.intra_discriminators, student_intra)
+        adversarial = adversarial_intra + self._adversarial(self.inter_discriminators, student_inter)
         ramp = delayed_ramp(progress, s.ramp_start)
         teachers = s.intra_weight * intra_consistency + s.inter_weight * inter_consistency + adversarial
         self.minimize(segmentation + s.auxiliary_weight * auxiliary + ramp * teachers, "segmenter")
 
-        judged = _judge(self.intra_judges, intra, faces_intra) + _judge(self.inter_judges, inter, faces_inter)
-        self.minimize(judged, "judges")
+        discrimination = _discrimination(self.intra_discriminators, intra, student_intra)
+        discrimination = discrimination + _discrimination(self.inter_discriminators, inter, student_inter)
+        self.minimize(discrimination, "map_discriminators")
         self.update_teacher()
         return detached(
             segmentation=segmentation,
             intra=intra_consistency,
             inter=inter_consistency,
             adversarial=adversarial,
-            discriminator=judged,
+            discriminator=discrimination,
         )
 
-    def _adversarial(self, judges: nn.ModuleList, student: Levels) -> Tensor:
+    def _adversarial(self, discriminators: nn.ModuleList, student: Levels) -> Tensor:
+        """Return what the student pays for maps that do not pass for the teacher's."""
         weights = (self.settings.adversarial_weight, self.settings.auxiliary_adversarial_weight)
-        return sum(
-            weight * adversarial_loss(judge(logits.float().softmax(1)))
-            for weight, judge, logits in zip(weights, judges, student, strict=True)
+        return total(
+            weight * adversarial_loss(discriminator(logits.float().softmax(1)))
+            for weight, discriminator, logits in zip(weights, discriminators, student, strict=True)
         )
 
     def update_teacher(self) -> None:
@@ -116,21 +121,14 @@ class LeUda(MtUda):
         super().update_teacher()
 
 
-def _levels(network: UNet, auxiliary_head: nn.Module, images: Tensor) -> Levels:
-    """Return logits at full resolution from the output and from the last but one decoder block."""
-    *_, coarse, fine = network.features(images)
-    auxiliary = interpolate(auxiliary_head(coarse), scale_factor=2, mode="bilinear")
-    return network.head(fine), auxiliary
-
-
-def _split(levels: Levels, sizes: list[int]) -> Iterable[Levels]:
+def _split(levels: Levels, sizes: list[int]) -> list[Levels]:
     """Cut the batch of every level."""
-    return zip(*(level.split(sizes) for level in levels), strict=True)
+    return list(zip(*(level.split(sizes) for level in levels), strict=True))
 
 
-def _judge(judges: nn.ModuleList, teacher: Levels, student: Levels) -> Tensor:
+def _discrimination(discriminators: nn.ModuleList, teacher: Levels, student: Levels) -> Tensor:
     """Return the discriminators' loss: the teacher's maps are real, the student's fake."""
-    return sum(
-        discriminator_loss(judge(real.float().softmax(1)), judge(fake.detach().float().softmax(1)))
-        for judge, real, fake in zip(judges, teacher, student, strict=True)
+    return total(
+        discriminator_loss(discriminator(real.float().softmax(1)), discriminator(fake.detach().float().softmax(1)))
+        for discriminator, real, fake in zip(discriminators, teacher, student, strict=True)
     )

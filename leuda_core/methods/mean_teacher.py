@@ -33,11 +33,13 @@ class MeanTeacher(Method):
     summary = "Learns from labelled source slices and agrees with its own average on unlabelled ones."
     paper = "Tarvainen and Valpola, NeurIPS 2017"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         consistency_weight: Annotated[float, Meta(ge=0, description="weight of the consistency term")] = 1.0
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the consistency term")] = (
             0.2
         )
+
+    settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabeled = torch.cat([batch.source_unlabeled, batch.target])

@@ -49,7 +49,7 @@ class MetaHallucinator(Method):
     paper = "Zhao et al., MICCAI 2022"
     draws_episodes = True
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         hallucination: Annotated[
             Literal["spatial", "image-and-spatial"], Meta(description="what the hallucinator may change")
         ] = "spatial"
@@ -62,6 +62,8 @@ class MetaHallucinator(Method):
         smoothness_weight: Annotated[float, Meta(ge=0, description="weight of smooth displacements within it")] = 1.0
         intensity_weight: Annotated[float, Meta(ge=0, description="weight of small intensity changes within it")] = 0.1
         consistency_weight: Annotated[float, Meta(ge=0, description="weight of agreement with the teacher")] = 1.0
+
+    settings: Config
 
     def build(self) -> None:
         self.hallucinator = FlowNet(intensity=self.settings.hallucination == "image-and-spatial")

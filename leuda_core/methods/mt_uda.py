@@ -62,7 +62,7 @@ class MtUda(TranslatingMethod):
     summary = "Bridges the modalities by translation, and learns from two teachers, one on either side."
     paper = "Zhao et al., MICCAI 2021"
 
-    class Config(TranslatorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(TranslatorConfig, frozen=True):
         batch_size: Annotated[
             int, Meta(ge=1, le=256, description="labelled slices in one step, each also seen translated there and back")
         ] = 4
@@ -73,6 +73,8 @@ class MtUda(TranslatingMethod):
             0.1
         )
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the teachers")] = 0.2
+
+    settings: Config
 
     def views(self, batch: Batch) -> Views:
         """Lay out the student's and the teachers' slices of one step."""

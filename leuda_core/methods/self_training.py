@@ -35,12 +35,14 @@ class SelfTraining(TranslatingMethod):
 
     default_steps = 1500  # what it gains over plain random contrasts comes late
 
-    class Config(TranslatorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(TranslatorConfig, frozen=True):
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the network's own answers")] = 1.0
         confidence: Annotated[
             float, Meta(ge=0, lt=1, description="probability above which an answer is learnt from")
         ] = 0.7
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without own answers")] = 0.2
+
+    settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         labels, count = batch.source_labels, len(batch.source)

@@ -15,20 +15,38 @@ decoder, and the auxiliary head sits on the last but one decoder block. Target s
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss
+from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss, total
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, detached
 from leuda_core.networks.discriminators import PatchDiscriminator
 from leuda_core.networks.generator import Generator, ImageDecoder
+from leuda_core.networks.unet import auxiliary_head, two_level_logits
 from leuda_core.types import Batch
 
 LEVEL = 2  # of the encoder, at a quarter of the resolution: what the decoder of images starts from
+
+
+class Images(NamedTuple):
+    """Slices of both domains, each translated to the other domain (fake) and back again (cycled)."""
+
+    source: Tensor
+    target: Tensor
+    fake_target: Tensor
+    fake_source: Tensor
+    cycled_source: Tensor
+    cycled_target: Tensor
+
+
+class Maps(NamedTuple):
+    """Logits at full resolution, from the output and from the auxiliary head."""
+
+    output: Tensor
+    auxiliary: Tensor
 
 
 class Sifa(Method):
@@ -38,7 +56,7 @@ class Sifa(Method):
     summary = "Translates, segments and aligns at once; segmenter and translator share an encoder."
     paper = "Chen et al., IEEE TMI 2020"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices in one step")] = 4
         generator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of its first layer")] = 16
         generator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generator")] = 4
@@ -51,68 +69,82 @@ class Sifa(Method):
         origin_weight: Annotated[float, Meta(ge=0, description="weight of alike fake and cycled source images")] = 0.1
         auxiliary_weight: Annotated[float, Meta(ge=0, description="weight of the auxiliary segmentation loss")] = 0.1
 
+    settings: Config
+
     def build(self) -> None:
         s, classes = self.settings, self.task.n_classes
-        self.auxiliary_head = nn.Conv2d(2 * s.base_channels, classes, 1)
+        self.auxiliary_head = auxiliary_head(s.base_channels, classes)
         self.add_optimizer("segmenter", [self.segmenter, self.auxiliary_head])
         rate, betas = s.gan_learning_rate, (0.5, 0.999)
         self.generator = Generator(s.generator_channels, s.generator_blocks)
         self.add_optimizer("generator", [self.generator], lr=rate, betas=betas)
         self.decoder = ImageDecoder(s.base_channels * 2**LEVEL)
         self.add_optimizer("decoder", [self.decoder], lr=rate, betas=betas)
-        self.judges = nn.ModuleDict(
-            {"target": PatchDiscriminator(), "source": PatchDiscriminator(), "origin": PatchDiscriminator(),
-             "maps": PatchDiscriminator(classes), "auxiliary": PatchDiscriminator(classes)}
-        )  # fmt: skip
-        self.add_optimizer("judges", [self.judges], lr=rate, betas=betas)
+        self.discriminators = nn.ModuleDict(
+            {
+                "target": PatchDiscriminator(),
+                "source": PatchDiscriminator(),
+                "origin": PatchDiscriminator(),
+                "maps": PatchDiscriminator(classes),
+                "auxiliary": PatchDiscriminator(classes),
+            }
+        )
+        self.add_optimizer("discriminators", [self.discriminators], lr=rate, betas=betas)
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        s, j, source, target = self.settings, self.judges, batch.source, batch.target
-        fake_target = self.generator(source)
-        cycled_source, fake_source = self.draw_source(fake_target), self.draw_source(target)
-        logits, auxiliary = self._maps(self.appearance(fake_target, batch.source_labels))
-        target_logits, target_auxiliary = self._maps(self.appearance(target))
-        cycle = cycle_loss(source, cycled_source) + cycle_loss(target, self.generator(fake_source))
+        s, d = self.settings, self.discriminators
+        images = self.translate(batch.source, batch.target)
+        source_maps = self.segment(self.appearance(images.fake_target, batch.source_labels))
+        target_maps = self.segment(self.appearance(images.target))
+
+        # Appearance: cycles close, and translated slices pass for the other domain.
+        cycle = cycle_loss(images.source, images.cycled_source) + cycle_loss(images.target, images.cycled_target)
         cycle = s.cycle_weight * cycle
-        to_target, to_source = adversarial_loss(j["target"](fake_target)), adversarial_loss(j["source"](fake_source))
-        maps = adversarial_loss(j["maps"](target_logits)) + 0.1 * adversarial_loss(j["auxiliary"](target_auxiliary))
-        origin = adversarial_loss(j["origin"](fake_source))
-        segmentation = segmentation_loss(logits, batch.source_labels)
-        segmentation = segmentation + s.auxiliary_weight * segmentation_loss(auxiliary, batch.source_labels)
-        alignment = s.maps_weight * maps + s.origin_weight * origin
+        target_image = adversarial_loss(d["target"](images.fake_target))
+        source_image = adversarial_loss(d["source"](images.fake_source))
+        # Features: maps of target slices pass for those of source slices, fake source slices for cycled ones.
+        maps = adversarial_loss(d["maps"](target_maps.output))
+        maps = maps + 0.1 * adversarial_loss(d["auxiliary"](target_maps.auxiliary))
+        alignment = s.maps_weight * maps + s.origin_weight * adversarial_loss(d["origin"](images.fake_source))
+        segmentation = segmentation_loss(source_maps.output, batch.source_labels)
+        auxiliary = segmentation_loss(source_maps.auxiliary, batch.source_labels)
+        segmentation = segmentation + s.auxiliary_weight * auxiliary
+
         self.minimize_together(
             {
-                "generator": cycle + to_target,
-                "decoder": cycle + to_source,
-                "segmenter": segmentation + s.shared_weight * (cycle + to_source) + alignment,
+                "generator": cycle + target_image,
+                "decoder": cycle + source_image,
+                "segmenter": segmentation + s.shared_weight * (cycle + source_image) + alignment,
             }
         )
-        judged = self._judge(
-            {
-                "target": (target, fake_target),
-                "source": (source, fake_source),
-                "origin": (cycled_source, fake_source),
-                "maps": (logits, target_logits),
-                "auxiliary": (auxiliary, target_auxiliary),
-            }
-        )
-        self.minimize(judged, "judges")
+        discrimination = self._discrimination(images, source_maps, target_maps)
+        self.minimize(discrimination, "discriminators")
         self.update_teacher()
-        return detached(segmentation=segmentation, cycle=cycle, alignment=alignment, discriminator=judged)
+        return detached(segmentation=segmentation, cycle=cycle, alignment=alignment, discriminator=discrimination)
 
-    def draw_source(self, images: Tensor) -> Tensor:
-        """Return target-like slices as source slices, by way of the segmenter's encoder."""
+    def translate(self, source: Tensor, target: Tensor) -> Images:
+        """Translate slices of both domains, there and back."""
+        fake_target = self.generator(source)
+        cycled_source, fake_source = self.to_source(fake_target), self.to_source(target)
+        return Images(source, target, fake_target, fake_source, cycled_source, self.generator(fake_source))
+
+    def to_source(self, images: Tensor) -> Tensor:
+        """Translate target-like slices to the source, through the segmenter's encoder."""
         return self.decoder(self.segmenter.encode(images, LEVEL + 1)[LEVEL], images)
 
-    def _maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits at full resolution from the output and from the auxiliary head."""
-        *_, coarse, fine = self.segmenter.features(images)
-        auxiliary = interpolate(self.auxiliary_head(coarse), scale_factor=2, mode="bilinear")
-        return self.segmenter.head(fine), auxiliary
+    def segment(self, images: Tensor) -> Maps:
+        return Maps(*two_level_logits(self.segmenter, self.auxiliary_head, images))
 
-    def _judge(self, pairs: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def _discrimination(self, images: Images, source: Maps, target: Maps) -> Tensor:
         """Return the loss of all discriminators, each with what is real to it and what is fake."""
-        return sum(
-            discriminator_loss(self.judges[name](real.detach()), self.judges[name](fake.detach()))
+        pairs = {
+            "target": (images.target, images.fake_target),
+            "source": (images.source, images.fake_source),
+            "origin": (images.cycled_source, images.fake_source),
+            "maps": (source.output, target.output),
+            "auxiliary": (source.auxiliary, target.auxiliary),
+        }
+        return total(
+            discriminator_loss(self.discriminators[name](real.detach()), self.discriminators[name](fake.detach()))
             for name, (real, fake) in pairs.items()
         )

@@ -29,5 +29,5 @@ class ContrastRandomization(SourceOnly):
     summary = "Learns from labelled source slices in random contrasts; sees no target image."
     paper = "in the spirit of Ouyang et al., IEEE TMI 2022"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         augmentation: Annotated[Literal["strong"], Meta(description="always strong: that is the method")] = "strong"

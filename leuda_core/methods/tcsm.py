@@ -33,13 +33,15 @@ class Tcsm(MeanTeacher):
     summary = "Mean teacher whose agreement must hold across flips, quarter turns and rescaling."
     paper = "Li et al., IEEE TNNLS 2020"
 
-    class Config(MeanTeacher.Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MeanTeacher.Config, frozen=True):
         max_scale: Annotated[
             float, Meta(ge=1, le=2, description="slices are scaled by up to this factor, and down by its inverse")
         ] = 1.1
         turned_labels: Annotated[
             float, Meta(ge=0, le=1, description="share of the labelled slices that are transformed too")
         ] = 0.5
+
+    settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabeled = torch.cat([batch.source_unlabeled, batch.target])

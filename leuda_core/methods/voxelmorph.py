@@ -32,7 +32,7 @@ class VoxelMorph(Method):
     summary = "Registers labelled slices to unlabelled ones and learns from the moved slices and labels too."
     paper = "Balakrishnan et al., IEEE TMI 2019"
 
-    class Config(MethodConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Config(MethodConfig, frozen=True):
         registration_steps: Annotated[int, Meta(ge=0, description="training steps of the registration")] = 500
         registration_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the registration")] = (
             1e-3
@@ -42,14 +42,15 @@ class VoxelMorph(Method):
             Literal["both", "source", "target"], Meta(description="domain of the slices that give the shapes")
         ] = "both"
 
+    settings: Config
+
     def build(self) -> None:
         super().build()
         self.registration = FlowNet()
         self.add_optimizer("registration", [self.registration], lr=self.settings.registration_learning_rate)
 
-    def phases(self, steps: int) -> list[Phase]:
-        register = Phase("register", self.settings.registration_steps, self.registration_step)
-        return [*([register] if register.steps else []), *super().phases(steps)]
+    def plan(self, steps: int) -> list[Phase]:
+        return [Phase("register", self.settings.registration_steps, self.registration_step), *super().plan(steps)]
 
     def registration_step(self, batch: Batch, progress: float) -> Losses:
         moving, fixed = self._pairs(batch)

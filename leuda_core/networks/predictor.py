@@ -6,6 +6,8 @@ depend on the code of the method that trained it.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from leuda_core.networks.unet import Norm, UNet
 class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes of the networks of a ``Predictor``; ``translator_channels`` 0 means that there is no translator."""
 
-    in_channels: int
+    in_channels: Literal[1] = 1  # grey values; part of the file format
     n_classes: int
     base_channels: int
     translator_channels: int = 0
@@ -28,13 +30,13 @@ class Predictor(nn.Module):
     """Segment target slices, translated to the source appearance first where the method asks for it.
 
     Shape:
-        input: ``(B, in_channels, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.
+        input: ``(B, 1, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.
     """
 
     def __init__(self, spec: PredictorSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.segmenter = UNet(spec.in_channels, spec.n_classes, spec.base_channels, spec.norm)
+        self.segmenter = UNet(spec.n_classes, spec.base_channels, spec.norm)
         self.translator = (
             Generator(spec.translator_channels, spec.translator_blocks) if spec.translator_channels else nn.Identity()
         )

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
 
 # The released code also drops 5 and 10 % on the two finest levels, where drawing the noise took 8 % of a step.
 DROPOUT = (0.0, 0.0, 0.2, 0.3, 0.5)
@@ -51,16 +52,15 @@ class UNet(nn.Module):
     """Segment slices.
 
     Shape:
-        input: ``(B, in_channels, H, W)`` with ``H`` and ``W`` multiples of 16.
+        input: ``(B, 1, H, W)`` with ``H`` and ``W`` multiples of 16.
         output: logits ``(B, n_classes, H, W)``.
     """
 
-    def __init__(self, in_channels: int, n_classes: int, base_channels: int = 16, kind: Norm = "group") -> None:
+    def __init__(self, n_classes: int, base_channels: int = 16, kind: Norm = "group") -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(len(DROPOUT))]
         self.down = nn.ModuleList(
-            Block(before, after, rate, kind)
-            for before, after, rate in zip([in_channels, *widths], widths, DROPOUT, strict=False)
+            Block(before, after, rate, kind) for before, after, rate in zip([1, *widths], widths, DROPOUT, strict=False)
         )
         reverse = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(before, after, 2, stride=2) for before, after in pairwise(reverse))
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         maps = []
         x = images
         for level, block in enumerate(self.down[:levels]):
-            x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
+            x = block(x if level == 0 else max_pool2d(x, 2))
             maps.append(x)
         return maps
 
@@ -91,3 +91,15 @@ class UNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images)[-1])
+
+
+def auxiliary_head(base_channels: int, n_classes: int) -> nn.Conv2d:
+    """Return a head for the last but one block of the decoder, at half the resolution."""
+    return nn.Conv2d(2 * base_channels, n_classes, 1)
+
+
+def two_level_logits(network: UNet, auxiliary: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits at full resolution from the network's own head and from an ``auxiliary_head``."""
+    *_, coarse, fine = network.features(images)
+    logits = interpolate(auxiliary(coarse), scale_factor=2, mode="bilinear")
+    return network.head(fine), logits

@@ -24,7 +24,6 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.io.files import atomic_path
 from leuda_core.methods import find_method
 from leuda_core.methods.base import Losses, Phase
-from leuda_core.methods.cyclegan import TranslatingMethod
 from leuda_core.runs.control import stop_requested
 from leuda_core.runs.events import EventWriter
 from leuda_core.runs.folder import Run
@@ -74,9 +73,9 @@ class Training:
         self.method.teacher.eval()
         for step in range(self.start, self.total):
             self._seed(step)
-            phase, progress = self._phase(step)
+            phase, index = self._phase(step)
             with autocast(self.device):
-                losses = phase.step(to_device(self.loader.batch(step), self.device), progress)
+                losses = phase.take(index, to_device(self.loader.batch(step), self.device))
             done = step + 1
             if done % LOG_EVERY == 0 or done == self.total:
                 self._log(done, phase, losses)
@@ -93,11 +92,11 @@ class Training:
     def _seed(self, step: int) -> None:
         torch.manual_seed((self.config.seed * 1_000_003 + step + 1) % 2**63)
 
-    def _phase(self, step: int) -> tuple[Phase, float]:
-        """Return the phase of a step and the progress in it."""
+    def _phase(self, step: int) -> tuple[Phase, int]:
+        """Return the phase of a step and the number of the step within it."""
         for phase in self.phases:
             if step < phase.steps:
-                return phase, step / phase.steps
+                return phase, step
             step -= phase.steps
         raise IndexError(step)
 
@@ -130,8 +129,7 @@ class Training:
         return state["step"]
 
     def _finish(self) -> None:
-        if isinstance(self.method, TranslatingMethod) and self.method.translates:
-            self.method.save_translator(self.run.path)
+        self.method.write_files(self.run.path)
         save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(

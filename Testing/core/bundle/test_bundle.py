@@ -46,9 +46,7 @@ FILES = {"bundle.json", "model.safetensors", "README.md"}
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     torch.manual_seed(0)
-    return Predictor(
-        PredictorSpec(in_channels=1, n_classes=3, base_channels=1, translator_channels=1, translator_blocks=1)
-    )
+    return Predictor(PredictorSpec(n_classes=3, base_channels=1, translator_channels=1, translator_blocks=1))
 
 
 @pytest.fixture

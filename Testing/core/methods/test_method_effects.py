@@ -61,7 +61,7 @@ def train(name: str, problem: Problem, steps: int = 60, **settings: object) -> M
     for phase in method.phases(steps):
         for step in range(phase.steps):
             torch.manual_seed(index)
-            phase.step(problem.batch(index), step / phase.steps)
+            phase.take(step, problem.batch(index))
             index += 1
     return method.eval()
 
@@ -140,17 +140,17 @@ def test_le_uda_makes_the_students_maps_pass_for_the_teachers():
     problem = Problem(darker)
 
     @torch.no_grad()
-    def judged_gap(weight: float) -> float:
+    def gap(weight: float) -> float:
         with torch.enable_grad():
             method = train("le_uda", problem, **BRIDGE, adversarial_weight=weight, auxiliary_adversarial_weight=weight)
         torch.manual_seed(0)
         views = method.views(problem.batch(5_000, 16))
         real = method.teacher(with_noise(views.inter)).softmax(1)
         fake = views.inter_pairs(method.segmenter(views.student), real)[0].softmax(1)
-        judge = method.inter_judges[0]
-        return float((judge(real).mean() - judge(fake).mean()).abs())
+        discriminator = method.inter_discriminators[0]
+        return float((discriminator(real).mean() - discriminator(fake).mean()).abs())
 
-    assert judged_gap(1.0) < 0.5 * judged_gap(0.0)
+    assert gap(1.0) < 0.5 * gap(0.0)
 
 
 def test_self_training_gives_both_looks_of_a_slice_one_answer():
@@ -177,14 +177,14 @@ def test_adda_makes_target_features_pass_for_source_features():
     problem = Problem(striped)
 
     @torch.no_grad()
-    def judged_gap(weight: float) -> float:
+    def gap(weight: float) -> float:
         with torch.enable_grad():
             method = train("adda", problem, adversarial_weight=weight, align_steps=80, align_learning_rate=1e-3)
-        real = method.judge(method.teacher.encode(problem.source(32, 1)[0])[-1])
-        fake = method.judge(method.adapted.encode(problem.target(32, 1)[0])[-1])
+        real = method.discriminator(method.teacher.encode(problem.source(32, 1)[0])[-1])
+        fake = method.discriminator(method.adapted.encode(problem.target(32, 1)[0])[-1])
         return float(real.mean() - fake.mean())
 
-    assert judged_gap(1.0) < 0.3 * judged_gap(0.0)
+    assert gap(1.0) < 0.3 * gap(0.0)
 
 
 def test_tcsm_answers_a_turned_slice_with_a_turned_segmentation():

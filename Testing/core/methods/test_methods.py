@@ -43,12 +43,12 @@ def make_batch(seed=0, target_labels=False):
 
 def take_steps(method, first, last):
     """Run steps ``first`` to ``last`` of a run of three main steps, seeded step by step as training does."""
-    steps = [(phase, i / phase.steps) for phase in method.phases(3) for i in range(phase.steps)]
+    steps = [(phase, i) for phase in method.phases(3) for i in range(phase.steps)]
     losses = {}
     for index in range(first, min(last, len(steps))):
         torch.manual_seed(index)
-        phase, progress = steps[index]
-        losses = phase.step(make_batch(index, method.reads_target_labels), progress)
+        phase, step = steps[index]
+        losses = phase.take(step, make_batch(index, method.reads_target_labels))
     return losses
 
 
@@ -240,7 +240,7 @@ def test_without_steps_of_the_translator_slices_stay_as_they_are(name):
 def test_a_translator_is_shared_by_path(tmp_path):
     first = make("cyclegan")
     take_steps(first, 0, 2)
-    first.save_translator(tmp_path)
+    first.write_files(tmp_path)
     second = make("le_uda", translator=str(tmp_path))
     assert [phase.name for phase in second.phases(3)] == ["train"]
     assert same(weights(first.translator), weights(second.translator))
@@ -265,7 +265,7 @@ def test_translation_brings_the_modalities_together():
     first = None
     for step in range(phase.steps):
         source, target = disks(4), -disks(4)
-        losses = phase.step(Batch(source, None, source, target), step / phase.steps)
+        losses = phase.take(step, Batch(source, None, source, target))
         first = first or losses
     assert losses["cycle"] < 0.35 * first["cycle"]
 

@@ -34,7 +34,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     torch.manual_seed(1)
-    return Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+    return Predictor(PredictorSpec(n_classes=3, base_channels=4))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_batch_size_and_workers_do_not_matter(predictor: Predictor) -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_labels_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     torch.manual_seed(1)
-    network = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=12))
+    network = Predictor(PredictorSpec(n_classes=3, base_channels=12))
     volume = Volume(np.random.default_rng(0).normal(0, 100, (72, 70, 9)).astype(np.float32), AXIAL)
     maps = []
     for cores in (1, 2, 6):
@@ -142,7 +142,7 @@ def test_bfloat16_agrees_with_float32() -> None:
 def trained(volume: Volume) -> Predictor:
     """Return a network that has learned to find the ellipsoid: an untrained one is undecided almost everywhere."""
     torch.manual_seed(0)
-    network = Predictor(PredictorSpec(in_channels=1, n_classes=3, base_channels=4))
+    network = Predictor(PredictorSpec(n_classes=3, base_channels=4))
     images = torch.from_numpy(volume.data.transpose(2, 1, 0).astype(np.float32))[:, None] / 500 - 1
     labels = (blob(volume.shape, AXIAL).data.transpose(2, 1, 0) > 500).astype(np.int64)
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
