@@ -15,6 +15,12 @@ CONTROLS = ("source_only", "histogram_matching", "contrast_randomization", "adab
 """Methods that a method which learns to adapt has to beat."""
 
 
+def run_name(dataset: str, method: str, *, augmentation: str, seed: int) -> str:
+    """Return the name of a run, of its folder too: the only one of a bench with these four."""
+    variant = method.replace(":", "+")  # not allowed in file names on Windows
+    return f"{dataset}-{variant}-{augmentation}-{seed}"
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What one run measured on the test cases of its target domain."""
 
@@ -24,9 +30,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     steps: int
     settings: dict[str, Any]
-    scores: tuple[Score, ...]
     minutes: float
     peak_memory_mib: int
+    scores: tuple[Score, ...]
+
+    @property
+    def name(self) -> str:
+        return run_name(self.dataset, self.method, augmentation=self.augmentation, seed=self.seed)
 
     def case_means(self, metric: str) -> dict[str, float]:
         """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
