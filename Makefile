@@ -1,4 +1,4 @@
-# make install | demo | test | lint | bench | screenshots: each works on a bare clone, on Linux and macOS.
+# make install | demo | test | lint | bench | results | screenshots: each works on a bare clone, on Linux and macOS.
 #
 # PYTHON    the interpreter the environment is made with (3.10 to 3.13)
 # PIP_ARGS  more words for pip, such as another index with PyTorch's build for the CPU alone: the usual one for Linux
@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench screenshots system
+.PHONY: install demo test lint bench results screenshots system
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -49,11 +49,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tables of docs/RESULTS on the built-in phantom; DATASETS="a.json b.json" measures your own.
+# Every method on the built-in phantom, with a table; DATASETS="a.json b.json" measures your own.
 DATASETS ?=
 BENCH_OUT ?= build/bench
 bench: $(STAMP)
 	$(BIN)/leuda bench $(DATASETS) --methods all --seeds 0,1,2 --augmentation paper,strong --out $(BENCH_OUT)
+
+# The tables of docs/RESULTS.md, from the results that are stored in Testing/benchmarks.
+results: $(STAMP)
+	$(BIN)/python Testing/benchmarks/results_tables.py
 
 # The pictures of docs/TUTORIAL.md, from phantom data alone; the first call trains a model for them.
 screenshots: $(STAMP)

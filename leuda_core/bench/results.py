@@ -1,4 +1,4 @@
-"""What runs measured, averaged: spread over seeds and patients, differences to controls, the share of the gap."""
+"""Averages of what runs measured: spread over seeds and patients, differences to controls, gap closed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ CONTROLS = ("source_only", "histogram_matching", "contrast_randomization", "adab
 """Methods that a method which learns to adapt has to beat."""
 
 
+def run_name(dataset: str, method: str, *, augmentation: str, seed: int) -> str:
+    """Return the name of a run, of its folder too: the only one of a bench with these four."""
+    variant = method.replace(":", "+")  # not allowed in file names on Windows
+    return f"{dataset}-{variant}-{augmentation}-{seed}"
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What one run measured on the test cases of its target domain."""
 
@@ -24,9 +30,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     steps: int
     settings: dict[str, Any]
-    scores: tuple[Score, ...]
     minutes: float
     peak_memory_mib: int
+    scores: tuple[Score, ...]
+
+    @property
+    def name(self) -> str:
+        return run_name(self.dataset, self.method, augmentation=self.augmentation, seed=self.seed)
 
     def case_means(self, metric: str) -> dict[str, float]:
         """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
@@ -39,7 +49,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group:
-    """The runs of one method on one dataset at one level of augmentation: the same but for the seed."""
+    """The runs of one method on one dataset at one level of augmentation: they differ in the seed alone."""
 
     def __init__(self, runs: Sequence[Result]) -> None:
         self.runs = runs
@@ -66,7 +76,7 @@ class Group:
 
 
 def groups(results: Sequence[Result]) -> list[Group]:
-    """Sort results into groups, in the order they came."""
+    """Return the results in groups, in their order of first appearance."""
     found: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         found.setdefault((result.dataset, result.method, result.augmentation), []).append(result)
@@ -80,7 +90,7 @@ def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     means over seeds. ``control`` is the best of the controls on the dataset at any augmentation, ``difference`` the
     mean difference to it, paired by case, with ``interval``, Student's 95 % confidence interval over the cases.
     ``gap_closed`` is (Dice - source_only) / (target_supervised - source_only) at the same augmentation, the latter
-    from whichever dataset has the same test cases. ``None`` where there is nothing to tell it from.
+    from whichever dataset has the same test cases. ``None`` where there is nothing to compare with.
     """
     everything = groups(results)
     return [_row(group, everything) for group in everything]

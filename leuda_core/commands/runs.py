@@ -107,7 +107,7 @@ def demo(args: Namespace) -> Result:
 
 def bench(args: Namespace) -> Result:
     """Measure methods on datasets, seed by seed."""
-    from leuda_core.bench import run_bench
+    from leuda_core.bench.runner import run_bench
 
     found = run_bench(
         args.datasets,

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from leuda_core.bench import plan, run_bench
 from leuda_core.bench.page import write_page
+from leuda_core.bench.plan import plan
 from leuda_core.bench.results import Result, confidence_interval, rows
+from leuda_core.bench.runner import run_bench
+from leuda_core.bench.store import RESULTS_FILE
 from leuda_core.bench.table import table
 from leuda_core.data.dataset import load_dataset
 from leuda_core.errors import InputError
@@ -107,13 +109,14 @@ def test_the_table_and_the_page_tell_what_was_measured(tmp_path):
 
 def test_each_method_runs_where_it_fits(tiny_dataset):
     dataset = load_dataset(tiny_dataset)
-    jobs = [(job.method, job.augmentation) for job in plan([dataset], list(METHODS), ["paper", "strong"], [0])]
+    options = {"methods": list(METHODS), "seeds": [0]}
+    jobs = [(job.method, job.augmentation) for job in plan([dataset], augmentations=["paper", "strong"], **options)]
     methods = [method for method, _ in jobs]
     assert "target_supervised" not in methods  # nobody labelled this target
     assert jobs.count(("le_uda", "paper")) == jobs.count(("le_uda", "strong")) == 1
     assert methods.count("contrast_randomization") == 1  # strong by definition
-    told = replace(dataset, target=replace(dataset.target, cases=dataset.source.cases))
-    assert {job.method for job in plan([told], list(METHODS), ["paper"], [0])} == {"target_supervised"}
+    labelled = replace(dataset, target=replace(dataset.target, cases=dataset.source.cases))
+    assert {job.method for job in plan([labelled], augmentations=["paper"], **options)} == {"target_supervised"}
 
 
 def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tiny_dataset, tmp_path):
@@ -129,12 +132,12 @@ def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tin
     config = json.loads((tmp_path / "runs" / "discs-le_uda-paper-0" / "run.json").read_text())
     assert config["settings"]["translator"].endswith("discs-0")
 
-    kept, gone = (tmp_path / "results" / f"discs-{name}-paper-0.json" for name in ("le_uda", "cyclegan"))
-    stamp = kept.stat().st_mtime_ns
-    gone.unlink()
+    stored = tmp_path / RESULTS_FILE
+    lines = stored.read_bytes().splitlines(keepends=True)
+    stored.write_bytes(lines[0] + lines[1][:100])  # killed while it wrote the second result
     again = run_bench([tiny_dataset], methods=["le_uda", "cyclegan"], **options)
     assert again["rows"] == found["rows"]
-    assert kept.stat().st_mtime_ns == stamp
+    assert stored.read_bytes() == lines[0] + lines[1][:100] + b"\n" + lines[1]
     with pytest.raises(InputError, match="measured with steps=2, not 3"):
         run_bench([tiny_dataset], methods=["le_uda"], **{**options, "steps": 3})
 

@@ -1,0 +1,131 @@
+"""docs/RESULTS.md and the stored results say the same, and its commands find every run that they need."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leuda_core.bench.plan import chosen_methods, plan
+from leuda_core.bench.store import RESULTS_FILE, read_results
+from leuda_core.cli import build_parser
+from leuda_core.types import Case, Dataset, Domain, Label
+from result_cells import DEVELOPMENT_FILE
+from results_tables import BENCHMARKS, DOCUMENT, END, START, fill, main
+
+SETS = ("mscmr-500", "mscmr-1500")
+OTHER_DATASETS = (
+    *("bssfp-to-lge-1shot", "bssfp-to-lge-4shot-b", "bssfp-to-lge-4shot-c", "bssfp-to-lge-16shot"),
+    "lge-to-bssfp-4shot",
+)
+"""What DATASET stands for in the document."""
+
+
+@pytest.fixture
+def document() -> str:
+    """Return the document with its tables up to date."""
+    return fill(DOCUMENT.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """Return a copy of the stored results."""
+    for name in (*(f"{name}/{RESULTS_FILE}" for name in SETS), DEVELOPMENT_FILE):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(BENCHMARKS / name, tmp_path / name)
+    return tmp_path
+
+
+def test_the_tables_are_those_of_the_stored_results(document: str) -> None:
+    assert document.count(START) == 8
+    written = DOCUMENT.read_text(encoding="utf-8")
+    assert written == document, "docs/RESULTS.md differs from the stored results; run: make results"
+
+
+@pytest.mark.parametrize(("name", "steps"), [("mscmr-500", 500), ("mscmr-1500", 1500)])
+def test_a_set_holds_runs_of_one_length(name: str, steps: int) -> None:
+    found = read_results(BENCHMARKS / name / RESULTS_FILE)
+    assert len(found) == len((BENCHMARKS / name / RESULTS_FILE).read_bytes().splitlines()) > 10
+    assert {result.steps for result in found.values()} == {steps}
+
+
+def test_a_figure_changed_in_the_document_is_noticed(
+    document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "RESULTS.md"
+    changed.write_text(document.replace("| `adabn` | 0.572 |", "| `adabn` | 0.573 |"), encoding="utf-8")
+    assert main(["--check", str(changed)]) == 1
+    shown = capsys.readouterr().out
+    assert "-| `adabn` | 0.573 |" in shown and "+| `adabn` | 0.572 |" in shown
+    assert "0.573" in changed.read_text(encoding="utf-8")
+    assert main([str(changed)]) == 0
+    assert changed.read_text(encoding="utf-8") == document
+
+
+def test_a_figure_changed_in_the_results_is_noticed(document: str, stored: Path) -> None:
+    assert fill(document, stored) == document
+    path = stored / "mscmr-1500" / RESULTS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    index = next(i for i, line in enumerate(lines) if '"source_only"' in line and '4shot","' in line)
+    lines[index] = re.sub(r'("myocardium"),0\.\d', r"\1,0.1", lines[index])
+    path.write_text("".join(lines), encoding="utf-8")
+    assert fill(document, stored) != document
+
+
+def test_a_figure_of_development_patients_that_changed_is_noticed(document: str, stored: Path) -> None:
+    path = stored / DEVELOPMENT_FILE
+    path.write_text(path.read_text(encoding="utf-8").replace("0.553", "0.554"), encoding="utf-8")
+    assert fill(document, stored) != document
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("rows: methods = self_training, source_only\n", "rows: methods = gan\n", "no run of gan"),
+        ("columns: row = method; dice;", "columns: row = method; dcie;", "unknown column 'dcie'"),
+        ("augmentation: strong\n", "augmentations: strong\n", "unknown key 'augmentations'"),
+        ("order: dice\n", "order\n", "'order' is not KEY: VALUE"),
+        (END, "", "needs its"),
+    ],
+)
+def test_a_wrong_comment_is_refused(document: str, right: str, wrong: str, words: str) -> None:
+    assert right in document
+    with pytest.raises(ValueError, match=words):
+        fill(document.replace(right, wrong, 1))
+
+
+def commands(document: str) -> Iterator[list[str]]:
+    """Yield the words of each command in the document that reads stored runs."""
+    for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if "--out Testing/benchmarks" in line:
+                yield shlex.split(line)[1:]
+
+
+def dataset(name: str) -> Dataset:
+    """Return a stand-in for a dataset of the document, which has target labels where it is the upper bound."""
+    label = Path("label.nii.gz") if name.startswith("oracle") else None
+    domain = Domain(name="d", modality="MR", cases=(Case(id="c", image=Path("image.nii.gz"), label=label),))
+    return Dataset(name=f"mscmr-{name}", labels=(Label(1, "heart"),), source=domain, target=domain)
+
+
+def test_no_command_of_the_document_trains(document: str) -> None:
+    found = list(commands(document))
+    assert len(found) == 6
+    for words in found:
+        args = build_parser().parse_args(words)
+        names = OTHER_DATASETS if args.datasets == [Path("DATASET")] else [path.stem for path in args.datasets]
+        jobs = plan(
+            [dataset(name) for name in names],
+            methods=chosen_methods(args.methods),
+            augmentations=args.augmentation,
+            seeds=args.seeds,
+        )
+        assert {job.name for job in jobs} <= set(read_results(DOCUMENT.parents[1] / args.out / RESULTS_FILE)), " ".join(
+            words
+        )
+        assert args.out.name == f"mscmr-{args.steps}"

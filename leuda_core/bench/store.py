@@ -1,0 +1,114 @@
+"""The results of a bench: ``results.jsonl``, one finished run per line, appended by a single write.
+
+Scores are rows of case, label, name, Dice, HD95 and ASD in mm, and state; ``null`` is NaN, a label that is absent from
+prediction and reference. Earlier versions wrote one file per run, ``results/NAME.json``, which is still read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import msgspec
+
+from leuda_core.bench.results import Result
+from leuda_core.errors import InputError
+from leuda_core.evaluation import Score
+from leuda_core.io.files import incomplete_error, write_error
+
+RESULTS_FILE = "results.jsonl"
+
+
+_Row: TypeAlias = list[str | int | float | None]
+_Fields: TypeAlias = dict[str, str | int | float | None]
+
+
+class _StoredResult(Result, frozen=True, kw_only=True):
+    scores: tuple[_Row | _Fields, ...]  # type: ignore[assignment]
+
+
+def find_result(out: Path, name: str) -> Result | None:
+    """Return what the run ``name`` measured, or ``None`` when it has no result in ``out``.
+
+    Raises:
+        InputError: a file in ``out`` has another structure than that of a result.
+    """
+    path = out / "results" / f"{name}.json"
+    found = read_results(out / RESULTS_FILE).get(name)
+    return found or (_decode(path.read_bytes(), where=str(path)) if path.exists() else None)
+
+
+def read_results(path: Path) -> dict[str, Result]:
+    """Return the results of a file by name; the last line of a name counts, and a missing file is empty.
+
+    A line that is not JSON was torn by the end of its writer, and is skipped.
+
+    Raises:
+        InputError: a line of JSON is not a result.
+    """
+    return {result.name: result for result in _read_lines(path)}
+
+
+def _read_lines(path: Path) -> Iterator[Result]:
+    data = path.read_bytes() if path.exists() else b""
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if _is_json(line):
+            yield _decode(line, where=f"{path}:{number}")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _decode(data: bytes, *, where: str) -> Result:
+    try:
+        stored = msgspec.json.decode(data, type=_StoredResult)
+        scores = tuple(_score(score) for score in stored.scores)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InputError(f"{where} is no result of leuda bench: {error}", "delete it, or name another --out") from error
+    return Result(**msgspec.structs.asdict(stored) | {"scores": scores})
+
+
+def _score(stored: _Row | _Fields) -> Score:
+    fields = stored if isinstance(stored, dict) else dict(zip(Score.__struct_fields__, stored, strict=True))
+    return msgspec.convert({key: math.nan if value is None else value for key, value in fields.items()}, Score)
+
+
+def append_result(out: Path, result: Result) -> None:
+    """Add the line of a finished run; several processes may do so at once.
+
+    Raises:
+        LeudaError: the disk is full. InputError: the file cannot be written.
+    """
+    path, line = out / RESULTS_FILE, encode_result(result)
+    try:
+        with open(path, "ab+", buffering=0) as stream:
+            if _ends_within_a_line(stream):
+                line = b"\n" + line
+            written = stream.write(line)
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise write_error(path, error) from error
+    if written != len(line):
+        raise incomplete_error(path)
+
+
+def encode_result(result: Result) -> bytes:
+    """Return the line of a result, with its end."""
+    scores = [msgspec.structs.astuple(score) for score in result.scores]
+    return msgspec.json.encode(msgspec.structs.asdict(result) | {"scores": scores}) + b"\n"
+
+
+def _ends_within_a_line(stream: BinaryIO) -> bool:
+    """Tell whether a killed writer left half a line, which would swallow the next one."""
+    if not stream.seek(0, os.SEEK_END):
+        return False
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) != b"\n"

@@ -1,0 +1,88 @@
+"""Training one run of a bench, in a process of its own; what an interrupted bench left behind is continued.
+
+One CycleGAN per dataset and seed serves all methods that translate.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from leuda_core.bench.plan import Job, parse_variant
+from leuda_core.config import MethodConfig, make_config
+from leuda_core.errors import LeudaError
+from leuda_core.methods import METHODS
+from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod, TranslatorConfig
+from leuda_core.runs.folder import Run
+from leuda_core.training.run import create_run
+
+_TRANSLATOR = set(TranslatorConfig.__struct_fields__) - set(MethodConfig.__struct_fields__)
+"""Settings of the translator: a variant that changes one of them cannot use the shared translator."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs of a bench share. ``settings`` apply to the methods that know them."""
+
+    out: Path
+    steps: int
+    device: str
+    settings: Mapping[str, Any]
+
+
+def train_job(job: Job, bench: Bench) -> Run:
+    """Return the finished run of a job, trained now or continued.
+
+    Raises:
+        LeudaError: the training failed.
+    """
+    run = Run(bench.out / "runs" / job.name)
+    if not run.config.exists():
+        name, _ = parse_variant(job.method)
+        choice = {"steps": bench.steps, "seed": job.seed, "device": bench.device, "settings": _settings(job, bench)}
+        shutil.rmtree(run.path, ignore_errors=True)
+        create_run(job.dataset.path, name, run.path, checkpoint_every=500, **choice)
+    _finish(run)
+    return run
+
+
+def _settings(job: Job, bench: Bench) -> dict[str, Any]:
+    name, own = parse_variant(job.method)
+    kind = METHODS[name]
+    chosen = _known(kind.Config, bench.settings) | {"augmentation": job.augmentation}
+    translates = issubclass(kind, TranslatingMethod) and make_config(kind.Config, chosen).translator_steps
+    if translates and not own.keys() & _TRANSLATOR:
+        chosen["translator"] = str(_shared_translator(job, bench, settings=chosen))
+    return chosen | own
+
+
+def _known(config: type[MethodConfig], settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key in config.__struct_fields__}
+
+
+def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -> Path:
+    """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
+    run = Run(bench.out / "translators" / f"{job.dataset.name}-{job.seed}")
+    if not run.config.exists():
+        config = METHODS["cyclegan"].Config
+        chosen = msgspec.to_builtins(make_config(config, _known(config, settings)))
+        create_run(job.dataset.path, "cyclegan", run.path, steps=1, seed=job.seed, device=bench.device, settings=chosen)
+    if not (run.path / TRANSLATOR_FILE).exists():
+        _finish(run)
+    return run.path
+
+
+def _finish(run: Run) -> None:
+    """Train a run to its end in a process of its own, so that its peak memory is its own too."""
+    command = [sys.executable, "-m", "leuda_core", "resume", str(run.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise LeudaError(f"{run.path.name}: {lines[-1]}", f"see {run.log}")
