@@ -7,7 +7,7 @@ import importlib.util
 import platform
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,19 +104,14 @@ def _probe(device: Any) -> DeviceReport:
     from leuda_core.devices import has_bf16, kernel_problem, memory_gb, small_gradient
 
     total, free = memory_gb(device)
-    report = {
-        "device": str(device),
-        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU",
-        "memory_gb": total,
-        "free_gb": free,
-    }
-    problem = kernel_problem(device)
-    if problem:
-        return DeviceReport(**report, problem=problem)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
+    report = DeviceReport(str(device), name, kernel_problem(device), memory_gb=total, free_gb=free)
+    if report.problem:
+        return report
     start = time.perf_counter()  # after the first call, which compiled and loaded the kernels
     small_gradient(device)
     milliseconds = round((time.perf_counter() - start) * 1000, 1)
-    return DeviceReport(**report, milliseconds=milliseconds, bfloat16=has_bf16(device))
+    return replace(report, milliseconds=milliseconds, bfloat16=has_bf16(device))
 
 
 def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:

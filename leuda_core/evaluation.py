@@ -177,6 +177,7 @@ def _summary(name: str, scores: Sequence[Score]) -> Summary:
 
 def _score(predicted: np.ndarray, expected: np.ndarray, grid: LabelMap, label: Label, case: str) -> Score:
     n_predicted, n_expected = int(predicted.sum()), int(expected.sum())
+    state: State
     if not n_predicted and not n_expected:
         dice, hd95, asd, state = math.nan, math.nan, math.nan, "absent"
     elif not n_predicted or not n_expected:

@@ -126,7 +126,7 @@ def _against_control(group: Group, everything: Sequence[Group]) -> dict[str, Any
     best = max(controls, key=lambda other: other.dice, default=None)
     differences = list(group.paired(best).values()) if best and best is not group else []
     return {
-        "control": f"{best.method}, {best.augmentation}" if differences else None,
+        "control": f"{best.method}, {best.augmentation}" if best and differences else None,
         "difference": statistics.fmean(differences) if differences else None,
         "interval": confidence_interval(differences),
     }

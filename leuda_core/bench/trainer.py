@@ -48,9 +48,14 @@ def train_job(job: Job, bench: Bench) -> Run:
         name, _ = parse_variant(job.method)
         choice = {"steps": bench.steps, "seed": job.seed, "device": bench.device, "settings": _settings(job, bench)}
         shutil.rmtree(run.path, ignore_errors=True)
-        create_run(job.dataset.path, name, run.path, checkpoint_every=500, **choice)
+        create_run(_file_of(job), name, run.path, checkpoint_every=500, **choice)
     _finish(run)
     return run
+
+
+def _file_of(job: Job) -> Path:
+    assert job.dataset.path is not None, "a bench reads its datasets from files"
+    return job.dataset.path
 
 
 def _settings(job: Job, bench: Bench) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -
     if not run.config.exists():
         config = METHODS["cyclegan"].Config
         chosen = msgspec.to_builtins(make_config(config, _known(config, settings)))
-        create_run(job.dataset.path, "cyclegan", run.path, steps=1, seed=job.seed, device=bench.device, settings=chosen)
+        create_run(_file_of(job), "cyclegan", run.path, steps=1, seed=job.seed, device=bench.device, settings=chosen)
     if not (run.path / TRANSLATOR_FILE).exists():
         _finish(run)
     return run.path

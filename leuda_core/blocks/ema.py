@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def averaged_copy(network: nn.Module) -> nn.Module:
+
+def averaged_copy(network: Network) -> Network:
     """Return a copy in evaluation mode that no optimiser moves."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 

@@ -28,35 +28,35 @@ MAX_LABELS, MAX_LABEL_VALUE = 254, 65535
 """What a bundle and its label maps can hold."""
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class _Label(_Strict):
+class _Label(_Strict, frozen=True):
     name: str
     color: tuple[Annotated[int, Meta(ge=0, le=255)], ...] | None = None
     terminology: str = ""
 
 
-class _Case(_Strict):
+class _Case(_Strict, frozen=True):
     id: Annotated[str, Meta(min_length=1)]
     image: Annotated[str, Meta(min_length=1)]
     label: str | None = None
     labelled_slices: list[Annotated[int, Meta(ge=0)]] | None = None
 
 
-class _Domain(_Strict):
+class _Domain(_Strict, frozen=True):
     cases: list[_Case]
     name: str = ""
     modality: str = ""
 
 
-class _Test(_Strict):
+class _Test(_Strict, frozen=True):
     target: list[_Case] = []
     source: list[_Case] = []
 
 
-class _File(_Strict):
+class _File(_Strict, frozen=True):
     name: str
     labels: dict[str, str | _Label]
     source: _Domain
@@ -106,7 +106,7 @@ def _parse(path: Path) -> Dataset:
 
 
 def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
-    labels = []
+    labels: list[Label] = []
     for key, entry in table.items():
         if not key.isdecimal():
             raise InputError(f"{path.name}: label value {key!r} is not a whole number", "use '1', '2', …")
@@ -118,7 +118,8 @@ def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
         color = entry.color or PALETTE[len(labels) % len(PALETTE)]
         if len(color) != 3:
             raise InputError(f"{path.name}: colour {list(color)} of label {key} has no 3 values", "use [r, g, b]")
-        labels.append(Label(int(key), entry.name, tuple(c / 255 for c in color), entry.terminology))
+        red, green, blue = (channel / 255 for channel in color)
+        labels.append(Label(int(key), entry.name, (red, green, blue), entry.terminology))
     if not 1 <= len(labels) <= MAX_LABELS:
         what = f"labels name {len(labels)} structures" if labels else "labels name no structure"
         raise InputError(f"{path.name}: {what}", f"name 1 to {MAX_LABELS} beside the background")
@@ -177,7 +178,9 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
 
 
 def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
-    problems, ids, images = [], set(), {}
+    problems: list[Problem] = []
+    ids: set[str] = set()
+    images: dict[Path, str] = {}
     for case in cases:
         image = case.image.resolve()  # the same file by another path, or by a link, is still the same
         if case.id in ids:
@@ -257,6 +260,7 @@ def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
     Raises:
         InputError: label and image lie on different grids, or the label map is unusable.
     """
+    assert case.label is not None, "callers ask for labelled cases alone"
     image, label = read_grid(case.image), read_grid(case.label)
     if image.shape != label.shape:
         raise InputError(

@@ -53,7 +53,8 @@ class SlicePlan:
 
     def working_size(self, spacing_mm: float) -> tuple[int, int]:
         """Return the (rows, columns) of a slice resampled to square pixels of ``spacing_mm``."""
-        return tuple(max(1, round(n * mm / spacing_mm)) for n, mm in zip(self.size, self.pixel_mm, strict=True))
+        rows, columns = (max(1, round(n * mm / spacing_mm)) for n, mm in zip(self.size, self.pixel_mm, strict=True))
+        return rows, columns
 
 
 def _flipped(ends: tuple[int, int], length: int) -> tuple[int, int]:

@@ -155,6 +155,7 @@ class SliceLoader:
         target, target_labels = self._draw(
             rng, self.target, labelled if self._target_labels else unlabeled, self._target_labels
         )
+        assert source_labels is not None
         return Batch(source, source_labels, source_unlabeled, target, target_labels)
 
     def _draw(
@@ -162,9 +163,10 @@ class SliceLoader:
     ) -> tuple[Tensor, Tensor | None]:
         """Draw slices, each case equally likely however many slices it has."""
         pools = self._pools(rng, cases, count)
-        patches = [self._patch_of(rng, pool[rng.integers(len(pool))], with_labels) for pool in pools]
+        patches = [self._patch_of(rng, pool[int(rng.integers(len(pool)))], with_labels) for pool in pools]
         images = torch.from_numpy(np.stack([image for image, _ in patches])).unsqueeze(1)
-        labels = torch.from_numpy(np.stack([label for _, label in patches])).long() if with_labels else None
+        drawn = [label for _, label in patches if label is not None]
+        labels = torch.from_numpy(np.stack(drawn)).long() if with_labels else None
         return random_affine(images, labels, self._settings.augmentation)
 
     def _pools(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int) -> list[Sequence[CachedCase]]:
@@ -178,10 +180,12 @@ class SliceLoader:
     def _patch_of(
         self, rng: np.random.Generator, case: CachedCase, with_labels: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        index = rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices)
+        index = int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
         image = read_slice(case.images, index).astype(np.float32)
-        offset = [rng.integers(max(n - self._patch, 0) + 1) for n in image.shape]
-        label = _crop(read_slice(case.labels, index), offset, self._patch, IGNORE) if with_labels else None
+        offset = [int(rng.integers(max(n - self._patch, 0) + 1)) for n in image.shape]
+        label = None
+        if with_labels and case.labels is not None:
+            label = _crop(read_slice(case.labels, index), offset, self._patch, IGNORE)
         return _crop(image, offset, self._patch, -1.0), label
 
 

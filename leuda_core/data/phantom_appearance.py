@@ -8,6 +8,8 @@ tells the organs apart in both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.random import Generator
 
@@ -60,7 +62,7 @@ CT_HU = {
 """Mean Hounsfield units."""
 
 
-def _means(table: dict[Tissue, float], rng: Generator, spread: float) -> np.ndarray:
+def _means(table: Mapping[Tissue, float], rng: Generator, spread: float) -> np.ndarray:
     """Turn a table into an array indexed by tissue, each mean moved a little from patient to patient."""
     means = np.array([float(table[tissue]) for tissue in Tissue])
     return means + rng.uniform(-spread, spread, len(means))

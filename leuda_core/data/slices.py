@@ -47,5 +47,5 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
 
 def labels_to_working(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resample class indices ``(B, rows, columns)`` uint8 to ``size`` by nearest neighbour."""
-    labels = torch.from_numpy(np.ascontiguousarray(labels)).unsqueeze(1)
-    return interpolate(labels, size=size, mode="nearest-exact").squeeze(1).numpy()
+    classes = torch.from_numpy(np.ascontiguousarray(labels)).unsqueeze(1)
+    return interpolate(classes, size=size, mode="nearest-exact").squeeze(1).numpy()

@@ -14,8 +14,9 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,13 +61,17 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     proxy = image.dataobj
     data = np.empty(proxy.shape, proxy.dtype, order="F")
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
+        with _opened(path) as stream:
             _read_into(stream, proxy.offset, data, path)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
     if not data.dtype.isnative:
         data = data.byteswap(inplace=True).view(data.dtype.newbyteorder("="))
     return _scaled(data, proxy.slope, proxy.inter), affine
+
+
+def _opened(path: Path) -> BufferedIOBase:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb")
 
 
 def _load(path: Path) -> Any:
@@ -93,9 +98,9 @@ def _remedy(path: Path) -> str:
     return "export or download the volume again"
 
 
-def _read_into(stream: BinaryIO, offset: int, data: np.ndarray, path: Path) -> None:
+def _read_into(stream: BufferedIOBase, offset: int, data: np.ndarray, path: Path) -> None:
     stream.seek(offset)
-    buffer = memoryview(data.reshape(-1, order="F").view(np.uint8))
+    buffer = data.reshape(-1, order="F").view(np.uint8).data
     filled = 0
     while filled < len(buffer):
         count = stream.readinto(buffer[filled : filled + _CHUNK])

@@ -71,7 +71,8 @@ class MetaHallucinator(Method):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         train, test = _halves(batch)
-        theta, psi = dict(self.segmenter.named_parameters()), dict(self.hallucinator.named_parameters())
+        theta: Weights = dict(self.segmenter.named_parameters())
+        psi: Weights = dict(self.hallucinator.named_parameters())
         first = self._supervised(train, theta, psi)
         stepped = self._inner_step(first, theta, psi) if self.settings.meta else (theta, psi)
         second = self._supervised(test, *stepped)
@@ -119,9 +120,10 @@ class MetaHallucinator(Method):
 def _halves(batch: Batch) -> tuple[Half, Half]:
     """Split a batch into meta-train and meta-test."""
     parts = [x.tensor_split(2) for x in (batch.source, batch.source_labels, batch.source_unlabeled, batch.target)]
-    return tuple(
+    train, test = (
         Half(images, labels, torch.cat([source, target])) for images, labels, source, target in zip(*parts, strict=True)
     )
+    return train, test
 
 
 def _shuffled_to(images: Tensor, count: int) -> Tensor:

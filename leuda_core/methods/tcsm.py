@@ -95,6 +95,7 @@ def partly_transformed(images: Tensor, labels: Tensor, share: float, max_scale: 
     transform = random_transform(len(images), max_scale, images.device)
     chosen = (torch.rand(len(images)) < share).to(images.device).view(-1, 1, 1)
     moved, moved_labels = resample(images, labels, _without_shift(transform.matrices))
+    assert moved_labels is not None
     return torch.where(chosen.unsqueeze(1), moved, images), torch.where(chosen, moved_labels, labels)
 
 

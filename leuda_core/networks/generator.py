@@ -6,6 +6,9 @@ chooses to alter it, which matters most when few slices are there to learn from.
 
 from __future__ import annotations
 
+from functools import reduce
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
@@ -23,13 +26,16 @@ class ToImage(nn.Conv2d):
         input: ``(B, in_channels, H, W)``; output: ``(B, 1, H, W)``, float32.
     """
 
+    bias: nn.Parameter
+
     def __init__(self, in_channels: int) -> None:
         super().__init__(in_channels, 1, 7)
 
     def forward(self, x: Tensor) -> Tensor:
         height, kernel = x.shape[-2], self.weight[0].transpose(0, 1).unsqueeze(2)  # (rows, in_channels, 1, columns)
         rows = conv2d(pad(x, (3, 3, 3, 3), mode="reflect"), kernel).float()  # or bfloat16 would round every sum
-        return self.bias + sum(rows[:, i : i + 1, i : i + height] for i in range(len(kernel)))
+        shifted = (rows[:, i : i + 1, i : i + height] for i in range(len(kernel)))
+        return self.bias + reduce(torch.add, shifted)
 
 
 class ResidualBlock(nn.Module):

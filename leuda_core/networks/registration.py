@@ -37,8 +37,7 @@ class FlowNet(nn.Module):
         self.flow = nn.Conv2d(UP[-1], 2, 3, padding=1)
         self.change = nn.Conv2d(UP[-1], 1, 3, padding=1) if intensity else None
         for head in filter(None, (self.flow, self.change)):
-            nn.init.normal_(head.weight, std=1e-5)
-            nn.init.zeros_(head.bias)
+            _begin_at_zero(head)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
         x, skips = torch.cat([moving, fixed], dim=1), []
@@ -68,8 +67,7 @@ class IntensityNet(nn.Module):
         self.rise = nn.ConvTranspose2d(16, 8, 2, stride=2)
         self.surface = nn.ConvTranspose2d(8, 4, 2, stride=2)
         self.last = _convolution(4, 1)
-        nn.init.normal_(self.last.weight, std=1e-5)
-        nn.init.zeros_(self.last.bias)
+        _begin_at_zero(self.last)
 
     def forward(self, images: Tensor) -> Tensor:
         fine = self.first(images)
@@ -109,7 +107,14 @@ class AffineNet(nn.Module):
                                torch.cat([torch.zeros_like(slant), torch.ones_like(slant)], 1)], dim=1)  # fmt: skip
         linear = rotation @ sheared * log_scale.exp().unsqueeze(1)
         matrices = torch.cat([linear, 0.1 * shift.unsqueeze(2)], dim=2)
-        return affine_displacement(matrices, tuple(images.shape[-2:]))
+        return affine_displacement(matrices, (images.shape[-2], images.shape[-1]))
+
+
+def _begin_at_zero(layer: nn.Conv2d) -> None:
+    """Let a layer give almost nothing; exact zeros would pass no gradient to what is before it."""
+    nn.init.normal_(layer.weight, std=1e-5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _convolution(before: int, after: int) -> nn.Conv2d:

@@ -11,6 +11,7 @@ import logging
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -169,4 +170,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return a batch on a device."""
     if device.type == "cpu":
         return batch
-    return Batch(**{name: None if x is None else x.to(device, non_blocking=True) for name, x in vars(batch).items()})
+    moved = {name: x.to(device, non_blocking=True) for name, x in vars(batch).items() if x is not None}
+    return replace(batch, **moved)

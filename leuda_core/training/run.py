@@ -105,8 +105,8 @@ def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> R
     """
     run = as_run(run).check()
     if (run.bundle / "bundle.json").exists():
-        events = read_events(run.events)[0]
-        if not events or events[-1]["event"] != "end":  # killed between the bundle and this word
+        written = read_events(run.events)[0]
+        if not written or written[-1]["event"] != "end":  # killed between the bundle and this event
             EventWriter(run.events)("end", state="finished", bundle=run.bundle.name)
         return run
     with RunLock(run):
