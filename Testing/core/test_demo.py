@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from leuda_core import demo, scene
+from leuda_core.demo import demo, scene
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_label_map, read_volume, same_grid
 
@@ -25,7 +25,6 @@ def run(folder, **options) -> dict:
 
 
 def test_demo_tells_the_whole_story_with_slicer_core_or_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SURFACE_PIXELS", 40)
     out, stages = tmp_path / "demo", []
     with monkeypatch.context() as patch:
         patch.setattr(scene, "available", lambda: False)

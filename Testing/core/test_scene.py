@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from leuda_core import scene
+from leuda_core.demo import scene
 from leuda_core.errors import InputError
 from leuda_core.types import Label, LabelMap, Volume
 

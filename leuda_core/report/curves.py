@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leuda_core.pictures import data_uri, new_figure, png_bytes
 from leuda_core.report.page import escape
+from leuda_core.report.pictures import data_uri, new_figure, png_bytes
 
 THEMES = {
     "light": {"ink": "#47505f", "grid": "#e3e6eb", "raw": "#b9cdf5", "line": "#2158d6", "paper": "#ffffff"},

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from leuda_core.pictures import data_uri
+from leuda_core.report.pictures import data_uri
 
 STYLE = """
 :root { color-scheme: light dark; --ink:#1d2430; --soft:#5c6675; --line:#e3e6eb; --paper:#fff; --ground:#f4f5f7;

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from leuda_core.bundle import DomainSummary
-from leuda_core.commands.output import duration
 from leuda_core.config import RunConfig, config_schema, read_run_config
+from leuda_core.durations import duration
 from leuda_core.errors import InputError
 from leuda_core.events import read_events, seconds_at_work
 from leuda_core.jobs import Run

@@ -1,4 +1,4 @@
-"""Pictures of slices with contours, and of label maps as shaded bodies. Needs matplotlib (extra ``report``)."""
+"""Figures that need no window, and pictures of slices with contours. Needs matplotlib (extra ``report``)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leuda_core.errors import InputError
-from leuda_core.rendering import surface_image, view_of
-from leuda_core.types import Label, LabelMap
+from leuda_core.types import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,9 +87,8 @@ def overlay_figure(
                 axes.set_title(titles[column], fontsize=10.5, color=INK, pad=6)
             if row_names and column == 0:
                 _tag(axes, row_names[row])
-    if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=1 - 0.14 / size[1], va="top")
-    _legend(figure, labels)
+    add_title(figure, title)
+    add_legend(figure, labels)
     return figure
 
 
@@ -119,30 +117,15 @@ def draw_slice(
     axes.set_ylim(image.shape[0] - 0.5, -0.5)
 
 
-def surface_figure(
-    label_maps: LabelMap | Sequence[LabelMap], titles: Sequence[str] = (), *, title: str = "", pixels: int = 420
-) -> Figure:
-    """Draw one or several label maps as shaded bodies side by side, seen alike, with a legend."""
-    maps = [label_maps] if isinstance(label_maps, LabelMap) else list(label_maps)
-    cell, head, foot = 3.4, (0.35 if any(titles) else 0.1) + (0.36 if title else 0), 0.45
-    size = (cell * len(maps) + 0.2, cell + head + foot)
-    figure = new_figure(*size)
-    view = view_of(maps)
-    for column, label_map in enumerate(maps):
-        axes = figure.add_axes(
-            ((0.1 + column * cell) / size[0], foot / size[1], cell / size[0], cell / size[1]), frameon=False
-        )
-        axes.imshow(surface_image(label_map, view=view, pixels=pixels), interpolation="lanczos")
-        axes.set_axis_off()
-        if column < len(titles):
-            axes.set_title(titles[column], fontsize=10.5, color=INK, pad=4)
+def add_title(figure: Figure, title: str) -> None:
+    """Write a title at the top of a figure; nothing if it is empty."""
     if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=1 - 0.14 / size[1], va="top")
-    _legend(figure, maps[0].labels)
-    return figure
+        y = 1 - 0.14 / figure.get_figheight()
+        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=y, va="top")
 
 
-def _legend(figure: Figure, labels: Sequence[Label]) -> None:
+def add_legend(figure: Figure, labels: Sequence[Label]) -> None:
+    """Write the labels with their colours at the bottom of a figure."""
     from matplotlib.patches import Patch
 
     if labels:

@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from leuda_core import scene
 from leuda_core.bundle import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
 from leuda_core.data.slices import plan_slices
+from leuda_core.demo import scene
+from leuda_core.demo.surfaces import surface_figure
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import Evaluation, score_bundle
 from leuda_core.io.files import check_output_folder, write_bytes, write_json, write_text
 from leuda_core.io.volumes import read_label_map, read_volume, write_label_map
-from leuda_core.pictures import new_figure, overlay_figure, png_bytes, surface_figure
 from leuda_core.prediction import segment
-from leuda_core.report import write_report
+from leuda_core.report.pictures import new_figure, overlay_figure, png_bytes
+from leuda_core.report.report import write_report
 from leuda_core.runs import Run
 from leuda_core.training import train
 from leuda_core.types import Case, LabelMap, Volume
@@ -43,7 +44,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 PHANTOM = {"source_cases": 16, "labelled": 4, "target_cases": 16, "test_cases": 4}
 N_SLICES = 3
-SURFACE_PIXELS = 420
 SUMMARY = "demo.json"
 
 
@@ -154,7 +154,7 @@ def _show(
     }
     write_label_map(maps[AFTER], out / files["segmentation"])
     write_bytes(out / files["before_after"], before_after_png(volume, list(maps.values()), titles, case.id))
-    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D", pixels=SURFACE_PIXELS)
+    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D")
     write_bytes(out / files["surface"], png_bytes(surfaces))
     write_text(out / files["table"], _table(scores))
     notes = _write_scene(out, files, case, volume, maps[AFTER])
