@@ -154,7 +154,7 @@ def test_first_and_last_preview_are_shown(run):
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        ({"event": "end", "state": "stopped"}, "stopped before its end"),
+        ({"event": "end", "state": "stopped"}, "stopped early"),
         (
             {"event": "error", "kind": "input", "message": "no space left", "remedy": "free some"},
             "no space left free some",

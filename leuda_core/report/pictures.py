@@ -20,7 +20,7 @@ INK, PAPER = "#1d2430", "#ffffff"
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that belongs to no window and no global state.
+    """Return an empty figure without a window and without global state.
 
     Raises:
         InputError: matplotlib is missing.
@@ -43,7 +43,7 @@ def png_bytes(figure: Figure, *, dpi: int = 144) -> bytes:
 
 
 def data_uri(png: bytes) -> str:
-    """Return a PNG as text that an HTML page can hold."""
+    """Return a PNG as text that can be embedded in an HTML page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
@@ -60,8 +60,8 @@ def overlay_figure(
     """Draw a grid: a row for each slice, a column for each set of label maps, contours in the labels' colours.
 
     Shape:
-        slices: R arrays ``(H, W)``, drawn as pictures are: rows downwards, columns to the right.
-        label_maps: C sequences of R arrays ``(H, W)`` of label values; an empty sequence leaves the bare image.
+        slices: R arrays ``(H, W)``; rows run downwards, columns to the right.
+        label_maps: C sequences of R arrays ``(H, W)`` of label values; an empty sequence shows the image alone.
         titles: C; ``row_names``: R or none. ``aspect`` is the pixel's height over its width.
     """
     n_rows, n_columns = len(slices), len(label_maps)
@@ -108,7 +108,7 @@ def draw_slice(
     axes.imshow(image, cmap="gray", interpolation="bilinear", aspect=aspect, **limits)
     axes.set_axis_off()
     for label in labels if label_map is not None else ():
-        mask = np.pad((label_map == label.value).astype(float), 1)  # closes contours at the edge of the slice
+        mask = np.pad((label_map == label.value).astype(float), 1)  # closes the contours at the edge of the slice
         for contour in find_contours(mask, 0.5):
             y, x = contour.T - 1
             axes.plot(x, y, color="black", linewidth=2.4, alpha=0.45, solid_joinstyle="round")

@@ -1,4 +1,4 @@
-"""One self-contained page about a run, to read, keep and show: no network, no scripts, light and dark."""
+"""One self-contained page about a run, without network or scripts, for light and dark screens."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MAX_PREVIEWS = 8
 
 _STATES = {
     "finished": ("finished", "good"),
-    "running": ("still running: this page shows it so far", "busy"),
-    "stopped": ("stopped before its end: this page shows it so far", "warn"),
+    "running": ("still running: this page shows its progress so far", "busy"),
+    "stopped": ("stopped early: this page shows its progress so far", "warn"),
     "failed": ("failed", "bad"),
     "crashed": ("stopped unexpectedly", "bad"),
     "created": ("not started yet", "warn"),
@@ -54,7 +54,7 @@ def write_report(
         *(section(caption, picture(path.read_bytes(), caption)) for caption, path in (figures or {}).items()),
         scores_html(run.scores, run.labels),
         section("Training", curves_html(run.events), "Losses over the steps; the bold line is smoothed."),
-        section("The same slice while it learns", _previews(run), "One slice of a target case that has no labels."),
+        section("The same slice during training", _previews(run), "One slice of a target case without labels."),
         section("Data", _data(run)),
         section("Settings", _settings(run)),
         section("Model card", markdown_html(run.card)),
@@ -65,7 +65,7 @@ def write_report(
 
 
 def check_report(out: Path) -> None:
-    """Refuse at once what would fail at the end of ``write_report``.
+    """Check in advance what would otherwise fail at the end of ``write_report``.
 
     Raises:
         InputError: the name is not that of an HTML file, or matplotlib is missing.
