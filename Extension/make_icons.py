@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from leuda_core.data.phantom import Appearance, make_case
-from leuda_core.pictures import draw_slice, new_figure, png_bytes
+from leuda_core.report.pictures import draw_slice, new_figure, png_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 128

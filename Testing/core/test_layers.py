@@ -14,21 +14,21 @@ from repository import ROOT
 PACKAGE = ROOT / "leuda_core"
 
 LAYERS = {
-    0: ("types", "errors", "config", "runs", "io"),
+    0: ("types", "errors", "config", "durations", "runs", "io"),
     1: ("data",),
     2: ("networks", "blocks"),
     3: ("methods", "bundle"),
     4: ("training", "prediction", "evaluation", "worker", "devices", "doctor"),
-    5: ("cli", "commands", "report", "demo", "bench", "scene", "rendering", "pictures", "__init__", "__main__"),
+    5: ("cli", "commands", "report", "demo", "bench", "__init__", "__main__"),
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 STANDARD_LIBRARY_ONLY = (
-    *("__init__", "errors", "types", "runs.folder", "runs.events", "runs.state", "runs.control"),
+    *("__init__", "errors", "types", "durations", "runs.folder", "runs.events", "runs.state", "runs.control"),
     *("io.files", "io.names", "bundle.files", "bundle.store", "worker.channel"),
 )
 WITHOUT_TORCH = ("config", "cli", "data.geometry", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}
-SCENES = {"scene"}  # what the demo hands to Slicer: slicer-core and its vtk, imported on use
+SCENES = {"demo/scene.py"}  # what the demo gives to Slicer: slicer-core and its vtk, imported on use
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,8 +10,8 @@ from typing import Any
 from leuda_core.bench.results import Group, Result, by_dataset, groups
 from leuda_core.bench.table import COLUMNS, cells
 from leuda_core.io.files import write_text
-from leuda_core.pictures import INK, new_figure, png_bytes
 from leuda_core.report.page import page, picture, section, table
+from leuda_core.report.pictures import INK, new_figure, png_bytes
 
 COLORS = {"paper": "#c26a16", "strong": "#2158d6"}
 _LEAD = "Every method with the same data, segmenter and budget."

@@ -92,18 +92,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time as people say it: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "-"

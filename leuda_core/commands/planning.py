@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from leuda_core.commands.output import Progress, Result, duration, table
+from leuda_core.commands.output import Progress, Result, table
 from leuda_core.config import parse_settings
+from leuda_core.durations import estimated_duration
 
 
 def plan(args: Namespace) -> Result:
@@ -24,7 +25,7 @@ def plan(args: Namespace) -> Result:
     rows = [(name, steps, f"{1000 * found.seconds_per_step[name]:.0f}") for name, steps in found.steps.items()]
     lines = [
         table(("phase", "steps", "ms a step"), rows),
-        f"about {duration(found.seconds)} on {found.device}, {found.peak_memory_mib} MiB of memory",
+        f"about {estimated_duration(found.seconds)} on {found.device}, {found.peak_memory_mib} MiB of memory",
         f"{found.labelled_slices} labelled slices to learn from",
         *(f"warning: {warning.message}; {warning.remedy}" for warning in found.warnings),
     ]

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from leuda_core.commands.output import Progress, Result, duration, say, table
+from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.config import parse_settings
+from leuda_core.durations import duration, estimated_duration
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs import control, state
 from leuda_core.runs.events import EventWriter
@@ -61,7 +62,7 @@ def status(args: Namespace) -> Result:
     data = found.as_dict()
     facts = [f"{found.state}: step {found.step} of {found.total} ({found.progress:.0%})"]
     if found.seconds_left is not None:
-        facts.append(f"time left: about {duration(found.seconds_left)}")
+        facts.append(f"time left: about {estimated_duration(found.seconds_left)}")
     facts += [f"{name}: {value:.4g}" for name, value in found.metrics.items()]
     facts += [text for text in (found.message, found.remedy) if text]
     if found.state == "finished":
@@ -85,7 +86,7 @@ def stop(args: Namespace) -> Result:
 
 def report(args: Namespace) -> Result:
     """Write the page that tells a run's story; a finished model is first scored on the dataset's test cases, once."""
-    from leuda_core.report import check_report, write_report
+    from leuda_core.report.report import check_report, write_report
 
     run = Run(args.run).check()
     check_report(args.out)  # before minutes of scoring
@@ -96,7 +97,7 @@ def report(args: Namespace) -> Result:
 
 def demo(args: Namespace) -> Result:
     """Show everything on phantom data."""
-    from leuda_core.demo import run_demo
+    from leuda_core.demo.demo import run_demo
 
     data = run_demo(args.out, on_stage=lambda stage, detail: say(f"{stage}: {detail}" if detail else stage))
     rows = [(method, dice) for method, dice in data["dice"].items()]

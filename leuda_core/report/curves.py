@@ -1,4 +1,4 @@
-"""Losses over the steps, drawn once for light and once for dark pages."""
+"""Curves of the losses, drawn once for light and once for dark pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leuda_core.pictures import data_uri, new_figure, png_bytes
 from leuda_core.report.page import escape
+from leuda_core.report.pictures import data_uri, new_figure, png_bytes
 
 THEMES = {
     "light": {"ink": "#47505f", "grid": "#e3e6eb", "raw": "#b9cdf5", "line": "#2158d6", "paper": "#ffffff"},
@@ -20,7 +20,7 @@ Series = dict[int, float]
 
 
 def read_losses(events: list[dict[str, Any]]) -> dict[str, dict[str, Series]]:
-    """Return stage -> loss -> step -> value. Steps that were taken again after a crash replace the lost ones."""
+    """Return stage -> loss -> step -> value. Steps that were repeated after a crash replace the earlier ones."""
     stages: dict[str, dict[str, Series]] = {}
     for event in events:
         metrics, step = event.get("metrics"), event.get("step")
@@ -33,7 +33,7 @@ def read_losses(events: list[dict[str, Any]]) -> dict[str, dict[str, Series]]:
 
 
 def curves_html(events: list[dict[str, Any]]) -> str:
-    """Return one block of small charts for each stage; empty while nothing has been logged."""
+    """Return a block of small charts for each stage; empty if nothing has been logged."""
     stages = read_losses(events)
     parts = []
     for stage, losses in stages.items():
@@ -76,6 +76,6 @@ def _style(axes: Any, theme: dict[str, str]) -> None:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Average over a fifteenth of the curve around each point, less at its ends."""
+    """Return a moving average over a fifteenth of the curve; the window is shorter at both ends."""
     window = np.ones(len(values) // 15 | 1)
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")

@@ -1,4 +1,4 @@
-"""HTML parts: the frame with its style, sections, tables, pictures, and the Markdown that model cards use."""
+"""Parts of an HTML page: the document with its style, sections, tables, pictures, and the Markdown of model cards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from leuda_core.pictures import data_uri
+from leuda_core.report.pictures import data_uri
 
 STYLE = """
 :root { color-scheme: light dark; --ink:#1d2430; --soft:#5c6675; --line:#e3e6eb; --paper:#fff; --ground:#f4f5f7;
@@ -71,7 +71,7 @@ def page(title: str, body: str) -> str:
 
 
 def section(title: str, content: str, hint: str = "") -> str:
-    """Return a titled block; nothing if there is no content."""
+    """Return a block with a title; empty if there is no content."""
     if not content:
         return ""
     note = f"<p class='hint'>{escape(hint)}</p>" if hint else ""
@@ -79,12 +79,12 @@ def section(title: str, content: str, hint: str = "") -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """Return an image that is part of the page."""
+    """Return an image that is embedded in the page."""
     return f"<img src='{data_uri(png)}' alt='{escape(caption)}'>"
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), *, raw: bool = False) -> str:
-    """Return a table, or nothing if it would have no rows. ``raw`` cells are HTML already."""
+    """Return a table; empty if there are no rows. ``raw`` cells are HTML already."""
     lines = [
         "<tr>" + "".join(f"<td>{cell if raw else escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
     ]
@@ -93,17 +93,17 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), *, raw: bool 
 
 
 def details(summary: str, content: str) -> str:
-    """Return a block that opens on a click; nothing if there is no content."""
+    """Return a block that opens on a click; empty if there is no content."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>" if content else ""
 
 
 def escape(text: str) -> str:
-    """Make any text safe inside HTML, attributes in either kind of quotes included."""
+    """Escape text for use in HTML, also in attributes with single or double quotes."""
     return html.escape(text, quote=True)
 
 
 def markdown_html(text: str) -> str:
-    """Convert headings, paragraphs, lists, tables, bold and code; anything else stays text. Nothing may be HTML."""
+    """Convert headings, paragraphs, lists, tables, bold and code. Anything else is shown as text, also HTML."""
     blocks = [_block(block.splitlines()) for block in re.split(r"\n\s*\n", text.strip()) if block.strip()]
     return f"<div class='card'>{''.join(blocks)}</div>" if blocks else ""
 

@@ -1,4 +1,4 @@
-"""What a run folder says, gathered without loading its model; whatever is not there yet is left empty."""
+"""The content of a run folder, read without loading its model; what does not exist yet stays empty."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from leuda_core.bundle.schema import DomainSummary
-from leuda_core.commands.output import duration
 from leuda_core.config import RunConfig, config_schema, read_run_config
+from leuda_core.durations import duration
 from leuda_core.errors import InputError
 from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
@@ -38,7 +38,7 @@ class RunFiles:
 
     @property
     def duration(self) -> str:
-        """Time spent, without the pauses between a stop and the next start; empty if nothing was done."""
+        """Training time without the pauses between a stop and the next start; empty below one second."""
         seconds = seconds_at_work(self.events)
         return duration(seconds) if seconds >= 1 else ""
 
@@ -47,7 +47,7 @@ def read_run_files(path: Path) -> RunFiles:
     """Read a run folder.
 
     Raises:
-        InputError: the folder holds no run, or one of its files has been damaged.
+        InputError: the folder holds no run, or one of its files is damaged.
     """
     run = Run(path).check()
     config = read_run_config(run.config)
@@ -71,11 +71,11 @@ def read_run_files(path: Path) -> RunFiles:
 
 
 def _scores(path: Path) -> dict[str, Any] | None:
-    """Return the JSON form of an ``Evaluation``, or nothing where nothing was scored."""
+    """Return the JSON form of an ``Evaluation``, or ``None`` if the run has not been scored."""
     value = _json(path)
     keys = ("scores", "cases", "labels", "overall")
     if value is not None and not (isinstance(value, dict) and all(key in value for key in keys)):
-        raise InputError(f"{path} holds no scores", "write it with `leuda evaluate --json`, or delete it")
+        raise InputError(f"{path} holds no scores", "write it with `leuda evaluate --json` or delete it")
     return value
 
 
@@ -95,7 +95,7 @@ def _dataset(path: str) -> Dataset | None:
 
     try:
         return load_dataset(path)
-    except InputError:  # moved since; a report must still be possible
+    except InputError:  # it was moved or deleted; a report must still be possible
         return None
 
 
@@ -133,7 +133,7 @@ def _json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "restore the file, or delete it") from error
+        raise InputError(f"{path} cannot be read ({error})", "restore the file or delete it") from error
 
 
 def _text(path: Path) -> str:

@@ -22,7 +22,7 @@ def scores_html(scores: Scores | None, colors: Mapping[str, str]) -> str:
         return ""
     overall = {**scores["overall"], "name": "mean"}
     entries = (*scores["labels"], overall)
-    counts = [key for key in COUNTS if overall[key]]  # a column of zeros says nothing
+    counts = [key for key in COUNTS if overall[key]]  # a column of zeros gives no information
     rows = [_row(entry, colors, counts) for entry in entries]
     head = ("label", "Dice", "", "HD95 (mm)", "ASD (mm)", *(COUNTS[key] for key in counts))
     cases = [(case["name"], number(case["dice"], 3), *_distances(case)) for case in scores["cases"]]
@@ -31,7 +31,7 @@ def scores_html(scores: Scores | None, colors: Mapping[str, str]) -> str:
 
 
 def comparison_html(comparison: Mapping[str, Scores], colors: Mapping[str, str]) -> str:
-    """Return a table of Dice, a row for each label and a column for each method, the best of each row in bold."""
+    """Return a table of Dice: a row for each label, a column for each method, and the best of each row in bold."""
     if not comparison:
         return ""
     names = [entry["name"] for entry in next(iter(comparison.values()))["labels"]]

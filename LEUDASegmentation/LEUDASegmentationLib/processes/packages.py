@@ -1,18 +1,21 @@
-"""Which Python packages LE-UDA needs, and which of them are there. Imports none of them."""
+"""Which Python packages LE-UDA needs, and which of them are installed. Imports none of them.
+
+Versions and requirements are read with ``packaging``, which is part of Slicer.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
 
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
 TORCH = "torch>=2.4"
 PROTECTED = ("numpy", "SimpleITK", "torch")
-
-_PUBLISHED = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[A-Za-z0-9.]+)?")
 
 
 def requirements() -> list[str]:
@@ -29,17 +32,14 @@ def missingPackages() -> list[str]:
 
 def distributionName(requirement: str) -> str:
     """Return ``monai`` of ``monai>=1.4,<2``."""
-    return re.split(r"[<>=]", requirement, maxsplit=1)[0].strip()
+    return Requirement(requirement).name
 
 
 def isMet(requirement: str, version: str | None = None) -> bool:
-    """Say whether a requirement is met by ``version``, by default the installed one."""
-    version = version or installedVersion(distributionName(requirement))
-    if version is None:
-        return False
-    found = _release(version)
-    bounds = [(sign, _release(bound)) for sign, bound in re.findall(r"(>=|<)\s*([\d.]+)", requirement)]
-    return all(found >= bound if sign == ">=" else found < bound for sign, bound in bounds)
+    """Say whether a requirement is met by ``version``, by default the installed one. Pre-releases count too."""
+    parsed = Requirement(requirement)
+    version = version or installedVersion(parsed.name)
+    return version is not None and _isVersion(version) and parsed.specifier.contains(version, prereleases=True)
 
 
 def installedVersion(name: str) -> str | None:
@@ -58,14 +58,13 @@ def protectedVersions() -> dict[str, str]:
 
 
 def pins(versions: Mapping[str, str]) -> list[str]:
-    """Return lines for a constraints file; a version that pip could not parse is left out."""
-    return [f"{name}=={version}" for name, version in versions.items() if _PUBLISHED.fullmatch(version)]
+    """Return lines for a constraints file; a version that pip cannot parse is left out."""
+    return [f"{name}=={version}" for name, version in versions.items() if _isVersion(version)]
 
 
-def _release(version: str) -> tuple[int, ...]:
-    """Return ``(2, 5, 1)`` of ``2.5.1+cu121``; zeros at the end do not count."""
-    numbers = re.match(r"\d+(\.\d+)*", version)
-    found = [int(part) for part in numbers.group().split(".")] if numbers else []
-    while found and not found[-1]:
-        found.pop()
-    return tuple(found)
+def _isVersion(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import qt
 from slicer.i18n import tr as _
 
+from leuda_core.durations import estimated_duration
+
 _STEPS = 1000
 
 
@@ -81,12 +83,7 @@ class RunProgress:
 
 
 def time_left(seconds: float) -> str:
-    """Return a time as a person would say it: no more digits than the estimate is worth."""
+    """Return the estimated remaining time as text."""
     if seconds < 1:
         return _("almost done")
-    if seconds < 90:
-        return _("about {count} s left").format(count=round(seconds))
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return _("about {count} min left").format(count=minutes)
-    return _("about {hours} h {minutes} min left").format(hours=minutes // 60, minutes=minutes % 60)
+    return _("about {time} left").format(time=estimated_duration(seconds))

@@ -13,6 +13,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from leuda_core.durations import estimated_duration
 from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.installation import ensureInstalled
@@ -150,7 +151,8 @@ class EstimatePanel:
 
 def plan_html(plan: Mapping[str, Any]) -> str:
     """Return the answer of ``leuda plan`` as rich text: time, memory, labels, then each warning with its remedy."""
-    facts = [_("about {time} on {device}").format(time=spoken(plan["seconds"]), device=html.escape(plan["device"]))]
+    time = estimated_duration(plan["seconds"])
+    facts = [_("about {time} on {device}").format(time=time, device=html.escape(plan["device"]))]
     if plan.get("peak_memory_mib"):
         facts.append(_("{gigabytes:.1f} GB of memory").format(gigabytes=plan["peak_memory_mib"] / 1024))
     if plan.get("labelled_slices") is not None:
@@ -160,16 +162,6 @@ def plan_html(plan: Mapping[str, Any]) -> str:
         message, remedy = (html.escape(_sentence(str(warning.get(key, "")))) for key in ("message", "remedy"))
         lines.append(f"⚠ {message} {remedy}".rstrip())
     return "<br>".join(lines)
-
-
-def spoken(seconds: float) -> str:
-    """Return a time with no more digits than an estimate is worth."""
-    if seconds < 90:
-        return _("{count} s").format(count=max(1, round(seconds)))
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return _("{count} min").format(count=minutes)
-    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
 
 
 def _sentence(text: str) -> str:

@@ -368,14 +368,6 @@ def test_json_of_everything_we_say() -> None:
     assert json.loads(output.to_json(value)) == {"path": str(Path("a/b")), "nan": None, "count": 3, "rows": [0.5]}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "unknown"), (0.4, "0 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert output.duration(seconds) == text
-
-
 def test_progress_without_a_terminal_is_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with output.Progress() as progress:
         for step in range(1, 101):

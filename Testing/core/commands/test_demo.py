@@ -1,4 +1,4 @@
-"""The demo's whole path, with a training too short to learn anything: every file is there and says what it should."""
+"""The whole demo, with a training too short to learn anything: every file exists and has the right content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from leuda_core import demo, scene
+from leuda_core.demo import demo, scene
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_label_map, read_volume, same_grid
 
@@ -24,8 +24,7 @@ def run(folder, **options) -> dict:
     return demo.run_demo(folder, steps=STEPS, settings=SETTINGS, phantom=PHANTOM, **options)
 
 
-def test_demo_tells_the_whole_story_with_slicer_core_or_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SURFACE_PIXELS", 40)
+def test_demo_writes_everything_with_slicer_core_or_without(tmp_path, monkeypatch):
     out, stages = tmp_path / "demo", []
     with monkeypatch.context() as patch:
         patch.setattr(scene, "available", lambda: False)
@@ -47,7 +46,7 @@ def test_demo_tells_the_whole_story_with_slicer_core_or_without(tmp_path, monkey
     assert "Before and after" in page and "Dice, side by side" in page
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("ten years of work")
     with pytest.raises(InputError, match="holds other files"):
         run(tmp_path)

@@ -15,9 +15,9 @@ import pytest
 
 from leuda_core.errors import InputError
 from leuda_core.evaluation import evaluate_pair, summarize
-from leuda_core.report import write_report
 from leuda_core.report.curves import read_losses
 from leuda_core.report.page import markdown_html
+from leuda_core.report.report import write_report
 from leuda_core.types import Label, LabelMap
 
 LABELS = (Label(1, "myocardium", (0.8, 0.4, 0.3)), Label(2, "left <ventricle>", (0.2, 0.5, 1.0)))
@@ -154,12 +154,12 @@ def test_first_and_last_preview_are_shown(run):
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        ({"event": "end", "state": "stopped"}, "stopped before its end"),
+        ({"event": "end", "state": "stopped"}, "stopped early"),
         (
             {"event": "error", "kind": "input", "message": "no space left", "remedy": "free some"},
             "no space left free some",
         ),
-        (None, "ended without a word"),
+        (None, "stopped unexpectedly"),
     ],
 )
 def test_unfinished_run_says_so(run, last, words):

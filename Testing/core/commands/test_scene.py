@@ -1,4 +1,4 @@
-"""A scene written for Slicer holds exactly what was put in: geometry, voxels, names, colours, terminology, surfaces."""
+"""A scene written for Slicer holds exactly the saved data: geometry, voxels, names, colours, terminology, surfaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from leuda_core import scene
+from leuda_core.demo import scene
 from leuda_core.errors import InputError
 from leuda_core.types import Label, LabelMap, Volume
 
@@ -73,14 +73,14 @@ def test_check_names_every_difference(oblique, tmp_path):
     assert any("colour" in problem for problem in problems)
 
 
-def test_file_that_is_no_scene(tmp_path):
+def test_file_that_is_not_a_scene(tmp_path):
     needs_slicer_core()
     path = tmp_path / "x.mrb"
     with pytest.raises(InputError, match=r"x\.mrb"):
         scene.read_scene(path)
 
 
-def test_missing_package_is_said(oblique, tmp_path, monkeypatch):
+def test_missing_package_is_reported(oblique, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "slicer_core", None)
     with pytest.raises(InputError, match="pip install slicer-core"):
         scene.write_scene(*oblique, tmp_path / "scene.mrb")

@@ -189,7 +189,7 @@ def test_the_report_of_a_crashed_run(place: Place, finished: Path) -> None:
     events = place.path("run") / "events.jsonl"
     events.write_text(events.read_text().splitlines(keepends=True)[0] + '{"eve')
     assert place.call(["report", "run", "--out", "page.html"])[0] == 0
-    assert "ended without a word" in place.path("page.html").read_text(encoding="utf-8")
+    assert "stopped unexpectedly" in place.path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])

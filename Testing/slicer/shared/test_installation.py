@@ -126,7 +126,15 @@ def test_requirements_are_those_of_the_core_without_what_slicer_brings(installat
 
 @pytest.mark.parametrize(
     ("version", "met"),
-    [("1.4", True), ("1.4.0", True), ("1.10.2+cpu", True), ("1.5rc1", True), ("1.3.9", False), ("2.0", False)],
+    [
+        ("1.4", True),
+        ("1.4.0", True),
+        ("1.10.2+cpu", True),
+        ("1.5rc1", True),
+        ("1.3.9", False),
+        ("2.0", False),
+        ("nightly", False),
+    ],
 )
 def test_bounds(installation, version: str, met: bool) -> None:
     from LEUDASegmentationLib.processes.packages import isMet

@@ -1,4 +1,4 @@
-"""Pictures of slices with contours, and of label maps as shaded bodies. Needs matplotlib (extra ``report``)."""
+"""Figures that need no window, and pictures of slices with contours. Needs matplotlib (extra ``report``)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leuda_core.errors import InputError
-from leuda_core.rendering import surface_image, view_of
-from leuda_core.types import Label, LabelMap
+from leuda_core.types import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ INK, PAPER = "#1d2430", "#ffffff"
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that belongs to no window and no global state.
+    """Return an empty figure without a window and without global state.
 
     Raises:
         InputError: matplotlib is missing.
@@ -44,7 +43,7 @@ def png_bytes(figure: Figure, *, dpi: int = 144) -> bytes:
 
 
 def data_uri(png: bytes) -> str:
-    """Return a PNG as text that an HTML page can hold."""
+    """Return a PNG as text that can be embedded in an HTML page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
@@ -61,8 +60,8 @@ def overlay_figure(
     """Draw a grid: a row for each slice, a column for each set of label maps, contours in the labels' colours.
 
     Shape:
-        slices: R arrays ``(H, W)``, drawn as pictures are: rows downwards, columns to the right.
-        label_maps: C sequences of R arrays ``(H, W)`` of label values; an empty sequence leaves the bare image.
+        slices: R arrays ``(H, W)``; rows run downwards, columns to the right.
+        label_maps: C sequences of R arrays ``(H, W)`` of label values; an empty sequence shows the image alone.
         titles: C; ``row_names``: R or none. ``aspect`` is the pixel's height over its width.
     """
     n_rows, n_columns = len(slices), len(label_maps)
@@ -88,9 +87,8 @@ def overlay_figure(
                 axes.set_title(titles[column], fontsize=10.5, color=INK, pad=6)
             if row_names and column == 0:
                 _tag(axes, row_names[row])
-    if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=1 - 0.14 / size[1], va="top")
-    _legend(figure, labels)
+    add_title(figure, title)
+    add_legend(figure, labels)
     return figure
 
 
@@ -110,7 +108,7 @@ def draw_slice(
     axes.imshow(image, cmap="gray", interpolation="bilinear", aspect=aspect, **limits)
     axes.set_axis_off()
     for label in labels if label_map is not None else ():
-        mask = np.pad((label_map == label.value).astype(float), 1)  # closes contours at the edge of the slice
+        mask = np.pad((label_map == label.value).astype(float), 1)  # closes the contours at the edge of the slice
         for contour in find_contours(mask, 0.5):
             y, x = contour.T - 1
             axes.plot(x, y, color="black", linewidth=2.4, alpha=0.45, solid_joinstyle="round")
@@ -119,30 +117,15 @@ def draw_slice(
     axes.set_ylim(image.shape[0] - 0.5, -0.5)
 
 
-def surface_figure(
-    label_maps: LabelMap | Sequence[LabelMap], titles: Sequence[str] = (), *, title: str = "", pixels: int = 420
-) -> Figure:
-    """Draw one or several label maps as shaded bodies side by side, seen alike, with a legend."""
-    maps = [label_maps] if isinstance(label_maps, LabelMap) else list(label_maps)
-    cell, head, foot = 3.4, (0.35 if any(titles) else 0.1) + (0.36 if title else 0), 0.45
-    size = (cell * len(maps) + 0.2, cell + head + foot)
-    figure = new_figure(*size)
-    view = view_of(maps)
-    for column, label_map in enumerate(maps):
-        axes = figure.add_axes(
-            ((0.1 + column * cell) / size[0], foot / size[1], cell / size[0], cell / size[1]), frameon=False
-        )
-        axes.imshow(surface_image(label_map, view=view, pixels=pixels), interpolation="lanczos")
-        axes.set_axis_off()
-        if column < len(titles):
-            axes.set_title(titles[column], fontsize=10.5, color=INK, pad=4)
+def add_title(figure: Figure, title: str) -> None:
+    """Write a title at the top of a figure; nothing if it is empty."""
     if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=1 - 0.14 / size[1], va="top")
-    _legend(figure, maps[0].labels)
-    return figure
+        y = 1 - 0.14 / figure.get_figheight()
+        figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, y=y, va="top")
 
 
-def _legend(figure: Figure, labels: Sequence[Label]) -> None:
+def add_legend(figure: Figure, labels: Sequence[Label]) -> None:
+    """Write the labels with their colours at the bottom of a figure."""
     from matplotlib.patches import Patch
 
     if labels:

@@ -1,4 +1,4 @@
-"""The whole story on phantom data: adapt, segment, score, show, and hand the result to Slicer.
+"""Run the whole method on phantom data: adapt, segment, score, draw, and save the result for Slicer.
 
 Four labelled volumes of one synthetic modality, none of the other. A segmenter trained on the labels alone is compared
 with one that LE-UDA adapted, on volumes of the other modality that neither has seen.
@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from leuda_core import scene
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import plan_slices
 from leuda_core.data.phantom import make_phantom
+from leuda_core.demo import scene
+from leuda_core.demo.surfaces import surface_figure
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.evaluation import Evaluation, score_bundle
 from leuda_core.io.files import check_output_folder, write_bytes, write_json, write_text
 from leuda_core.io.volumes import read_label_map, read_volume, write_label_map
-from leuda_core.pictures import new_figure, overlay_figure, png_bytes, surface_figure
 from leuda_core.prediction.volumes import segment
-from leuda_core.report import write_report
+from leuda_core.report.pictures import new_figure, overlay_figure, png_bytes
+from leuda_core.report.report import write_report
 from leuda_core.runs.folder import Run
 from leuda_core.training.run import train
 from leuda_core.types import Case, LabelMap, Volume
@@ -43,7 +44,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 PHANTOM = {"source_cases": 16, "labelled": 4, "target_cases": 16, "test_cases": 4}
 N_SLICES = 3
-SURFACE_PIXELS = 420
 SUMMARY = "demo.json"
 
 
@@ -56,11 +56,11 @@ def run_demo(
     phantom: Mapping[str, int] = PHANTOM,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Run the demonstration and return what it found; the same is written to ``demo.json``.
+    """Run the demo and return its results, which are also written to ``demo.json``.
 
     Args:
         out: a new or empty folder, or one that holds an earlier demo, which is replaced.
-        on_stage: called with what is being done and how far it is.
+        on_stage: called with the current stage and its progress.
         steps: training steps by method; ``settings``: the methods' settings; ``phantom``: sizes of the cohort, as for
             ``make_phantom``.
 
@@ -69,10 +69,10 @@ def run_demo(
         ``notes``: what could not be done, and why. ``seconds``: wall time. ``case``: the case in the pictures.
 
     Raises:
-        InputError: the folder holds something else or cannot be written, or matplotlib is missing.
+        InputError: the folder holds other files or cannot be written, or matplotlib is missing.
     """
     out, say, start = Path(out), on_stage or (lambda stage, detail: None), time.perf_counter()
-    new_figure(1, 1)  # a missing matplotlib shows now, not after minutes of training
+    new_figure(1, 1)  # reports a missing matplotlib now, not after minutes of training
     _make_room(out)
     say("making phantom data", f"{phantom['source_cases']} source and {phantom['target_cases']} target cases")
     dataset_file = make_phantom(out / "data", **phantom, seed=seed)
@@ -98,7 +98,7 @@ def run_demo(
 
 
 def _median_case(cases: Sequence[Case], evaluation: Evaluation) -> Case:
-    """Return the case to show: neither the best nor the worst one, but the middle of them."""
+    """Return the case to show: the one with the median Dice."""
     ranked = sorted(evaluation.cases, key=lambda summary: summary.dice)
     shown = ranked[len(ranked) // 2].name
     return next(case for case in cases if case.id == shown)
@@ -108,12 +108,12 @@ def _make_room(out: Path) -> None:
     """Remove an earlier demo, and only that."""
     if out.is_dir() and any(out.iterdir()):
         if not _is_demo(out):
-            raise InputError(f"{out} holds other files", "name a new or an empty folder")
+            raise InputError(f"{out} holds other files", "choose a new or an empty folder")
         for entry in ("data", BEFORE, AFTER):
             shutil.rmtree(out / entry, ignore_errors=True)
     check_output_folder(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / SUMMARY, {"unfinished": True})  # marks the folder as ours, should this one be interrupted
+    write_json(out / SUMMARY, {"unfinished": True})  # marks the folder as ours, in case the demo is interrupted
 
 
 def _is_demo(out: Path) -> bool:
@@ -154,7 +154,7 @@ def _show(
     }
     write_label_map(maps[AFTER], out / files["segmentation"])
     write_bytes(out / files["before_after"], before_after_png(volume, list(maps.values()), titles, case.id))
-    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D", pixels=SURFACE_PIXELS)
+    surfaces = surface_figure(list(maps.values()), titles, title=f"{case.id} in 3-D")
     write_bytes(out / files["surface"], png_bytes(surfaces))
     write_text(out / files["table"], _table(scores))
     notes = _write_scene(out, files, case, volume, maps[AFTER])
@@ -168,20 +168,20 @@ def _show(
 
 
 def _write_scene(out: Path, files: dict[str, str], case: Case, volume: Volume, label_map: LabelMap) -> list[str]:
-    """Save the scene for Slicer, load it again and compare; adds it to ``files``. Return notes."""
+    """Save the scene for Slicer, load it again and compare. Add it to ``files`` and return notes."""
     if not scene.available():
         return ["no scene for Slicer was written: the package slicer-core is not installed (pip install slicer-core)"]
     path = out / f"{case.id}.mrb"
     scene.write_scene(volume, label_map, path, name=case.id)
     problems = scene.check_scene(path, volume, label_map)
     if problems:
-        raise LeudaError(f"scene {path} differs from what was saved: {', '.join(problems)}")
+        raise LeudaError(f"scene {path} differs from the data that was saved: {', '.join(problems)}")
     files["mrb"] = path.name
     return []
 
 
 def before_after_png(volume: Volume, label_maps: list[LabelMap], titles: list[str], name: str) -> bytes:
-    """Draw a few slices of a volume, bare and with each label map; the slices spread over what the first one labels."""
+    """Draw slices of a volume without labels and with each label map, spread over the extent of the first label map."""
     plan = plan_slices(volume.shape, volume.affine)
     images, views = plan.view(volume.data), [plan.view(label_map.data) for label_map in label_maps]
     labelled = np.flatnonzero(views[0].any(axis=(1, 2)))

@@ -1,6 +1,6 @@
 """A volume and its segmentation as a real MRML scene, saved as ``.mrb`` for 3D Slicer. Needs the package slicer-core.
 
-This is the one file of the core that touches MRML. Everything else works without it.
+This is the only file of the core that uses MRML. Everything else works without slicer-core.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLICE_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
 @dataclass(frozen=True, eq=False)
 class SceneContents:
-    """What a saved scene holds. ``n_surface_points`` counts, per label, the points of its 3-D surface."""
+    """The contents of a saved scene. ``n_surface_points`` is the number of points of each label's 3-D surface."""
 
     volume: Volume
     label_map: LabelMap
@@ -38,7 +38,7 @@ def available() -> bool:
 
 
 def write_scene(volume: Volume, label_map: LabelMap, path: Path, *, name: str = "image") -> None:
-    """Save a scene that opens in Slicer with the volume in the slice views and the segmentation over it, in 3-D too.
+    """Save a scene that opens in Slicer with the volume in the slice views and the segmentation over it and in 3-D.
 
     Raises:
         InputError: slicer-core is missing, or the file cannot be written.
@@ -59,14 +59,16 @@ def read_scene(path: Path) -> SceneContents:
     """Load the first volume and the first segmentation of a scene.
 
     Raises:
-        InputError: slicer-core is missing, or the file is no scene with a volume and a segmentation.
+        InputError: slicer-core is missing, or the file is not a scene with a volume and a segmentation.
     """
     with _scene() as (core, scene, _):
         read = path.is_file() and scene.ReadFromMRB(str(path.resolve()), True)
         volume_node = scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         segmentation_node = scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         if not read or volume_node is None or segmentation_node is None:
-            raise InputError(f"{path} is no scene with a volume and a segmentation", "give a .mrb file written by us")
+            raise InputError(
+                f"{path} is not a scene with a volume and a segmentation", "choose a .mrb file written by LE-UDA"
+            )
         reference = segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
         return SceneContents(
             volume=_volume(volume_node),
@@ -80,21 +82,21 @@ def read_scene(path: Path) -> SceneContents:
 
 
 def check_scene(path: Path, volume: Volume, label_map: LabelMap) -> list[str]:
-    """Load a scene again and return every difference from what was put in; an empty list is a faithful scene.
+    """Load a scene again and return every difference from the data that was saved; an empty list if there is none.
 
-    Left-handed axes come back right-handed, at the same place in space; that is no difference.
+    Left-handed axes come back right-handed, at the same place in space; this does not count as a difference.
     """
     found = read_scene(path)
     volume, label_map = right_handed(volume), right_handed(label_map)
     problems = []
     if not np.allclose(found.volume.affine, volume.affine, atol=1e-6):
-        problems.append("the volume lies in another place")
+        problems.append("the volume has a different position")
     if not np.allclose(found.volume.data, volume.data):
-        problems.append("the volume has other intensities")
+        problems.append("the volume has different intensities")
     if not np.allclose(found.label_map.affine, label_map.affine, atol=1e-6):
-        problems.append("the segmentation lies in another place")
+        problems.append("the segmentation has a different position")
     if not np.array_equal(found.label_map.data, label_map.data):
-        problems.append("the segmentation has other voxels")
+        problems.append("the segmentation has different voxels")
     problems += _label_differences(found.label_map.labels, label_map.labels)
     for label, n_points in zip(label_map.labels, found.n_surface_points, strict=False):
         if not n_points and (label_map.data == label.value).any():
@@ -106,9 +108,9 @@ V = TypeVar("V", bound=Volume)
 
 
 def right_handed(volume: V) -> V:
-    """Return the same body in space with its last axis reversed if the axes are left-handed, as Slicer's reader does.
+    """Return the same volume with its last axis reversed if the axes are left-handed, as Slicer's reader does.
 
-    Slicer reverses volumes on reading but not segmentations, so a left-handed pair would part ways in the scene.
+    Slicer reverses volumes on reading but not segmentations, so a left-handed pair would no longer match.
     """
     if np.linalg.det(volume.affine[:3, :3]) > 0:
         return volume
@@ -148,7 +150,7 @@ def _scene() -> Iterator[tuple[Any, Any, Any]]:
         remote.GetCacheManager().SetRemoteCacheDirectory(cache)
         data_io.SetAndObserveDataIOManager(remote.GetDataIOManager())
         for logic in (remote, data_io, segmentations):
-            logic.SetMRMLApplicationLogic(application)  # before the scene: the logics look for each other through it
+            logic.SetMRMLApplicationLogic(application)  # before the scene: the logics find each other through it
         data_io.SetMRMLScene(scene)
         segmentations.SetMRMLScene(scene)
         application.SetTemporaryPath(cache)
@@ -186,13 +188,13 @@ def _add_segmentation(core: Any, scene: Any, label_map: LabelMap, volume_node: A
             segment.SetTag(core.vtkSegment.GetTerminologyEntryTagName(), label.terminology)
         segment.AddRepresentation(BINARY, image)
         node.GetSegmentation().AddSegment(segment)
-        segment.SetColor(*label.color)  # not before: Slicer gives a grey segment that is added a colour of its own
+        segment.SetColor(*label.color)  # only now: Slicer gives a grey segment a new colour when it is added
     node.GetDisplayNode().SetPreferredDisplayRepresentationName3D(SURFACE)
     return node
 
 
 def _add_views(core: Any, scene: Any, application: Any, volume_node: Any) -> None:
-    """Show the volume in the slice views: a scene without this opens on three black rectangles."""
+    """Show the volume in the slice views, which would be black otherwise."""
     for name, orientation in SLICE_VIEWS.items():
         logic = core.vtkMRMLSliceLogic()
         logic.SetMRMLApplicationLogic(application)
@@ -212,7 +214,7 @@ def _volume(node: Any) -> Volume:
 
 
 def _label_map(core: Any, node: Any) -> LabelMap:
-    """Merge the segments onto the grid of the first, which is the whole grid of the stored layer."""
+    """Merge the segments on the grid of the first one, which is the whole grid of the stored layer."""
     import vtk
 
     labels, data, matrix = [], None, vtk.vtkMatrix4x4()
@@ -241,7 +243,7 @@ def _image(data: np.ndarray) -> Any:
 
     image = vtk.vtkImageData()
     image.SetDimensions(data.shape)
-    image.GetPointData().SetScalars(numpy_to_vtk(data.ravel(order="F"), deep=True))  # VTK counts the first axis fastest
+    image.GetPointData().SetScalars(numpy_to_vtk(data.ravel(order="F"), deep=True))  # the first axis varies fastest
     return image
 
 
