@@ -53,7 +53,7 @@ def run_demo(
     on_stage: OnStage | None = None,
     steps: Mapping[str, int] = STEPS,
     settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
-    phantom: Mapping[str, int] = PHANTOM,
+    phantom: Mapping[str, Any] = PHANTOM,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Run the demo and return its results, which are also written to ``demo.json``.
@@ -139,6 +139,7 @@ def _show(
     out: Path, case: Case, models: Mapping[str, ModelBundle], scores: Mapping[str, Evaluation]
 ) -> tuple[dict[str, str], list[str]]:
     """Write pictures, segmentation, scene, table and report; return the files and what could not be done."""
+    assert case.label is not None, "the phantom's test cases have labels"
     volume, labels = read_volume(case.image), models[AFTER].task.labels
     maps = {"reference": read_label_map(case.label, labels)}
     maps |= {method: segment(volume, model, device="cpu").label_map for method, model in models.items()}

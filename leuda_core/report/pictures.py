@@ -108,7 +108,7 @@ def draw_slice(
     axes.imshow(image, cmap="gray", interpolation="bilinear", aspect=aspect, **limits)
     axes.set_axis_off()
     for label in labels if label_map is not None else ():
-        mask = np.pad((label_map == label.value).astype(float), 1)  # closes the contours at the edge of the slice
+        mask = np.pad(np.equal(label_map, label.value).astype(float), 1)  # closes the contours at the edge of the slice
         for contour in find_contours(mask, 0.5):
             y, x = contour.T - 1
             axes.plot(x, y, color="black", linewidth=2.4, alpha=0.45, solid_joinstyle="round")
