@@ -101,20 +101,25 @@ def draw_slice(
     axes: Axes, image: np.ndarray, label_map: np.ndarray | None, labels: Sequence[Label], *, aspect: float = 1.0
 ) -> None:
     """Draw one grey slice ``(H, W)`` and the contours of its label map, if any."""
-    from skimage.measure import find_contours
-
     low, high = np.percentile(image, (0.5, 99.5))
     limits = {"vmin": low, "vmax": max(high, low + 1e-6)}
     axes.imshow(image, cmap="gray", interpolation="bilinear", aspect=aspect, **limits)
     axes.set_axis_off()
-    for label in labels if label_map is not None else ():
-        mask = np.pad(np.equal(label_map, label.value).astype(float), 1)  # closes the contours at the edge of the slice
+    if label_map is not None:
+        _draw_contours(axes, label_map, labels)
+    axes.set_xlim(-0.5, image.shape[1] - 0.5)
+    axes.set_ylim(image.shape[0] - 0.5, -0.5)
+
+
+def _draw_contours(axes: Axes, label_map: np.ndarray, labels: Sequence[Label]) -> None:
+    from skimage.measure import find_contours
+
+    for label in labels:
+        mask = np.pad((label_map == label.value).astype(float), 1)  # closes the contours at the edge of the slice
         for contour in find_contours(mask, 0.5):
             y, x = contour.T - 1
             axes.plot(x, y, color="black", linewidth=2.4, alpha=0.45, solid_joinstyle="round")
             axes.plot(x, y, color=label.color, linewidth=1.4, solid_joinstyle="round")
-    axes.set_xlim(-0.5, image.shape[1] - 0.5)
-    axes.set_ylim(image.shape[0] - 0.5, -0.5)
 
 
 def add_title(figure: Figure, title: str) -> None:
