@@ -14,7 +14,7 @@ from leuda_core.bench.results import run_name
 from leuda_core.config import make_config, parse_settings
 from leuda_core.errors import InputError
 from leuda_core.methods import METHODS
-from leuda_core.methods.source_only import ContrastRandomization
+from leuda_core.methods.controls.source_only import ContrastRandomization
 from leuda_core.types import Dataset
 
 

@@ -1,13 +1,15 @@
 """The methods by name. A further one is one file and one line here."""
 
 from leuda_core.errors import InputError
-from leuda_core.methods.adabn import AdaBn
 from leuda_core.methods.adda import Adda
 from leuda_core.methods.base import Method
+from leuda_core.methods.controls.adabn import AdaBn
+from leuda_core.methods.controls.histogram_matching import HistogramMatching
+from leuda_core.methods.controls.source_only import ContrastRandomization, SourceOnly
+from leuda_core.methods.controls.target_supervised import TargetSupervised
 from leuda_core.methods.cyclegan import CycleGan
 from leuda_core.methods.early_features import EarlyFeatures
 from leuda_core.methods.glua import Glua
-from leuda_core.methods.histogram_matching import HistogramMatching
 from leuda_core.methods.istn import Istn
 from leuda_core.methods.le_uda import LeUda
 from leuda_core.methods.mean_teacher import MeanTeacher
@@ -15,8 +17,6 @@ from leuda_core.methods.meta_hallucinator import MetaHallucinator
 from leuda_core.methods.mt_uda import MtUda
 from leuda_core.methods.self_training import SelfTraining
 from leuda_core.methods.sifa import Sifa
-from leuda_core.methods.source_only import ContrastRandomization, SourceOnly
-from leuda_core.methods.target_supervised import TargetSupervised
 from leuda_core.methods.tcsm import Tcsm
 from leuda_core.methods.voxelmorph import VoxelMorph
 

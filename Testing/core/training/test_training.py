@@ -12,7 +12,7 @@ import pytest
 
 from leuda_core.bundle.model import load_bundle
 from leuda_core.errors import Cancelled, InputError, LeudaError
-from leuda_core.methods.source_only import SourceOnly
+from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run

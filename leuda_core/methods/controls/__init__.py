@@ -1,0 +1,1 @@
+"""Bounds and controls: what a method that learns to adapt is compared with."""
