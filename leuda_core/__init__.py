@@ -10,7 +10,33 @@ The public interface; each name loads what it needs on first use, so that import
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from leuda_core.bundle.model import ModelBundle as ModelBundle
+    from leuda_core.bundle.model import load_bundle as load_bundle
+    from leuda_core.data.dataset import load_dataset as load_dataset
+    from leuda_core.errors import Cancelled as Cancelled
+    from leuda_core.errors import DeviceError as DeviceError
+    from leuda_core.errors import InputError as InputError
+    from leuda_core.errors import LeudaError as LeudaError
+    from leuda_core.evaluation import Evaluation as Evaluation
+    from leuda_core.evaluation import evaluate as evaluate
+    from leuda_core.prediction.volumes import segment as segment
+    from leuda_core.runs.folder import Run as Run
+    from leuda_core.runs.state import RunStatus as RunStatus
+    from leuda_core.runs.state import status as status
+    from leuda_core.training.run import resume as resume
+    from leuda_core.training.run import train as train
+    from leuda_core.types import Batch as Batch
+    from leuda_core.types import Case as Case
+    from leuda_core.types import Dataset as Dataset
+    from leuda_core.types import Domain as Domain
+    from leuda_core.types import Label as Label
+    from leuda_core.types import LabelMap as LabelMap
+    from leuda_core.types import Prediction as Prediction
+    from leuda_core.types import Task as Task
+    from leuda_core.types import Volume as Volume
 
 __version__ = "0.1.0"
 

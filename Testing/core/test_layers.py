@@ -61,7 +61,8 @@ def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_never_imports_the_application(path: Path) -> None:
-    used = {name.split(".")[0] for name, when in imports(path) if when == "import" or unit(path) not in SCENES}
+    on_use = path.relative_to(PACKAGE).as_posix() in SCENES
+    used = {name.split(".")[0] for name, when in imports(path) if when == "import" or not on_use}
     assert not used & NEVER
 
 
@@ -98,3 +99,11 @@ def test_the_public_names_exist() -> None:
     assert "le_uda" in leuda_core.list_methods()
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = leuda_core.no_such_name
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    import leuda_core
+
+    typed = {name.rpartition(".")[2] for name, when in imports(PACKAGE / "__init__.py") if when == "types"}
+    assert typed | {"__version__", "list_methods"} == set(leuda_core.__all__)
+    assert (PACKAGE / "py.typed").exists()
