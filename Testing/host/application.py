@@ -24,8 +24,8 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
-from host import signals
-from host.registry import stands_in
+from host.python_layer import signals
+from host.widgets.registry import stands_in
 
 VERSION = (5, 12, 0)
 

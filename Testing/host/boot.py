@@ -12,8 +12,10 @@ from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QWidget
 
 from host import answers as dialog_answers
-from host import driving, observing, pythonqt, ui_loader
+from host import driving
 from host.application import application, new_folder, use_settings
+from host.python_layer import pythonqt, ui_loader
+from host.widgets import observing
 
 _folder: Path | None = None
 
@@ -22,7 +24,9 @@ class Host:
     """A running stand-in of Slicer. Make it with `boot`."""
 
     def __init__(self, folder: Path, testing: bool, main_window: bool):
-        from host import file_io, layout, modules, namespace, packages, scene, subject_hierarchy, window
+        from host.mrml import file_io, scene, subject_hierarchy
+        from host.python_layer import modules, namespace, packages
+        from host.views import layout, window
 
         self.folder, self.testing = folder, testing
         self.app = application()

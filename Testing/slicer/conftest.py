@@ -18,7 +18,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed (pip install PyS
 
 import host
 from host import Host, boot
-from host.modules import forget_modules_below
+from host.python_layer.modules import forget_modules_below
 from segmentation_jobs import held, logic
 from segmentation_panel import entries, module, ready, shown, worker
 from training_scene import node, source

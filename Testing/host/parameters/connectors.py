@@ -15,7 +15,6 @@ from PySide6 import QtWidgets
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
-from host import ctk_buttons, ctk_values, mrml_values, node_selectors
 from host.parameters import packs
 from host.parameters.annotations import (
     Choice,
@@ -30,6 +29,7 @@ from host.parameters.annotations import (
 )
 from host.parameters.serializers import UNIONS
 from host.parameters.value_serializers import PATHS
+from host.widgets import ctk_buttons, ctk_values, mrml_values, node_selectors
 
 INT_LIMITS = (-(2**31), 2**31 - 1)
 NODE_SELECTORS = (node_selectors.qMRMLNodeComboBox,)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from repository import ROOT
+
 STORY = Path(__file__).with_name("test_story.py")
 XVFB = shutil.which("Xvfb")
 
@@ -36,6 +38,6 @@ def screen() -> Iterator[str]:
 def test_the_story_in_real_windows(screen: str) -> None:
     environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(STORY)]
-    done = subprocess.run(command, env=environment, cwd=STORY.parents[2], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "1 passed" in done.stdout

@@ -43,7 +43,7 @@ def made(sample_data, phantom: Path) -> Iterator[Path]:
 def test_three_samples_with_pictures_whose_buttons_load_them(sample_data, made: Path) -> None:
     import slicer
 
-    from host.sample_data import press
+    from host.python_layer.sample_data import press
 
     sample_data.registerSampleData()
     sample_data.registerSampleData()
@@ -127,7 +127,7 @@ def test_a_half_made_phantom_is_made_again(sample_data, monkeypatch: pytest.Monk
 def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
 
-    from host.sample_data import press
+    from host.python_layer.sample_data import press
 
     monkeypatch.setattr(sample_data, "ensureInstalled", lambda: False)
     with pytest.raises(LeudaError, match="missing packages"):

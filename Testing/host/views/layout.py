@@ -10,10 +10,10 @@ import vtk
 from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
-from host.observing import Observers
-from host.plots import qMRMLPlotWidget
-from host.registry import stands_in
-from host.views import Picture, qMRMLSliceWidget, qMRMLThreeDWidget
+from host.views.mrml_views import Picture, qMRMLSliceWidget, qMRMLThreeDWidget
+from host.views.plots import qMRMLPlotWidget
+from host.widgets.observing import Observers
+from host.widgets.registry import stands_in
 
 
 @stands_in("slicer")

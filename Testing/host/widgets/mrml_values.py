@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QDoubleSpinBox
 
-from host.ctk_values import ctkRangeWidget, ctkSliderWidget
-from host.registry import stands_in, stored
+from host.widgets.ctk_values import ctkRangeWidget, ctkSliderWidget
+from host.widgets.registry import stands_in, stored
 
 
 @stands_in("slicer")

@@ -14,11 +14,11 @@ from PySide6.QtCore import Property, QEvent, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from host import offscreen
-from host.ctk_values import ctkSliderWidget
-from host.observing import Observers
-from host.registry import stands_in
-from host.scene_widgets import SceneWidget
+from host.views import offscreen
+from host.widgets.ctk_values import ctkSliderWidget
+from host.widgets.observing import Observers
+from host.widgets.registry import stands_in
+from host.widgets.scene_widgets import SceneWidget
 
 BAR_HEIGHT = 22
 THREE_D_COLOR = QColor(116, 151, 255)

@@ -10,8 +10,11 @@ import slicer
 import slicer_core as core
 from PySide6 import QtCore, QtGui, QtPrintSupport, QtWidgets
 
-from host import packages, parameters, plots, registry, sample_data, segment_editor, translation
-from host.ui_loader import UiLoader
+from host import parameters
+from host.python_layer import packages, sample_data, translation
+from host.python_layer.ui_loader import UiLoader
+from host.views import plots
+from host.widgets import registry, segment_editor
 
 STAND_INS = (parameters, plots, segment_editor)  # importing them has registered their classes
 QT_LIBRARIES = (QtCore, QtGui, QtWidgets, QtPrintSupport)
@@ -38,7 +41,7 @@ def install() -> None:
 def install_base_classes() -> None:
     """Add ``slicer.ScriptedLoadableModule``; it needs ``slicer.app``."""
     if "slicer.ScriptedLoadableModule" not in sys.modules:
-        from host import scripted_module
+        from host.python_layer import scripted_module
 
         names = {name: getattr(scripted_module, name) for name in scripted_module.__all__}
         _add_to_slicer("ScriptedLoadableModule", {**names, "__all__": scripted_module.__all__})

@@ -19,7 +19,7 @@ import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import QObject, SignalInstance
 
-from host import signals
+from host.python_layer import signals
 
 LIBRARIES: tuple[ModuleType, ...] = (QtCore, QtGui, QtWidgets)
 GETTER_PREFIXES = ("", "is", "has")

@@ -18,9 +18,9 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from vtk.util.numpy_support import vtk_to_numpy
 
-from host.observing import Observers
-from host.registry import stands_in
-from host.scene_widgets import SceneWidget
+from host.widgets.observing import Observers
+from host.widgets.registry import stands_in
+from host.widgets.scene_widgets import SceneWidget
 
 MARGIN, INK, GRID = 8, QColor(40, 40, 40), QColor(225, 225, 225)
 SERIES, CHART_CHANGED = core.vtkMRMLPlotSeriesNode, core.vtkMRMLPlotViewNode.PlotChartNodeChangedEvent

@@ -8,7 +8,7 @@ import os
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QHBoxLayout, QSlider, QToolButton, QWidget
 
-from host.registry import parent_among, stands_in, stored
+from host.widgets.registry import parent_among, stands_in, stored
 
 STEPS = 1000
 

@@ -94,7 +94,7 @@ def _argument_count(signature: str) -> int:
 
 
 def _forward(callback: Callable, count: int) -> Callable:
-    from host.pythonqt import argument_limit, report
+    from host.python_layer.pythonqt import argument_limit, report
 
     limit = argument_limit(callback)
     taken = count if limit is None else min(count, limit)

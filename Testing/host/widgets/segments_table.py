@@ -9,9 +9,9 @@ from PySide6.QtCore import Property, QItemSelection, Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout
 
-from host.observing import Observers
-from host.registry import stands_in, stored
-from host.scene_widgets import SceneWidget
+from host.widgets.observing import Observers
+from host.widgets.registry import stands_in, stored
+from host.widgets.scene_widgets import SceneWidget
 
 VISIBLE, COLOR, OPACITY, NAME = range(4)
 COUNT_EVENTS = (core.vtkSegmentation.SegmentAdded, core.vtkSegmentation.SegmentRemoved)

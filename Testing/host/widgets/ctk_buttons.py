@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from host.registry import parent_among, stands_in, stored
+from host.widgets.registry import parent_among, stands_in, stored
 
 
 class ChildrenHider:

@@ -9,11 +9,11 @@ import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout
 
-from host.node_selectors import qMRMLNodeComboBox
-from host.observing import Observers
-from host.registry import stands_in, stored
-from host.scene_widgets import SceneWidget
-from host.segments_table import qMRMLSegmentsTableView
+from host.widgets.node_selectors import qMRMLNodeComboBox
+from host.widgets.observing import Observers
+from host.widgets.registry import stands_in, stored
+from host.widgets.scene_widgets import SceneWidget
+from host.widgets.segments_table import qMRMLSegmentsTableView
 
 EFFECTS = (
     "Threshold",

@@ -7,9 +7,9 @@ from typing import Any
 import vtk
 from PySide6.QtCore import Property, Signal
 
-from host.observing import Observers
-from host.registry import stored
-from host.scene_widgets import SceneWidget
+from host.widgets.observing import Observers
+from host.widgets.registry import stored
+from host.widgets.scene_widgets import SceneWidget
 
 
 class NodeList(SceneWidget):

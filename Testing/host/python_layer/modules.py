@@ -14,9 +14,9 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QVBoxLayout
 
-from host import pythonqt, signals
-from host.registry import stands_in, stored
-from host.scene_widgets import SceneWidget
+from host.python_layer import pythonqt, signals
+from host.widgets.registry import stands_in, stored
+from host.widgets.scene_widgets import SceneWidget
 
 
 @stands_in("slicer")

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from host.ctk_buttons import ctkCollapsibleButton
-from host.registry import stands_in
+from host.widgets.ctk_buttons import ctkCollapsibleButton
+from host.widgets.registry import stands_in
 
 PANEL_WIDTH = 460
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog
 
-from host.node_list import NodeList
-from host.registry import stands_in, stored
+from host.widgets.node_list import NodeList
+from host.widgets.registry import stands_in, stored
 
 
 @stands_in("slicer")

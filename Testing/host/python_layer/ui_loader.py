@@ -9,7 +9,8 @@ from PySide6 import QtUiTools
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject
 from PySide6.QtWidgets import QWidget
 
-from host import registry, signals
+from host.python_layer import signals
+from host.widgets import registry
 
 _kept: list[QWidget] = []  # the loader owns what createWidget returns without telling Python
 

@@ -8,8 +8,8 @@ import slicer_core as core
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from host.observing import Observers
-from host.registry import parent_among, stands_in
+from host.widgets.observing import Observers
+from host.widgets.registry import parent_among, stands_in
 
 SCENE_EVENTS = (
     core.vtkMRMLScene.NodeAddedEvent,

@@ -1,0 +1,1 @@
+"""Slicer's Python layer and PythonQt's way of speaking to Qt, over PySide6."""
