@@ -68,7 +68,7 @@ def kernel_problem(device: torch.device) -> str:
 
 
 def small_gradient(device: torch.device) -> Tensor:
-    """Return the gradient ``(16, 8, 3, 3)`` of a small convolution with group norm, computed on ``device``, on the CPU."""
+    """Return the gradient ``(16, 8, 3, 3)`` of a small convolution with group norm, computed on ``device``."""
     generator = torch.Generator().manual_seed(0)  # does not change the caller's random state
     images = torch.randn(2, 8, 64, 64, generator=generator).to(device)
     kernel = torch.randn(16, 8, 3, 3, generator=generator).to(device).requires_grad_()
