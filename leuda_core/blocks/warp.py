@@ -60,7 +60,7 @@ def _pick(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def affine_displacement(matrices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the displacement of affine maps ``(B, 2, 3)`` about the centre; shifts in half sides."""
+    """Return displacements of affine maps ``(B, 2, 3)`` about the centre; shifts in half sides."""
     rows, columns = size
     y = torch.arange(rows, device=matrices.device) - (rows - 1) / 2
     x = torch.arange(columns, device=matrices.device) - (columns - 1) / 2
@@ -78,7 +78,7 @@ def smoothness_loss(displacement: Tensor) -> Tensor:
 
 
 def correlation_loss(first: Tensor, second: Tensor, window: int = 9) -> Tensor:
-    """Return minus the mean squared local correlation of images ``(B, 1, H, W)``, independent of linear contrast changes.
+    """Return minus the mean squared local correlation of images ``(B, 1, H, W)``, independent of linear contrast.
 
     Local normalised cross correlation of VoxelMorph (Balakrishnan et al., IEEE TMI 2019) over ``window`` squared
     pixels.

@@ -193,7 +193,7 @@ def _stopping(run: Run) -> Iterator[None]:
 
 
 class _RunLog(logging.FileHandler):
-    """Appends to a file as soon as its folder exists: the folder of a run is created after the call has been checked."""
+    """Appends to a file once its folder exists: a run's folder is created only after the call has been checked."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if Path(self.baseFilename).parent.is_dir():
