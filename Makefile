@@ -1,8 +1,8 @@
 # make install | demo | test | lint | bench | results | screenshots: each works on a bare clone, on Linux and macOS.
 #
-# PYTHON    the interpreter the environment is made with (3.10 to 3.13)
-# PIP_ARGS  more words for pip, such as another index with PyTorch's build for the CPU alone: the usual one for Linux
-#           brings CUDA, some GB
+# PYTHON    the interpreter for creating the environment (3.10 to 3.13)
+# PIP_ARGS  extra arguments for pip, such as an index with the CPU-only build of PyTorch: the default build for Linux
+#           includes CUDA, several GB
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -21,8 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[slicer,report,test]'
 	@touch $@
 
-# What the wheels need of the system, by Debian's names: python3-venv to make environments, what Qt and VTK draw with
-# when there is no screen, and Xvfb with what Qt needs there. Installed as root, else what is missing is said.
+# System packages that the wheels need, by their Debian names: python3-venv to create environments, the libraries that
+# Qt and VTK need to draw without a screen, and Xvfb with the libraries that Qt needs there. They are installed when make
+# runs as root; otherwise, missing ones are listed.
 APT := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libgssapi-krb5-2 \
        fonts-dejavu-core libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-util1 \
        libxcb-xkb1 libxkbcommon-x11-0 xvfb
@@ -33,13 +34,13 @@ system:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing=' python3-venv'; \
 	for name in $(APT); do has $$name || has $${name}t64 || missing="$$missing $$name"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ]; then echo "missing, ask who administers this machine:$$missing"; exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing packages, ask your administrator to install:$$missing"; exit 0; fi; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
 
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo
 
-# Files in parallel, then one after the other the tests that measure time.
+# Test files run in parallel; the tests that measure time then run one by one.
 test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest -m alone
@@ -49,16 +50,16 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every method on the built-in phantom, with a table; DATASETS="a.json b.json" measures your own.
+# Every method on the built-in phantom, with a table; DATASETS="a.json b.json" uses your own data.
 DATASETS ?=
 BENCH_OUT ?= build/bench
 bench: $(STAMP)
 	$(BIN)/leuda bench $(DATASETS) --methods all --seeds 0,1,2 --augmentation paper,strong --out $(BENCH_OUT)
 
-# The tables of docs/RESULTS.md, from the results that are stored in Testing/benchmarks.
+# The tables of docs/RESULTS.md, from the results stored in Testing/benchmarks.
 results: $(STAMP)
 	$(BIN)/python Testing/benchmarks/results_tables.py
 
-# The pictures of docs/TUTORIAL.md, from phantom data alone; the first call trains a model for them.
+# The pictures of docs/TUTORIAL.md, from phantom data only; the first call trains a model for them.
 screenshots: $(STAMP)
 	QT_QPA_PLATFORM=offscreen PYTHONPATH=Testing $(BIN)/python Testing/slicer/screenshots.py

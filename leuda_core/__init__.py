@@ -1,6 +1,6 @@
-"""LE-UDA: segment a modality nobody has labelled, by adapting a model from another modality with few labels.
+"""LE-UDA: segment an unlabelled modality by adapting a model from another modality with few labels.
 
-The public interface; each name loads what it needs on first use, so that importing the package costs nothing::
+The public interface. Each name is loaded on first use, so importing the package is fast::
 
     import leuda_core
     run = leuda_core.train("dataset.json", "self_training", "run")

@@ -1,4 +1,4 @@
-"""``python -m leuda_core`` is the command line, where no script is installed."""
+"""``python -m leuda_core``: the command line without an installed script."""
 
 import sys
 

@@ -1,8 +1,8 @@
 """The command line: ``leuda train``, ``leuda segment`` and the rest.
 
-Exit codes: 0 done; 2 the input or the call is wrong (one line: what, which value, what to do); 130 cancelled; 1 a
-fault of ours (with ``LEUDA_DEBUG=1`` the traceback too). Results go to standard output, everything else to standard
-error; with ``--json`` standard output is one JSON document, also when the command fails.
+Exit codes: 0 success; 2 wrong input or call (one line: the problem, the value, what to do); 130 cancelled; 1 a bug in
+leuda (with ``LEUDA_DEBUG=1`` also the traceback). Results go to standard output, everything else to standard error.
+With ``--json``, standard output is one JSON document, even if the command fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=_log_level(), format="leuda: %(message)s", stream=sys.stderr)
     try:
         args = build_parser().parse_args(words)
-        # Whatever a library prints is not our result.
+        # What libraries print is not part of the result.
         with _ended_as_by_ctrl_c(), contextlib.redirect_stdout(sys.stderr):
             result = _command(args.run_command)(args)
         _print(to_json(result.data) if as_json else result.text)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return result.code
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except BaseException as error:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; importing nothing heavy."""
+    """Return the parser of the whole command line, without slow imports."""
     parser = _Parser(prog="leuda", description=(leuda_core.__doc__ or "").splitlines()[0])
     parser.add_argument("--version", action="version", version=f"leuda {leuda_core.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -81,7 +81,7 @@ def _add(commands: argparse._SubParsersAction, name: str, function: str, text: s
 
 def _add_info(commands: argparse._SubParsersAction) -> None:
     _add(commands, "methods", "info:methods", "list the methods, their papers and, with --json, their settings")
-    check = _add(commands, "check", "info:check", "open every volume of a dataset and tell every problem found")
+    check = _add(commands, "check", "info:check", "open every volume of a dataset and report every problem")
     check.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's JSON file")
     phantom = _add(commands, "phantom", "volumes:phantom", "make the built-in dataset of synthetic hearts")
     phantom.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or an empty folder")
@@ -90,30 +90,33 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
     phantom.add_argument(
         "--direction", choices=("mr-to-ct", "ct-to-mr"), default="mr-to-ct",
-        help="from the modality with labels to the one without (default: mr-to-ct)",
+        help="from the labelled to the unlabelled modality (default: mr-to-ct)",
     )  # fmt: skip
     phantom.add_argument(
-        "--target-labels", action="store_true", help="label the target cases too, for target_supervised alone"
+        "--target-labels", action="store_true", help="label the target cases too; only for target_supervised"
     )
     _add(
-        commands, "doctor", "info:doctor", "tell versions, devices (running a real kernel on each) and what is missing"
+        commands,
+        "doctor",
+        "info:doctor",
+        "show versions, devices (each tested with a real kernel) and missing packages",
     )
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
-    plan = _add(commands, "plan", "planning:plan", "tell how long a training would take, from a few steps of it")
+    plan = _add(commands, "plan", "planning:plan", "estimate the duration of a training by running a few steps")
     _add_training(plan)
-    train = _add(commands, "train", "runs:train", "adapt a model to a target domain without labels")
+    train = _add(commands, "train", "runs:train", "adapt a model to an unlabelled target domain")
     _add_training(train)
-    train.add_argument("--out", required=True, type=Path, metavar="RUN", help="the run folder to make")
+    train.add_argument("--out", required=True, type=Path, metavar="RUN", help="the run folder to create")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all random numbers (default: 0)")
-    train.add_argument("--detach", action="store_true", help="train in a process of its own and return at once")
-    resume = _add_run(commands, "resume", "go on with a run from its last checkpoint")
-    resume.add_argument("--detach", action="store_true", help="go on in a process of its own and return at once")
-    _add_run(commands, "status", "tell what a run is doing")
-    stop = _add_run(commands, "stop", "ask a run to write a checkpoint and end")
-    stop.add_argument("--force", action="store_true", help="end it by force when it has not stopped after 5 seconds")
-    report = _add_run(commands, "report", "write one self-contained page about a run")
+    train.add_argument("--detach", action="store_true", help="train in a separate process and return at once")
+    resume = _add_run(commands, "resume", "continue a run from its last checkpoint")
+    resume.add_argument("--detach", action="store_true", help="continue in a separate process and return at once")
+    _add_run(commands, "status", "show what a run is doing")
+    stop = _add_run(commands, "stop", "ask a run to write a checkpoint and stop")
+    stop.add_argument("--force", action="store_true", help="kill it if it has not stopped after 5 seconds")
+    report = _add_run(commands, "report", "write a self-contained HTML page about a run")
     report.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="the page to write")
 
 
@@ -126,7 +129,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help=f"one of `leuda methods` (default: {DEFAULT_METHOD})",
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="training steps of the segmenter (default: the method's)"
+        "--steps", type=int, metavar="N", help="training steps of the segmenter (default: depends on the method)"
     )
     _add_device(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
@@ -140,38 +143,40 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
         required=True,
         type=Path,
         metavar="FILE|DIR",
-        help="a volume, a DICOM series' folder, or many volumes",
+        help="a volume, a folder with a DICOM series, or a folder of volumes",
     )
     segment.add_argument(
         "--output",
         required=True,
         type=Path,
         metavar="FILE|DIR",
-        help="written by extension; existing files are replaced",
+        help="the extension sets the format; existing files are replaced",
     )
     segment.add_argument(
-        "--format", choices=_FORMATS, default="", help="of files in an output folder (default: nii.gz)"
+        "--format", choices=_FORMATS, default="", help="format of the files in an output folder (default: nii.gz)"
     )
     _add_device(segment)
     segment.add_argument(
         "--probabilities",
         action="store_true",
-        help="also write OUTPUT_probabilities.nii.gz: 4-D, one volume a class, the background first",
+        help="also write OUTPUT_probabilities.nii.gz: 4-D, one volume per class, background first",
     )
-    segment.add_argument("--largest-component", action="store_true", help="keep the largest part of each label")
+    segment.add_argument(
+        "--largest-component", action="store_true", help="keep only the largest connected part of each label"
+    )
     evaluate = _add(commands, "evaluate", "volumes:evaluate", "score predictions: Dice, HD95 and ASD in mm")
     evaluate.add_argument("--prediction", required=True, type=Path, metavar="FILE|DIR")
-    evaluate.add_argument("--reference", required=True, type=Path, metavar="FILE|DIR", help="files of the same names")
+    evaluate.add_argument("--reference", required=True, type=Path, metavar="FILE|DIR", help="files with the same names")
 
 
 def _add_tables(commands: argparse._SubParsersAction) -> None:
-    demo = _add(commands, "demo", "runs:demo", "show the whole story on phantom data; minutes on two cores")
-    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to put it (default: demo)")
-    bench = _add(commands, "bench", "runs:bench", "measure methods, seed by seed, and write tables")
+    demo = _add(commands, "demo", "runs:demo", "run the whole method on phantom data; takes minutes on two cores")
+    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="the output folder (default: demo)")
+    bench = _add(commands, "bench", "runs:bench", "compare methods over several seeds and write tables")
     bench.add_argument("datasets", nargs="*", type=Path, metavar="DATASET", help="dataset files (default: the phantom)")
     bench.add_argument(
         "--methods", type=_names, default=["all"], metavar="A,B:KEY=VALUE",
-        help="method names, some with settings of their own (an ablation), or all",
+        help="method names, each with optional settings (for ablations), or all",
     )  # fmt: skip
     bench.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="0,1", help="default: 0,1,2")
     bench.add_argument("--augmentation", type=_names, default=["paper", "strong"], metavar="A,B", help="paper,strong")
@@ -179,10 +184,16 @@ def _add_tables(commands: argparse._SubParsersAction) -> None:
         "--steps", type=int, default=DEFAULT_STEPS, metavar="N",
         help=f"training steps of each run (default: {DEFAULT_STEPS})",
     )  # fmt: skip
-    bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the methods that know KEY")
+    bench.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="applied to the methods that have KEY"
+    )
     _add_device(bench)
     bench.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="runs and tables; goes on where it stopped"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for runs and tables; continues an interrupted bench",
     )
 
 
@@ -193,7 +204,9 @@ def _add_run(commands: argparse._SubParsersAction, name: str, text: str) -> argp
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K", help="default: the GPU if one works")
+    parser.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda:K", help="default: the GPU if it works, otherwise the CPU"
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -211,9 +224,9 @@ def _command(place: str) -> Callable[[argparse.Namespace], Result]:
 
 @contextlib.contextmanager
 def _ended_as_by_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that nothing half done is left of it.
+    """Let SIGTERM end the work like Ctrl-C, so that no partial results are left behind.
 
-    SIGINT alone is not enough: a process started in the background may have been told to ignore it.
+    SIGINT alone is not enough: a process started in the background may ignore it.
     """
 
     def end(number: int, frame: object) -> NoReturn:
@@ -240,7 +253,7 @@ def _print(text: str) -> None:
 
 
 def _fail(error: BaseException, as_json: bool) -> int:
-    """Say in one line what went wrong, and return the exit code."""
+    """Report in one line what went wrong, and return the exit code."""
     known = as_leuda_error(error)
     fault = known.exit_code == 1
     if fault and (os.environ.get("LEUDA_DEBUG") == "1" or LAUNCH_TOKEN in os.environ):

@@ -1,7 +1,8 @@
-"""Settings: what a run is asked to do, checked on the way in. Needs msgspec, not torch.
+"""The settings of runs and methods, checked when they are read. Needs msgspec, not torch.
 
-A method's settings are one flat, frozen struct: the fields below that all methods share, plus the method's own. The
-same struct gives ``leuda methods --json`` its schema, the graphical form its fields and ``--set`` its checks.
+The settings of a method are one flat, frozen struct: the fields below, shared by all methods, plus the method's own.
+This struct defines the schema of ``leuda methods --json``, the fields of the graphical form and the checks of
+``--set``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from msgspec import Meta
 from leuda_core.errors import InputError
 
 DEFAULT_METHOD = "self_training"
-"""What trains when nobody chooses: docs/RESULTS.md says how it compares."""
+"""The method used by default; docs/RESULTS.md compares it with the others."""
 
 DEFAULT_STEPS = 500
-"""Training steps of the segmenter when nobody chooses, for all methods that need no other number."""
+"""Default training steps of the segmenter, for all methods that do not set another number."""
 
 Augmentation = Literal["paper", "strong"]
 
@@ -32,29 +33,33 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     augmentation: Annotated[
         Augmentation,
-        Meta(description="paper: mild rotation, scaling; strong: wide ones, random contrast, bias field, blur, noise"),
+        Meta(
+            description="paper: small rotations, scaling; strong: larger ones, random contrast, bias field, blur, noise"
+        ),
     ] = "strong"
-    batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices in one step")] = 8
+    batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices per step")] = 8
     unlabeled_batch_size: Annotated[
-        int, Meta(ge=1, le=256, description="unlabelled slices of each domain in one step")
+        int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
     ] = 4
-    learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the segmenter's optimiser")] = 1e-3
-    ema_decay: Annotated[float, Meta(ge=0, lt=1, description="decay of the moving average of the weights")] = 0.99
-    base_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the segmenter's first level")] = 16
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 1e-3
+    ema_decay: Annotated[
+        float, Meta(ge=0, lt=1, description="decay of the moving average of the segmenter's weights")
+    ] = 0.99
+    base_channels: Annotated[int, Meta(ge=4, le=128, description="channels in the first level of the segmenter")] = 16
     patch_size: Annotated[
-        int, Meta(ge=32, le=512, multiple_of=16, description="side of a training slice in pixels")
+        int, Meta(ge=32, le=512, multiple_of=16, description="side length of training slices, in pixels")
     ] = 96
     spacing_mm: Annotated[
-        float, Meta(ge=0, le=20, description="in-plane pixel size the network works at; 0 chooses it from the data")
+        float, Meta(ge=0, le=20, description="in-plane pixel size of the network's input; 0: chosen from the data")
     ] = 0.0
     plane: Annotated[
         Literal["acquisition", "axial", "coronal", "sagittal"],
-        Meta(description="how volumes are cut into slices; acquisition: across the largest spacing, as stored"),
+        Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),
     ] = "acquisition"
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that decides a run. Written to ``run.json``; the same config and seed give the same CPU run."""
+    """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run."""
 
     dataset: str
     method: str
@@ -69,16 +74,16 @@ C = TypeVar("C", bound=msgspec.Struct)
 
 
 def parse_settings(pairs: Iterable[str], *, where: str = "--set") -> dict[str, str]:
-    """Return the settings of ``KEY=VALUE`` words.
+    """Parse ``KEY=VALUE`` arguments into settings.
 
     Raises:
-        InputError: a word without a key, or a key given twice.
+        InputError: an argument without a key, or a key given twice.
     """
     settings: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InputError(f"{where} {pair!r} is not KEY=VALUE", "write for example batch_size=4")
+            raise InputError(f"{where} {pair!r} is not KEY=VALUE", "write, for example, batch_size=4")
         if key in settings:
             raise InputError(f"{where} {key} is given twice ({settings[key]} and {value})", "keep one of them")
         settings[key] = value
@@ -89,7 +94,7 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
     """Build a config from names and values; strings are converted to the field's type.
 
     Raises:
-        InputError: an unknown name (with the nearest known one) or a value out of range, named.
+        InputError: an unknown name (suggests the closest known one) or a value out of range.
     """
     names = [field.name for field in msgspec.structs.fields(kind)]
     for key in values:
@@ -106,7 +111,7 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
 
 
 def _allowed(kind: type[msgspec.Struct], key: str, reason: str) -> str:
-    """Return what a setting may be; ``reason`` says it well enough for numbers."""
+    """Return the allowed values of a setting; for numbers, this is ``reason``."""
     field = config_schema(kind)["properties"].get(key, {})
     if "enum" in field:
         return f"use one of {', '.join(field['enum'])}"
@@ -117,7 +122,7 @@ def read_run_config(path: Path) -> RunConfig:
     """Read the ``run.json`` of a run.
 
     Raises:
-        InputError: the file has been damaged.
+        InputError: the file is damaged.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunConfig)
@@ -126,6 +131,6 @@ def read_run_config(path: Path) -> RunConfig:
 
 
 def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON schema of a config: per field its type, range, default and description."""
+    """Return the JSON schema of a config: type, range, default and description of each field."""
     schema = msgspec.json.schema(kind)
     return schema["$defs"][kind.__name__]

@@ -1,4 +1,4 @@
-"""Where the work runs, and in which precision. A device is believed only after a real kernel ran on it."""
+"""The device and precision of computations. A device counts as working only after a real kernel ran on it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from leuda_core.errors import DeviceError
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-2  # of the largest gradient; GPUs multiply float32 in TF32, of about three digits
+TOLERANCE = 1e-2  # relative to the largest gradient; GPUs multiply float32 in TF32, with about three digits
 _MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
 
 
 def find_device(name: str = "auto") -> tuple[torch.device, str]:
-    """Return the device to use, and a note for the user where ``auto`` had to pass over a GPU (else empty).
+    """Return the device to use, and a note for the user if ``auto`` found a GPU that does not work (else empty).
 
-    ``auto`` takes the first GPU on which a convolution really runs, else the CPU.
+    ``auto`` chooses the first GPU if a convolution runs on it, otherwise the CPU.
 
     Raises:
-        DeviceError: a device asked for by name is unknown or does not work.
+        DeviceError: a device requested by name is unknown or does not work.
     """
     if not re.match(DEVICE_PATTERN, name):
         raise DeviceError(f"device {name!r} is unknown", "use auto, cpu, cuda or cuda:K")
@@ -45,7 +45,7 @@ def find_device(name: str = "auto") -> tuple[torch.device, str]:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return ``find_device(name)`` alone, its note logged."""
+    """Return the device of ``find_device(name)`` and log its note."""
     device, note = find_device(name)
     if note:
         logger.warning(note)
@@ -53,23 +53,23 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def kernel_problem(device: torch.device) -> str:
-    """Run a convolution with its gradient and compare with the CPU; return what went wrong, or an empty string.
+    """Run a convolution with its gradient and compare with the CPU. Return the problem, or an empty string.
 
-    A GPU that is listed as available may still have no kernels for its architecture.
+    PyTorch may list a GPU as available although it has no kernels for its architecture.
     """
     if device.type == "cuda" and not torch.cuda.is_available():
-        return "no CUDA device is available to this PyTorch"
+        return "PyTorch finds no CUDA device"
     try:
         found, expected = small_gradient(device), small_gradient(torch.device("cpu"))
     except (RuntimeError, AssertionError) as error:
         return str(error).splitlines()[0]
     gap = float((found - expected).abs().max() / expected.abs().max())
-    return "" if gap <= TOLERANCE else f"gradients differ from the CPU's by {gap:.1e}"  # NaN differs too
+    return "" if gap <= TOLERANCE else f"gradients differ from the CPU's by {gap:.1e}"  # NaN counts as a difference
 
 
 def small_gradient(device: torch.device) -> Tensor:
-    """Return the gradient ``(16, 8, 3, 3)`` of a small convolution with group norm, run on ``device``, on the CPU."""
-    generator = torch.Generator().manual_seed(0)  # leaves the caller's random state alone
+    """Return the gradient ``(16, 8, 3, 3)`` of a small convolution with group norm, computed on ``device``."""
+    generator = torch.Generator().manual_seed(0)  # does not change the caller's random state
     images = torch.randn(2, 8, 64, 64, generator=generator).to(device)
     kernel = torch.randn(16, 8, 3, 3, generator=generator).to(device).requires_grad_()
     maps = group_norm(conv2d(images, kernel, padding=1), 4)
@@ -78,27 +78,27 @@ def small_gradient(device: torch.device) -> Tensor:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that the work was too large, on any device."""
+    """Return whether an error means that memory was exhausted, on any device."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Say whether bfloat16 runs natively; emulated, it is many times slower than float32."""
+    """Return whether bfloat16 runs natively; when emulated, it is many times slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # private, and not in every version
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # private API, not in every version
     return bool(known and known())
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
-    """Return the context that runs convolutions in bfloat16 where that is native; weights and losses stay float32."""
+    """Return a context that runs convolutions in bfloat16 if that is native; weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
 
 
 def memory_gb(device: torch.device) -> tuple[float | None, float | None]:
-    """Return total and free memory in GB (1e9 bytes), ``None`` where the system does not say."""
+    """Return total and free memory in GB (1e9 bytes), ``None`` if the system does not report it."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return round(total / 1e9, 1), round(free / 1e9, 1)
@@ -111,7 +111,7 @@ def memory_gb(device: torch.device) -> tuple[float | None, float | None]:
 
 
 def _available_bytes() -> int:
-    """Return what Linux can give: free memory, and that of files it merely remembers. 0 elsewhere."""
+    """Return the available memory on Linux: free memory plus the file cache. 0 on other systems."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -120,7 +120,7 @@ def _available_bytes() -> int:
 
 
 def peak_memory_mib(device: torch.device) -> int:
-    """Return the most memory this process has used: of the GPU on a GPU, else resident; 0 where it is unknown."""
+    """Return the peak memory of this process in MiB: GPU memory on a GPU, else resident memory; 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
     try:

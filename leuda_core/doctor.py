@@ -1,4 +1,4 @@
-"""What this machine can do: versions, a real kernel on each device, memory, and what is missing. Changes nothing."""
+"""Examine this machine: versions, a real kernel on each device, memory, missing packages. Changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = {  # distribution: (module, what needs it, how to get it)
+_PACKAGES = {  # distribution: (module, what needs it, requirement for pip)
     "numpy": ("numpy", "everything", "numpy"),
     "torch": ("torch", "training and segmentation", "torch"),
     "SimpleITK": ("SimpleITK", "reading volumes and DICOM", "SimpleITK"),
@@ -30,7 +30,7 @@ _OPTIONAL = {
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """One device. ``problem`` is empty when a convolution and its gradient ran there and agree with the CPU."""
+    """One device. ``problem`` is empty if a convolution and its gradient ran there and match those of the CPU."""
 
     device: str
     name: str
@@ -43,7 +43,7 @@ class DeviceReport:
 
 @dataclass(frozen=True)
 class Health:
-    """All that was found. ``missing`` maps a package to why it is wanted and the command that brings it."""
+    """The result of an examination. ``missing`` maps a package to its purpose and the command that installs it."""
 
     works: bool
     versions: dict[str, str]
@@ -57,7 +57,7 @@ class Health:
 
 
 def examine() -> Health:
-    """Look at the packages and devices of this machine."""
+    """Examine the packages and devices of this machine."""
     versions, missing = _packages()
     required = [name for name, entry in missing.items() if entry["required"]]
     devices: tuple[DeviceReport, ...] = ()
@@ -98,7 +98,7 @@ def _devices() -> tuple[DeviceReport, ...]:
 
 
 def _probe(device: Any) -> DeviceReport:
-    """Run the kernels a segmenter is made of, forward and backward, and time them."""
+    """Run the kernels that a segmenter uses, forward and backward, and time them."""
     import torch
 
     from leuda_core.devices import has_bf16, kernel_problem, memory_gb, small_gradient
@@ -108,7 +108,7 @@ def _probe(device: Any) -> DeviceReport:
     report = DeviceReport(str(device), name, kernel_problem(device), memory_gb=total, free_gb=free)
     if report.problem:
         return report
-    start = time.perf_counter()  # after the first call, which compiled and loaded the kernels
+    start = time.perf_counter()  # not the first call, which compiles and loads the kernels
     small_gradient(device)
     milliseconds = round((time.perf_counter() - start) * 1000, 1)
     return replace(report, milliseconds=milliseconds, bfloat16=has_bf16(device))
@@ -123,5 +123,5 @@ def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:
         if device.problem
     ]
     if len(devices) == 1 and torch.version.cuda is None and Path("/proc/driver/nvidia").exists():
-        advice.append("there is an NVIDIA driver, but this PyTorch was built for the CPU alone; install its CUDA build")
+        advice.append("there is an NVIDIA driver, but this PyTorch was built for the CPU only; install its CUDA build")
     return advice

@@ -14,7 +14,7 @@ def duration(seconds: float) -> str:
 
 
 def estimated_duration(seconds: float) -> str:
-    """Return an estimated time, with no more digits than an estimate is worth: ``89 s``, ``3 min``, ``2 h 10 min``."""
+    """Return an estimated time, rounded to a useful precision: ``89 s``, ``3 min``, ``2 h 10 min``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,7 @@
-"""The errors that reach a user. Standard library only, so that Slicer can import it before anything is installed.
+"""The errors that users see. Standard library only, so that Slicer can import it before anything is installed.
 
-Every message says what is wrong, with which value; ``remedy`` says what to do about it. The exit codes are those of
-the command line: 2 for a wrong call or input, 130 for a cancelled run, 1 for a fault of ours.
+Every message names the problem and the value; ``remedy`` says what to do. The exit codes are those of the command line:
+2 for a wrong call or input, 130 for a cancelled run, 1 for a bug in leuda.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class LeudaError(Exception):
 
 
 class InputError(LeudaError):
-    """The call, a file or a setting is wrong; the user can mend it."""
+    """The call, a file or a setting is wrong; the user can fix it."""
 
     exit_code = 2
     kind = "input"
 
 
 class Cancelled(LeudaError):
-    """Somebody asked the work to stop."""
+    """The user asked the work to stop."""
 
     exit_code = 130
     kind = "cancelled"
@@ -40,17 +40,17 @@ class Cancelled(LeudaError):
 
 
 class DeviceError(LeudaError):
-    """The asked-for device cannot run this work (no kernel runs, or not enough memory even one slice at a time)."""
+    """The requested device cannot do this work: no kernel runs, or there is not enough memory for a single slice."""
 
     exit_code = 2
     kind = "device"
 
 
-FAULT_REMEDY = "this is a fault of leuda; LEUDA_DEBUG=1 shows where"
+FAULT_REMEDY = "this is a bug in leuda; set LEUDA_DEBUG=1 to see where"
 
 
 def as_leuda_error(error: BaseException, fault_remedy: str = FAULT_REMEDY) -> LeudaError:
-    """Return any error as one of ours, with what to do about it where that is known, else ``fault_remedy``."""
+    """Convert any error to a ``LeudaError`` with a remedy, which is ``fault_remedy`` if no better one is known."""
     if isinstance(error, LeudaError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -58,8 +58,8 @@ def as_leuda_error(error: BaseException, fault_remedy: str = FAULT_REMEDY) -> Le
     if isinstance(error, MemoryError):
         return DeviceError(f"not enough memory ({error})", "close other programs or use a machine with more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("leuda_core"):
-        return InputError(f"the package {error.name} is missing", "see `leuda doctor` for how to get it")
+        return InputError(f"the package {error.name} is missing", "run `leuda doctor` to see how to install it")
     if isinstance(error, OSError) and error.filename is not None:
         reason = (error.strerror or str(error)).lower()
-        return InputError(f"{error.filename}: {reason}", "check the path, its permissions and the space left")
+        return InputError(f"{error.filename}: {reason}", "check the path, its permissions and the free disk space")
     return LeudaError(f"{type(error).__name__}: {error}", fault_remedy)

@@ -1,12 +1,12 @@
 """Score label maps against references: Dice, 95th-percentile Hausdorff distance and average surface distance in mm.
 
-Surface distances follow MONAI, symmetric, with the voxel spacing. What a distance to an empty mask means is decided
-here and counted, because the usual answers (0, infinity, leaving the case out) all flatter a model that misses a
-structure:
+Surface distances follow MONAI: symmetric and with the voxel spacing. Distances to an empty mask are defined and counted
+here, because the usual choices (0, infinity, leaving the case out) all make a model that misses a structure look better
+than it is:
 
-- absent from both: Dice and distances are NaN, left out of every mean, and counted as ``absent``;
-- in the reference only (``missed``) or in the prediction only (``false``): Dice 0, both distances the diagonal of the
-  volume in mm, the largest that could have been measured.
+- absent from both: Dice and distances are NaN, excluded from every mean, and counted as ``absent``;
+- only in the reference (``missed``) or only in the prediction (``false``): Dice is 0, and both distances are the
+  diagonal of the volume in mm, the largest possible value.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ State = Literal["scored", "absent", "missed", "false"]
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """One label of one case. NaN where the label is absent from prediction and reference."""
+    """Scores of one label in one case. NaN if the label is absent from prediction and reference."""
 
     case: str
     label: int
@@ -43,7 +43,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Means over scores that are not NaN, and how many scores were in which state."""
+    """Means over scores that are not NaN, and the number of scores in each state."""
 
     name: str
     dice: float
@@ -59,8 +59,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Scores of a set of cases.
 
-    ``cases`` has the mean over labels of each case, ``labels`` the mean over cases of each label, ``overall`` the mean
-    over ``cases``. Files without a partner are listed, not scored.
+    ``cases`` has the mean over labels for each case, ``labels`` the mean over cases for each label, ``overall`` the
+    mean over ``cases``. Files without a partner are listed but not scored.
     """
 
     scores: tuple[Score, ...]
@@ -76,10 +76,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate_pair(prediction: LabelMap, reference: LabelMap, *, case: str = "") -> list[Score]:
-    """Score every label that one of the two declares (or, where neither declares any, every value found).
+    """Score every label that either map declares (or, if neither declares any, every value found).
 
     Raises:
-        InputError: the two are not on the same grid.
+        InputError: the two maps are not on the same grid.
     """
     _check_grids(prediction, reference, case)
     labels = _all_labels(prediction, reference)
@@ -90,12 +90,12 @@ def evaluate_pair(prediction: LabelMap, reference: LabelMap, *, case: str = "") 
 
 
 def evaluate(prediction: Path | str, reference: Path | str, labels: Sequence[Label] | None = None) -> Evaluation:
-    """Score a file against a file, or a folder against a folder by equal file names (extensions may differ).
+    """Score a file against a file, or the files of two folders that have the same name (extensions may differ).
 
-    Without ``labels`` the names come from the files, where they carry any.
+    Without ``labels``, label names come from the files, if they contain any.
 
     Raises:
-        InputError: a path is missing, nothing matches, or a pair lies on different grids.
+        InputError: a path is missing, nothing matches, or the two files of a pair have different grids.
     """
     pairs, lone_predictions, lone_references = _match(Path(prediction), Path(reference))
     scores = []
@@ -111,7 +111,7 @@ def score_bundle(
     device: str = "auto",
     on_case: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Segment the cases that have a label with ``bundle`` and score the results. Cases without a label are passed over.
+    """Segment the labelled cases with ``bundle`` and score the results. Cases without a label are skipped.
 
     Raises:
         InputError: no case has a label.
@@ -129,7 +129,7 @@ def score_bundle(
         if on_case:
             on_case(case.id)
     if not scores:
-        raise InputError("none of the cases to score has a label", "give the dataset's test cases a 'label' each")
+        raise InputError("none of the cases to score has a label", "add a 'label' to the dataset's test cases")
     return summarize(scores)
 
 
@@ -218,12 +218,12 @@ def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
         what = f"prediction grid {prediction.shape} differs from reference grid {reference.shape}"
     else:
         gap = grid_gap_mm(prediction, reference)
-        what = f"prediction and reference have the same shape but lie in different places, up to {gap:.3g} mm apart"
-    raise InputError(which + what, "resample one onto the grid of the other")
+        what = f"prediction and reference have the same shape but different positions, up to {gap:.3g} mm apart"
+    raise InputError(which + what, "resample one of them to the grid of the other")
 
 
 def _read_pair(prediction: Path, reference: Path, labels: Sequence[Label] | None) -> tuple[LabelMap, LabelMap]:
-    """Read both; where both name their labels, the names decide what belongs together, not the voxel values."""
+    """Read both files. If both name their labels, labels are matched by name, not by voxel value."""
     from leuda_core.io.volumes import read_label_map
 
     expected = read_label_map(reference, labels)
@@ -239,19 +239,21 @@ def _values(label_map: LabelMap) -> dict[str, int]:
 
 
 def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Path]], list[str], list[str]]:
-    """Return the pairs (case, prediction, reference), then the names without a partner on either side."""
+    """Return the pairs (case, prediction, reference), then the unmatched names of each side."""
     for path in (prediction, reference):
         if not path.exists():
             raise InputError(f"{path} does not exist", "give an existing file or folder")
     if prediction.is_dir() != reference.is_dir():
-        raise InputError(f"{prediction} and {reference} are a file and a folder", "give two files or two folders")
+        raise InputError(
+            f"{prediction} and {reference}: one is a file, the other a folder", "give two files or two folders"
+        )
     if not prediction.is_dir():
         return [(volume_stem(reference), prediction, reference)], [], []
     predictions, references = _by_stem(prediction), _by_stem(reference)
     pairs = [(stem, predictions[stem], references[stem]) for stem in sorted(predictions.keys() & references.keys())]
     if not pairs:
         raise InputError(
-            f"none of the {len(predictions)} names in {prediction} is among the {len(references)} in {reference}",
+            f"none of the {len(predictions)} names in {prediction} matches one of the {len(references)} in {reference}",
             "name each prediction like its reference",
         )
     return pairs, sorted(predictions.keys() - references.keys()), sorted(references.keys() - predictions.keys())
@@ -264,5 +266,5 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in find_volumes(folder):
         other = found.setdefault(volume_stem(path), path)
         if other != path:
-            raise InputError(f"{folder} holds both {other.name} and {path.name}", "keep one file a case")
+            raise InputError(f"{folder} holds both {other.name} and {path.name}", "keep one file per case")
     return found

@@ -1,7 +1,7 @@
-"""The nouns of the package: volumes, cases, datasets, tasks, batches, predictions.
+"""The data types of the package: volumes, cases, datasets, tasks, batches, predictions.
 
-All are frozen. Arrays are not copied on construction; treat them as read-only. Importing them takes the standard
-library alone.
+All are frozen. Arrays are not copied on construction; treat them as read-only. This module needs only the standard
+library.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open ranges of voxels along i, j and k."""
 
 IGNORE = 255
-"""Class index of a pixel that nobody labelled: left out of every loss. A task therefore has at most 254 labels."""
+"""Class index of an unlabelled pixel, ignored by every loss. A task therefore has at most 254 labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,17 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class LabelMap(Volume):
-    """A 3-D map of label values (unsigned integers) on a voxel grid, with what the values mean."""
+    """A 3-D map of label values (unsigned integers) on a voxel grid, with the meaning of the values."""
 
     labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One volume of a dataset, with its label map where there is one.
+    """One volume of a dataset, with its label map if it has one.
 
-    ``labelled_slices`` are indices along the slicing axis that somebody labelled completely; ``None`` means every
-    slice that holds any label.
+    ``labelled_slices`` are the indices of completely labelled slices along the slicing axis; ``None`` means every
+    slice that contains any label.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything a run learns from (``source``, ``target``) and is measured on (``test_*``, read by evaluation only).
+    """The training data of a run (``source``, ``target``) and its test data (``test_*``, read only by evaluation).
 
     ``labels`` excludes the background, which is always value 0.
     """
@@ -113,10 +113,10 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Task:
-    """What a segmenter must do: the geometry and intensity convention shared by training and prediction.
+    """The task of a segmenter: labels, geometry and intensity normalisation, shared by training and prediction.
 
     ``labels`` excludes the background, so ``n_classes == len(labels) + 1``; channel ``c`` of the logits is label
-    ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size the network works at.
+    ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size of the network's input.
     """
 
     labels: tuple[Label, ...]
@@ -136,7 +136,7 @@ class Batch:
 
     Shape:
         source, source_unlabeled, target: ``(B, 1, H, W)`` float32 in [-1, 1].
-        source_labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` where nobody labelled.
+        source_labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` in unlabelled pixels.
         target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
     """
 
@@ -151,8 +151,8 @@ class Batch:
 class Prediction:
     """A segmentation on exactly the grid of its input volume.
 
-    ``probabilities``, when asked for, is ``(C, I, J, K)`` float16 with the background first. ``notes`` says what the
-    user should know, such as a fallback to the CPU. ``seconds`` maps stages to wall time.
+    ``probabilities``, when asked for, is ``(C, I, J, K)`` float16 with the background first. ``notes`` are
+    messages for the user, such as a fallback to the CPU. ``seconds`` maps stages to wall time.
     """
 
     label_map: LabelMap

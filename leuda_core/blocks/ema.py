@@ -12,7 +12,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def averaged_copy(network: Network) -> Network:
-    """Return a copy in evaluation mode that no optimiser moves."""
+    """Return a copy in evaluation mode, without gradients."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
@@ -20,8 +20,8 @@ def averaged_copy(network: Network) -> Network:
 def update_average(average: nn.Module, network: nn.Module, decay: float, updates: int) -> None:
     """Move ``average`` towards ``network``: ``a <- d a + (1 - d) w`` with ``d = min(1 - 1 / (updates + 1), decay)``.
 
-    ``updates`` counts earlier calls: the first one copies, so that random initial weights leave no trace. Group norm
-    has no buffers; those of batch norm are averages already, and are copied.
+    ``updates`` is the number of earlier calls. The first call copies the weights, so that the random initial weights
+    have no influence. Group norm has no buffers; those of batch norm are already averages and are copied.
     """
     decay = min(1 - 1 / (updates + 1), decay)
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)

@@ -1,11 +1,11 @@
 """Losses as pure functions: float32 scalars.
 
 Shape:
-    logits, probabilities: ``(B, C, H, W)``; labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` where nobody
-    labelled; scores: any, as a discriminator gives them; images: ``(B, 1, H, W)`` in [-1, 1].
+    logits, probabilities: ``(B, C, H, W)``; labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` in unlabelled
+    pixels; scores: any shape, the output of a discriminator; images: ``(B, 1, H, W)`` in [-1, 1].
 
-Weights published for the consistency terms hold for means over pixels *and* classes, as computed here; they do not
-carry over to another number of classes.
+Published weights of the consistency losses are for means over pixels *and* classes, as computed here; they depend on
+the number of classes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from leuda_core.types import IGNORE
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Soft Dice with squared denominators, over the whole batch and all classes (V-Net, Milletari et al., 3DV 2016).
 
-    Mean over classes of ``1 - (2 sum(p g) + e) / (sum(p^2) + sum(g^2) + e)``. Pixels marked ``IGNORE`` count nowhere.
+    Mean over classes of ``1 - (2 sum(p g) + e) / (sum(p^2) + sum(g^2) + e)``. Pixels marked ``IGNORE`` are ignored.
 
     Shape:
         probabilities: ``(B, C, H, W)``; labels: ``(B, H, W)`` int64.
@@ -39,7 +39,7 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Half cross entropy, half Dice (MT-UDA, Zhao et al., MICCAI 2021). Zero where nothing is labelled."""
+    """Half cross entropy, half Dice (MT-UDA, Zhao et al., MICCAI 2021). Zero if no pixel is labelled."""
     logits = logits.float()
     labelled = (labels != IGNORE).sum().clamp(min=1)
     entropy = cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / labelled
@@ -47,9 +47,9 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def pseudo_label_loss(logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
-    """Half cross entropy, half soft Dice against another network's probabilities, where that one is sure.
+    """Half cross entropy, half soft Dice with another network's confident predictions as soft labels.
 
-    ``segmentation_loss`` with soft labels; pixels whose largest probability is not above ``confidence`` count nowhere
+    ``segmentation_loss`` with soft labels; pixels whose largest probability is not above ``confidence`` are ignored
     (FixMatch, Sohn et al., NeurIPS 2020). No gradient reaches ``probabilities``.
 
     Shape:
@@ -82,7 +82,7 @@ def self_information(logits: Tensor) -> Tensor:
 def structure_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Squared difference of self-information maps, summed over classes, mean over pixels (MT-UDA, inter-domain term).
 
-    It compares *where* the two are uncertain, the outlines of structures, and not what they call them.
+    It compares *where* the predictions are uncertain, at the outlines of structures, not the classes.
     """
     difference = self_information(student_logits) - self_information(teacher_logits).detach()
     return difference.square().sum(1).mean()
@@ -99,7 +99,7 @@ def adversarial_loss(fake_scores: Tensor) -> Tensor:
 
 
 def cycle_loss(images: Tensor, cycled: Tensor) -> Tensor:
-    """Mean absolute difference of an image and itself translated there and back (CycleGAN, Zhu et al., ICCV 2017)."""
+    """Mean absolute difference of an image and its translation there and back (CycleGAN, Zhu et al., ICCV 2017)."""
     return l1_loss(cycled.float(), images.float())
 
 

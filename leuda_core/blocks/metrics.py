@@ -1,4 +1,4 @@
-"""Distances between surfaces in mm, as MONAI computes them, with the choices that make them comparable."""
+"""Surface distances in mm, computed by MONAI with fixed options."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 
 def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """Return the 95th-percentile Hausdorff distance and the average surface distance of two masks, neither empty.
+    """Return the 95th-percentile Hausdorff distance and the average surface distance of two non-empty masks.
 
     Both are symmetric: the larger of the two directed percentiles, and the mean over the surface voxels of both.
-    A volume of one slice is measured in its plane, for as a 3-D body every pixel of it would be surface.
+    A single-slice volume is measured in 2-D, because in 3-D every pixel would be a surface voxel.
 
     Shape:
-        a, b: the same ``(I, J, K)``, bool; ``spacing_mm``: three.
+        a, b: both ``(I, J, K)`` bool; ``spacing_mm``: three values.
     """
     import torch
     from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
@@ -28,7 +28,7 @@ def surface_distances_mm(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[floa
     ]
     options = {"include_background": True, "spacing": [float(spacing_mm[axis]) for axis in axes]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI's own calls, nothing a user could mend
+        warnings.simplefilter("ignore", FutureWarning)  # caused by MONAI's own calls; users cannot fix them
         hd95 = compute_hausdorff_distance(*masks, percentile=95, **options)
         asd = compute_average_surface_distance(*masks, symmetric=True, **options)
     return float(hd95), float(asd)

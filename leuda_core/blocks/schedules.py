@@ -6,7 +6,7 @@ import math
 
 
 def sigmoid_ramp(progress: float) -> float:
-    """Rise from 0.007 at 0 to 1 at 1 as ``exp(-5 (1 - progress)^2)`` (Laine and Aila, ICLR 2017)."""
+    """Return ``exp(-5 (1 - progress)^2)``, rising from 0.007 to 1 (Laine and Aila, ICLR 2017)."""
     return math.exp(-5 * (1 - min(max(progress, 0.0), 1.0)) ** 2)
 
 

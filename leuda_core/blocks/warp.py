@@ -1,11 +1,11 @@
-"""Moving pixels: bilinear and nearest warps by a displacement field, differentiable as often as one likes.
+"""Bilinear and nearest-neighbour warps by a displacement field, differentiable any number of times.
 
-Written with ``gather`` and not with ``grid_sample``, whose second derivative not every version and device has, and
-which meta-learning through a warp needs.
+Implemented with ``gather`` instead of ``grid_sample``: meta-learning through a warp needs second derivatives, which
+``grid_sample`` does not have in every version and on every device.
 
 Shape:
     images: ``(B, C, H, W)``; displacement: ``(B, 2, H, W)``, rows then columns, in pixels: the result at ``x`` is the
-    image at ``x + displacement(x)``. Outside the image its border goes on.
+    image at ``x + displacement(x)``. Outside the image, border values are repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from leuda_core.types import IGNORE
 
 
 def positions(displacement: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where each pixel looks: row and column, each ``(B, H, W)`` float32."""
+    """Return the position that each pixel is sampled from: row and column, each ``(B, H, W)`` float32."""
     rows, columns = displacement.shape[-2:]
     device = displacement.device
     row = torch.arange(rows, device=device).view(1, rows, 1) + displacement[:, 0].float()
@@ -27,7 +27,7 @@ def positions(displacement: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def warp(images: Tensor, displacement: Tensor) -> Tensor:
-    """Return images moved by a displacement, interpolated bilinearly."""
+    """Return images warped by a displacement, with bilinear interpolation."""
     row, column = positions(displacement)
     row, column = row.clamp(0, images.shape[-2] - 1), column.clamp(0, images.shape[-1] - 1)
     top = row.detach().floor().clamp(max=images.shape[-2] - 2)
@@ -40,7 +40,7 @@ def warp(images: Tensor, displacement: Tensor) -> Tensor:
 
 
 def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
-    """Return class indices ``(B, H, W)`` moved by a displacement, nearest neighbour, ``IGNORE`` from outside."""
+    """Return class indices ``(B, H, W)`` warped by a displacement (nearest neighbour; outside: ``IGNORE``)."""
     row, column = (position.detach().round().long() for position in positions(displacement))
     nearest = row.clamp(0, labels.shape[-2] - 1), column.clamp(0, labels.shape[-1] - 1)
     moved = _pick(labels.unsqueeze(1), *nearest).squeeze(1)
@@ -48,7 +48,7 @@ def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
 
 
 def inside(displacement: Tensor) -> Tensor:
-    """Say for each pixel whether it looks into the image; ``(B, H, W)`` bool."""
+    """Return whether each pixel is sampled from inside the image, ``(B, H, W)`` bool."""
     row, column = positions(displacement.detach())
     rows, columns = displacement.shape[-2:]
     return (row >= -0.5) & (row <= rows - 0.5) & (column >= -0.5) & (column <= columns - 0.5)
@@ -60,7 +60,7 @@ def _pick(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def affine_displacement(matrices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the displacement of affine maps ``(B, 2, 3)`` about the centre: linear part, and shift in half sides."""
+    """Return displacements of affine maps ``(B, 2, 3)`` about the centre; shifts in half sides."""
     rows, columns = size
     y = torch.arange(rows, device=matrices.device) - (rows - 1) / 2
     x = torch.arange(columns, device=matrices.device) - (columns - 1) / 2
@@ -78,7 +78,7 @@ def smoothness_loss(displacement: Tensor) -> Tensor:
 
 
 def correlation_loss(first: Tensor, second: Tensor, window: int = 9) -> Tensor:
-    """Return minus the mean squared local correlation of images ``(B, 1, H, W)``, blind to linear contrast.
+    """Return minus the mean squared local correlation of images ``(B, 1, H, W)``, independent of linear contrast.
 
     Local normalised cross correlation of VoxelMorph (Balakrishnan et al., IEEE TMI 2019) over ``window`` squared
     pixels.
@@ -97,7 +97,7 @@ def correlation_loss(first: Tensor, second: Tensor, window: int = 9) -> Tensor:
 def most_alike(images: Tensor, candidates: Tensor) -> Tensor:
     """Return for each image the candidate with the largest absolute correlation, ``(B, 1, H, W)``.
 
-    Slices of different patients correspond only near the same height; the likeliest partner is found by looks.
+    Slices of different patients correspond only at a similar height; the most similar slice is the likeliest match.
     """
 
     def looks(batch: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The model card: what a person must know before using a model, as Markdown."""
+"""The model card: what users must know about a model, as Markdown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.types import Task
 
 _LIMITS = (
-    "Slices are segmented one by one: neighbouring slices do not inform each other.",
-    "It knows the two modalities as its training data show them: with other scanners or patients, check every result.",
+    "Slices are segmented one by one, without information from neighbouring slices.",
+    "It was trained on the data above only: with other scanners or patients, check every result.",
 )
-_UNLABELLED = "The target domain had no labels in training: nothing there could notice a systematic error."
+_UNLABELLED = "The target domain had no labels in training, so systematic errors there could not be detected."
 
 
 def model_card(task: Task, info: BundleInfo) -> str:
@@ -26,10 +26,10 @@ def model_card(task: Task, info: BundleInfo) -> str:
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
         f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to "
         f"percentiles {normalization.lower_percentile:g} and {normalization.upper_percentile:g} of the volume. "
-        "The label map lies on the grid of the input volume.",
+        "The label map has the grid of the input volume.",
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
         _metrics(info),
-        "## Intended use\n\nResearch. Not a medical device: not for diagnosis, not for the care of patients.",
+        "## Intended use\n\nResearch. Not a medical device: not for diagnosis or patient care.",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,7 +1,7 @@
-"""The model bundle: a folder (or zip) of data alone that another machine can check, and then segment with.
+"""The model bundle: a folder (or zip file) with data only, which another machine can check and segment with.
 
 ``bundle.json`` (task, predictor, provenance, size and sha256 of every other file), ``model.safetensors`` (weights)
-and ``README.md`` (model card). No pickle, no code. Nothing is parsed before names, sizes and hashes agree.
+and ``README.md`` (model card). No pickle, no code. Nothing is parsed before names, sizes and hashes match.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from leuda_core.types import Task
 
 @dataclass(frozen=True, eq=False)
 class ModelBundle:
-    """A model that was read and checked. ``weights`` are float32, on the CPU, keyed like ``Predictor.state_dict()``."""
+    """A loaded and checked model. ``weights`` are float32, on the CPU, keyed like ``Predictor.state_dict()``."""
 
     path: Path
     task: Task
@@ -57,19 +57,19 @@ class ModelBundle:
     def predictor(self) -> Predictor:
         """Return a new predictor with its own copy of the weights, on the CPU, in evaluation mode."""
         predictor = _empty_predictor(self.spec)
-        # numpy copies in one thread: torch's would wait for a core each time where all are busy
+        # numpy copies in one thread; torch would wait for free cores on a busy machine
         copies = {name: torch.from_numpy(tensor.numpy().copy()) for name, tensor in self.weights.items()}
         predictor.load_state_dict(copies, assign=True)
         return predictor.eval().requires_grad_(False)
 
 
 def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: BundleInfo) -> Path:
-    """Write a bundle as a whole or not at all; an older bundle of that name is replaced. Return its folder.
+    """Write a bundle completely or not at all, replacing an older bundle of that name. Return its folder.
 
     The same weights, task and info give the same bytes.
 
     Raises:
-        InputError: the folder holds something else, cannot be written, or the weights are not finite.
+        InputError: the folder contains other files or cannot be written, or the weights are not finite.
     """
     folder = Path(folder)
     _check_replaceable(folder)
@@ -85,7 +85,7 @@ def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: Bund
     try:
         decode(contents[DOCUMENT])
     except ValueError as error:
-        raise InputError(f"bundle {folder} would be refused on reading: {error}", "mend the task") from error
+        raise InputError(f"bundle {folder} could not be read again: {error}", "fix the task") from error
     _write_folder(folder, contents)
     return folder
 
@@ -94,7 +94,7 @@ def load_bundle(path: Path | str) -> ModelBundle:
     """Read a bundle from a folder or a zip file and check all of it. Nothing is extracted to disk.
 
     Raises:
-        InputError: anything is missing, additional, too large, damaged, or does not fit together.
+        InputError: a file is missing, unexpected, too large or damaged, or the files do not match.
     """
     path = Path(path)
     with closing(open_files(path)) as files:
@@ -136,7 +136,7 @@ def _decode_weights(data: bytes, path: Path) -> dict[str, Tensor]:
 def _check_weights(tensors: Mapping[str, Tensor], spec: PredictorSpec, path: Path) -> None:
     expected = _empty_predictor(spec).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
-        problem = "lacks" if name in expected else "holds the unknown"
+        problem = "has no" if name in expected else "has the unknown"
         raise InputError(f"bundle {path}: {WEIGHTS} {problem} tensor {name!r}", REMEDY)
     for name, tensor in tensors.items():
         shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
@@ -144,24 +144,24 @@ def _check_weights(tensors: Mapping[str, Tensor], spec: PredictorSpec, path: Pat
             found = f"{tensor.dtype} {shape}, expected torch.float32 {wanted}"
             raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} is {found}", REMEDY)
         if not np.isfinite(tensor.numpy()).all():
-            raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} holds values that are not finite", REMEDY)
+            raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} has values that are not finite", REMEDY)
 
 
 def _empty_predictor(spec: PredictorSpec) -> Predictor:
-    """Return the predictor without memory for its weights, so that a spec costs nothing until it is believed."""
+    """Return the predictor without memory for its weights, so that an untrusted spec cannot allocate memory."""
     with torch.device("meta"):
         return Predictor(spec)
 
 
 def _check_replaceable(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder} exists and is no folder", "choose another name for the bundle")
+        raise InputError(f"{folder} exists and is not a folder", "choose another name for the bundle")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / DOCUMENT).is_file():
-        raise InputError(f"folder {folder} holds other files", "choose an empty folder, or a new name, for the bundle")
+        raise InputError(f"folder {folder} contains other files", "choose an empty folder or a new name for the bundle")
 
 
 def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Fill a folder beside the final one, then swap: a reader finds the old bundle or the new one, never a mixture."""
+    """Fill a folder next to the final one, then swap: readers see the old bundle or the new one, never a mixture."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -178,7 +178,7 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
-    if folder.exists():  # no system replaces a folder that is not empty in one call
+    if folder.exists():  # no system can replace a non-empty folder in one call
         os.replace(folder, old)
     try:
         os.replace(new, folder)

@@ -1,8 +1,8 @@
-"""The model store: a folder with one bundle folder a model, for the list of models in Slicer.
+"""The model store: a folder with one bundle folder per model, for the list of models in Slicer.
 
-Listing reads names, sizes and ``bundle.json`` alone; importing and exporting also compare every hash. The schema and
-the weights are checked when a model is loaded, by ``leuda_core.bundle.model``. Standard library only, so that Slicer
-can show its models before anything is installed.
+Listing reads only names, sizes and ``bundle.json``; importing and exporting also check every hash. The schema and the
+weights are checked by ``leuda_core.bundle.model`` when a model is loaded. Standard library only, so that Slicer can
+list its models before anything is installed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, fill_folder, writ
 from leuda_core.types import Label
 
 _SCHEMA_VERSION = 1
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in names of files, on one system or another
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in file names, on at least one system
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
-_LONGEST_NAME = 60  # characters: even four bytes each stay below the 255 that file systems allow
+_LONGEST_NAME = 60  # characters: at four bytes each, still below the 255 bytes that file systems allow
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ T = TypeVar("T")
 class ModelEntry:
     """A model in a list.
 
-    ``name`` is that of its folder, so no two of a store are alike. ``created`` is a date as text. ``metrics`` maps
-    names such as ``dice/liver`` to values, ``None`` where undefined. ``problem`` says what is wrong with a damaged
-    model, whose other fields but name and path then mean nothing.
+    ``name`` is the name of its folder and therefore unique in a store. ``created`` is a date as text. ``metrics`` maps
+    names such as ``dice/liver`` to values (``None``: undefined). ``problem`` says what is wrong with a damaged model;
+    then only name and path are valid.
     """
 
     name: str
@@ -66,7 +66,7 @@ class ModelEntry:
 
 
 def list_models(folder: Path | str) -> list[ModelEntry]:
-    """Return the models of a store by name, the damaged ones with their ``problem``; a missing folder has none."""
+    """Return the models of a store, sorted by name; damaged ones have a ``problem``. A missing folder has no models."""
     try:
         paths = [entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     except FileNotFoundError:
@@ -77,10 +77,10 @@ def list_models(folder: Path | str) -> list[ModelEntry]:
 
 
 def read_model(path: Path | str) -> ModelEntry:
-    """Describe one bundle, folder or zip, by its names, sizes and ``bundle.json``; hashes are not computed.
+    """Describe one bundle (folder or zip file) from its names, sizes and ``bundle.json``, without computing hashes.
 
     Raises:
-        InputError: it is no bundle, or is damaged as far as that tells.
+        InputError: it is not a bundle, or these show that it is damaged.
     """
     path = Path(path)
     with closing(open_files(path)) as files:
@@ -92,12 +92,12 @@ def read_model(path: Path | str) -> ModelEntry:
 
 
 def import_model(source: Path | str, folder: Path | str, name: str | None = None) -> ModelEntry:
-    """Copy a bundle, folder or zip, into a store, whole or not at all, once all of it was checked.
+    """Check a bundle (folder or zip file) and copy it into a store, completely or not at all.
 
-    The copy is named ``name``, or as the model calls itself; where that is taken, ``name 2`` and so on.
+    The copy is named ``name``, by default the name in the bundle; if it is taken, ``name 2`` and so on.
 
     Raises:
-        InputError: anything about the bundle is not as it must be, or the store cannot be written.
+        InputError: the bundle is invalid, or the store cannot be written.
         LeudaError: the disk is full.
     """
     source, folder = Path(source), Path(folder)
@@ -108,7 +108,7 @@ def import_model(source: Path | str, folder: Path | str, name: str | None = None
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as work:
             new = Path(work) / "new"
             fill_folder(new, contents)
-            if source.is_dir():  # the list shows when a model was made, not when it was copied
+            if source.is_dir():  # the list shows when a model was created, not when it was copied
                 shutil.copystat(source / DOCUMENT, new / DOCUMENT)
             final = _move_in(new, folder, wanted)
     except OSError as error:
@@ -117,21 +117,21 @@ def import_model(source: Path | str, folder: Path | str, name: str | None = None
 
 
 def delete_model(model: ModelEntry, folder: Path | str) -> None:
-    """Delete a model of a store; one that is gone already is no error.
+    """Delete a model of a store; a model that no longer exists is not an error.
 
     Raises:
-        InputError: it does not lie directly in ``folder``, or is in use.
+        InputError: it is not directly in ``folder``, or is in use.
     """
     path = Path(model.path)
     if path.name in ("", "..") or path.parent.resolve() != Path(folder).resolve():
-        what = f"model {model.name!r} lies in {path.parent}, not in the model folder {folder}"
-        raise InputError(what, "delete it there by hand")
+        what = f"model {model.name!r} is in {path.parent}, not in the model folder {folder}"
+        raise InputError(what, "delete it there manually")
     try:
-        if path.is_symlink():  # never what it points to
+        if path.is_symlink():  # delete the link, not its target
             path.unlink()
         elif path.exists():
             hidden = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")
-            path.rename(hidden)  # at once: half a model is never listed
+            path.rename(hidden)  # first, so that a partly deleted model is never listed
             shutil.rmtree(hidden)
     except OSError as error:
         what = f"model {model.name!r} cannot be deleted ({(error.strerror or str(error)).lower()})"
@@ -139,7 +139,7 @@ def delete_model(model: ModelEntry, folder: Path | str) -> None:
 
 
 def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
-    """Pack a model, or the bundle in a folder, into one zip file after checking it; the same bundle, the same bytes.
+    """Check a model, or the bundle in a folder, and pack it into one zip file. The same bundle gives the same bytes.
 
     Raises:
         InputError: the model is damaged, or the file cannot be written. LeudaError: the disk is full.
@@ -155,7 +155,7 @@ def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
 
 
 def folder_name(title: str) -> str:
-    """Return a title as a folder may be called on every system."""
+    """Convert a title to a folder name that is valid on every system."""
     name = " ".join(_FORBIDDEN.sub(" ", title).split())[:_LONGEST_NAME].strip(". ")
     return f"model {name}".rstrip() if not name or _RESERVED.fullmatch(name) else name
 
@@ -168,7 +168,7 @@ def _listed(path: Path) -> ModelEntry:
 
 
 def _move_in(new: Path, folder: Path, name: str) -> Path:
-    """Give a finished folder its place in the store, beside what is there."""
+    """Move a finished folder into the store under a free name."""
     names = chain([name], (f"{name} {number}" for number in count(2)))
     final = next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))
     os.rename(new, final)
@@ -176,7 +176,7 @@ def _move_in(new: Path, folder: Path, name: str) -> Path:
 
 
 def _read_contents(path: Path) -> dict[str, bytes]:
-    """Return every file of a bundle by its name, each as the bundle states it."""
+    """Return every file of a bundle by name, after checking it."""
     with closing(open_files(path)) as files:
         contents = {DOCUMENT: _read_document(files)}
         for name, (size, sha256) in _records(_parsed(contents[DOCUMENT], files), path).items():
@@ -189,7 +189,7 @@ def _read_document(files: FolderFiles | ZipFiles) -> bytes:
 
 
 def _parsed(data: bytes, files: FolderFiles | ZipFiles) -> dict[str, Any]:
-    """Return ``bundle.json`` if it is of a version that this package knows and lists the right files."""
+    """Parse ``bundle.json``, and check its version and its list of files."""
     path = files.path
     try:
         document = json.loads(data)
@@ -197,7 +197,7 @@ def _parsed(data: bytes, files: FolderFiles | ZipFiles) -> dict[str, Any]:
         raise InputError(f"bundle {path}: {DOCUMENT}: {error}", REMEDY) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != _SCHEMA_VERSION:
-        what = f"schema_version {version!r} is unknown, this version reads {_SCHEMA_VERSION}"
+        what = f"schema_version {version!r} is unknown; this version reads {_SCHEMA_VERSION}"
         raise InputError(f"bundle {path}: {DOCUMENT}: {what}", REMEDY)
     check_listed(files, _records(document, path))
     return document
@@ -209,7 +209,7 @@ def _records(document: Mapping[str, Any], path: Path) -> dict[str, tuple[int, st
 
 
 def _described(path: Path, read: Callable[[], T]) -> T:
-    """Return what ``read`` finds in a document of which nothing is known yet."""
+    """Return the result of ``read``, which accesses a document that has not been checked."""
     try:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -238,6 +238,6 @@ def _label(label: Mapping[str, Any]) -> Label:
 
 
 def _date(path: Path) -> str:
-    """Return when a bundle was written, in local time: a run's bundle names no date, to be the same on every day."""
+    """Return when a bundle was written, in local time. Bundles of runs contain no date, to be reproducible."""
     seconds = (path / DOCUMENT if path.is_dir() else path).stat().st_mtime
     return datetime.fromtimestamp(seconds).isoformat(" ", "minutes")

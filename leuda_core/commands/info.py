@@ -1,4 +1,4 @@
-"""``leuda methods``, ``check``, ``doctor``: they look and tell, and change nothing."""
+"""``leuda methods``, ``check``, ``doctor``: they show information and change nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def methods(_: Namespace) -> Result:
 
 
 def check(args: Namespace) -> Result:
-    """Tell every problem of a dataset."""
+    """Report every problem of a dataset."""
     from leuda_core.data.dataset import check_dataset
 
     report = check_dataset(args.dataset)
@@ -38,7 +38,7 @@ def check(args: Namespace) -> Result:
     data = {"ok": not problems, "problems": problems, "summary": report.summary}
     if problems:
         count, them = ("1 problem", "it") if len(problems) == 1 else (f"{len(problems)} problems", "them")
-        error = f"{args.dataset} has {count}; mend {them} and check again"
+        error = f"{args.dataset} has {count}; fix {them} and check again"
         return Result(data, "\n".join(problems), code=2, error=error)
     return Result(data, f"{args.dataset}: no problems\n{_overview(report.summary)}")
 
@@ -55,7 +55,7 @@ def _overview(summary: dict[str, Any]) -> str:
 
 
 def doctor(_: Namespace) -> Result:
-    """Tell what this machine can do."""
+    """Show what this machine can do."""
     from leuda_core.doctor import examine
 
     health = examine()

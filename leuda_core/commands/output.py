@@ -1,4 +1,4 @@
-"""How subcommands speak: results on standard output, progress on standard error."""
+"""The output of subcommands: results on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LINE_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class Result:
-    """What a subcommand has to say: ``data`` for ``--json``, ``text`` for people, and the exit code.
+    """The result of a subcommand: ``data`` for ``--json``, ``text`` for people, and the exit code.
 
-    ``error`` is a line for standard error where the result itself, such as a list of problems, is what is wrong.
+    ``error`` is a line for standard error, for results that mean failure, such as a list of problems.
     """
 
     data: Any
@@ -26,7 +26,7 @@ class Result:
 
 
 def to_json(value: object) -> str:
-    """Return one JSON document; paths become text, numbers that are not finite ``null``."""
+    """Return one JSON document; paths become strings, numbers that are not finite become ``null``."""
     import msgspec
 
     encoded = msgspec.json.encode(value, enc_hook=_plain)
@@ -44,7 +44,7 @@ def _plain(value: Any) -> Any:
 
 
 class Progress:
-    """Progress of a run or a batch: a bar on a terminal, otherwise a line now and then.
+    """Progress of a run or a batch: a bar on a terminal, otherwise an occasional line.
 
     Call it with ``(step, total, metrics)``.
     """
@@ -81,12 +81,12 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """Tell the user something on standard error."""
+    """Print a message to the user on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return aligned columns; numbers of two decimals, a dash for what is not known."""
+    """Return aligned columns; floats have two decimals, unknown values are a dash."""
     cells = [list(header), *[[_cell(value) for value in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)

@@ -1,4 +1,4 @@
-"""``leuda plan``: what a training would cost, before it begins."""
+"""``leuda plan``: the cost of a training, before it starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leuda_core.durations import estimated_duration
 
 
 def plan(args: Namespace) -> Result:
-    """Take a few steps of each phase, tell time and memory of all of them, and warn of what will not go well."""
+    """Run a few steps of each phase, estimate total time and memory, and warn of likely problems."""
     from leuda_core.training.planning import make_plan
 
     with Progress() as progress:
@@ -24,7 +24,7 @@ def plan(args: Namespace) -> Result:
         )
     rows = [(name, steps, f"{1000 * found.seconds_per_step[name]:.0f}") for name, steps in found.steps.items()]
     lines = [
-        table(("phase", "steps", "ms a step"), rows),
+        table(("phase", "steps", "ms per step"), rows),
         f"about {estimated_duration(found.seconds)} on {found.device}, {found.peak_memory_mib} MiB of memory",
         f"{found.labelled_slices} labelled slices to learn from",
         *(f"warning: {warning.message}; {warning.remedy}" for warning in found.warnings),

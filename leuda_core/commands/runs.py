@@ -1,4 +1,4 @@
-"""``leuda train``, ``resume``, ``status``, ``stop``, ``report``, ``demo``, ``bench``: training and what comes of it."""
+"""``leuda train``, ``resume``, ``status``, ``stop``, ``report``, ``demo``, ``bench``: training and its results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leuda_core.runs.folder import LAUNCH_TOKEN, Run, RunLock, is_running
 
 
 def train(args: Namespace) -> Result:
-    """Train here, or with ``--detach`` in a process of its own."""
+    """Train in this process, or with ``--detach`` in a separate one."""
     from leuda_core.training import run as training
 
     choice = {
@@ -41,7 +41,7 @@ def train(args: Namespace) -> Result:
 
 
 def resume(args: Namespace) -> Result:
-    """Go on with a run, or begin one that was made but not begun."""
+    """Continue a run, or start one that was created but not started."""
     run = Run(args.run).check()
     if state.status(run).state == "finished":
         return _ended(run)
@@ -49,15 +49,15 @@ def resume(args: Namespace) -> Result:
         return _launch(run)
     with RunLock(run):
         events = EventWriter(run.events)
-        events("start", run=str(run.path))  # at once: the next line takes seconds
+        events("start", run=str(run.path))  # before the next line, which takes seconds
         training = _import_training(events)
         with Progress() as progress, _stopping(run), _logging_to(run.log):
             training.resume(run, on_progress=progress)
-    return _ended(run)  # without the lock, which would say that it is running
+    return _ended(run)  # after releasing the lock, which would mean that it is running
 
 
 def status(args: Namespace) -> Result:
-    """Tell what a run is doing."""
+    """Show what a run is doing."""
     found = state.status(args.run)
     data = found.as_dict()
     facts = [f"{found.state}: step {found.step} of {found.total} ({found.progress:.0%})"]
@@ -71,32 +71,32 @@ def status(args: Namespace) -> Result:
 
 
 def stop(args: Namespace) -> Result:
-    """Ask a run to stop; with ``--force`` end it when it does not."""
+    """Ask a run to stop; with ``--force``, kill it if it does not."""
     run = Run(args.run).check()
     if not is_running(run):
         return Result({"running": False}, f"{run.path}: not running ({state.status(run).state})")
     if args.force:
         forced = control.kill(run)
-        return Result({"running": False, "forced": forced}, f"{run.path}: {'ended by force' if forced else 'stopped'}")
+        return Result({"running": False, "forced": forced}, f"{run.path}: {'killed' if forced else 'stopped'}")
     control.request_stop(run)
     return Result(
-        {"running": True}, f"{run.path}: asked to stop; it writes a checkpoint first (leuda status shows when)"
+        {"running": True}, f"{run.path}: asked to stop; it writes a checkpoint first (check with leuda status)"
     )
 
 
 def report(args: Namespace) -> Result:
-    """Write the page that tells a run's story; a finished model is first scored on the dataset's test cases, once."""
+    """Write the report of a run. If needed, a finished model is first scored on the dataset's test cases."""
     from leuda_core.report.report import check_report, write_report
 
     run = Run(args.run).check()
-    check_report(args.out)  # before minutes of scoring
+    check_report(args.out)  # before scoring, which takes minutes
     _score_once(run)
     write_report(run.path, args.out)
     return Result({"report": args.out}, f"report: {args.out}")
 
 
 def demo(args: Namespace) -> Result:
-    """Show everything on phantom data."""
+    """Run the demo on phantom data."""
     from leuda_core.demo.demo import run_demo
 
     data = run_demo(args.out, on_stage=lambda stage, detail: say(f"{stage}: {detail}" if detail else stage))
@@ -107,7 +107,7 @@ def demo(args: Namespace) -> Result:
 
 
 def bench(args: Namespace) -> Result:
-    """Measure methods on datasets, seed by seed."""
+    """Compare methods on datasets, over several seeds."""
     from leuda_core.bench.runner import run_bench
 
     found = run_bench(
@@ -148,7 +148,7 @@ def _score_once(run: Run) -> None:
 
     try:
         cases = [case for case in load_dataset(_dataset_of(run)).test_target if case.label]
-    except InputError as error:  # a run outlives its data
+    except InputError as error:  # the data may have been deleted since
         say(f"leuda: no scores: {error}")
         return
     if cases:
@@ -173,13 +173,13 @@ def _import_training(events: EventWriter) -> Any:
 
 @contextlib.contextmanager
 def _stopping(run: Run) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM ask for a checkpoint and an orderly end; the second ends at once."""
+    """On the first Ctrl-C or SIGTERM, write a checkpoint and stop; on the second, stop at once."""
 
     def ask(number: int, _: object) -> None:
         if control.stop_requested(run) or not is_running(run):
             raise KeyboardInterrupt
         control.request_stop(run)
-        say("stopping after a checkpoint; once more to end at once")
+        say("stopping after a checkpoint; press Ctrl-C again to stop at once")
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -193,7 +193,7 @@ def _stopping(run: Run) -> Iterator[None]:
 
 
 class _RunLog(logging.FileHandler):
-    """Appends to a file as soon as its folder exists: a run's folder is made only once the call is found right."""
+    """Appends to a file once its folder exists: a run's folder is created only after the call has been checked."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if Path(self.baseFilename).parent.is_dir():
@@ -202,8 +202,8 @@ class _RunLog(logging.FileHandler):
 
 @contextlib.contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """Copy what is logged, and the traceback of a fault, into the run's log."""
-    if LAUNCH_TOKEN in os.environ:  # then standard error is that file
+    """Copy log messages, and the traceback of a bug, to the log of the run."""
+    if LAUNCH_TOKEN in os.environ:  # standard error already goes to that file
         yield
         return
     handler = _RunLog(path, encoding="utf-8", delay=True)

@@ -1,9 +1,9 @@
 """Augmentation of slices: one joint geometric transform of image and labels, and random appearances.
 
-Two levels. ``paper`` is the mild affine transform of MT-UDA's released code. ``strong`` moves further and adds
-appearances in the spirit of causality-inspired and location-scale augmentation (Ouyang et al., IEEE TMI 2022; Su et
-al., AAAI 2023): a segmenter that has seen its organs in every contrast needs less of a translator, and one that has
-seen two organs in the same contrast goes by their shapes. Parameter ranges are our choice.
+There are two levels. ``paper`` is the mild affine transform of MT-UDA's released code. ``strong`` has larger ranges and
+adds random appearances, similar to causality-inspired and location-scale augmentation (Ouyang et al., IEEE TMI 2022; Su
+et al., AAAI 2023): a segmenter trained on many contrasts depends less on a translator, and one that has seen two organs
+with the same contrast learns to use their shapes. Parameter ranges are our choice.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ MAX_SCALING = {"paper": 0.1, "strong": 0.25}
 def random_affine(
     images: Tensor, labels: Tensor | None = None, level: Augmentation = "paper"
 ) -> tuple[Tensor, Tensor | None]:
-    """Rotate and scale slices by up to the level's range, image and labels together in one resampling.
+    """Rotate and scale slices within the range of the level, images and labels together in one resampling.
 
-    What comes in from outside is the lowest intensity in the image and ``IGNORE`` in the labels.
+    Pixels from outside get the lowest intensity in images and ``IGNORE`` in labels.
 
     Shape:
         images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64.
@@ -35,14 +35,14 @@ def random_affine(
     angle = (2 * torch.rand(count) - 1) * math.radians(MAX_ROTATION_DEG[level])
     scale = 1 + (2 * torch.rand(count) - 1) * MAX_SCALING[level]
     cos, sin, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros(count)
-    # Normalised coordinates stretch with the sides of the slice; the ratio keeps the rotation rigid in pixels.
+    # Normalised coordinates scale with the sides of the slice; the ratio keeps the rotation rigid in pixels.
     ratio = images.shape[-2] / images.shape[-1]
     matrices = torch.stack([cos, -sin * ratio, zero, sin / ratio, cos, zero], dim=1).view(count, 2, 3)
     return resample(images, labels, matrices)
 
 
 def resample(images: Tensor, labels: Tensor | None, matrices: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Move slices and their labels by affine maps, with ``random_affine``'s values for what comes in from outside.
+    """Transform slices and their labels by affine maps; pixels from outside get the values of ``random_affine``.
 
     Shape:
         images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64; matrices: ``(B, 2, 3)``, as for affine_grid.
@@ -60,10 +60,10 @@ def resample(images: Tensor, labels: Tensor | None, matrices: Tensor) -> tuple[T
 def random_appearance(images: Tensor, labels: Tensor | None = None, n_classes: int = 0) -> Tensor:
     """Give each slice a random appearance: contrast curve, inversion, bias field, blur, noise. Stays in [-1, 1].
 
-    Of slices that come with their labels, half get a contrast curve for each structure first.
+    With labels, half of the slices first get a different contrast curve for each structure.
 
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64. The anatomy stays where it is.
+        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64. The geometry does not change.
     """
     if labels is not None:
         images = _some(images, _contrast_by_structure(images, labels, n_classes), 0.5)
@@ -83,8 +83,8 @@ def _some(images: Tensor, changed: Tensor, probability: float) -> Tensor:
 def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
     """Map intensities through a random piecewise linear curve, blended with the identity.
 
-    Half of the curves rise, the others go up and down as they like: between modalities the order of tissues changes,
-    and a segmenter that has only seen rising curves still relies on it.
+    Half of the curves are increasing, the others arbitrary: the order of tissue intensities differs between modalities,
+    and a segmenter trained only with increasing curves would still rely on it.
     """
     count, device = len(images), images.device
     steps = torch.rand(count, knots - 1, device=device).pow(2) + 0.02
@@ -101,9 +101,9 @@ def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
 
 
 def _contrast_by_structure(images: Tensor, labels: Tensor, n_classes: int, sigma: float = 1.0) -> Tensor:
-    """Map each structure and the background through a random curve of its own (Su et al., AAAI 2023, local part).
+    """Map each structure and the background through its own random curve (Su et al., AAAI 2023, local part).
 
-    Structures blend into each other over some ``sigma`` pixels: a segmenter would find sharp seams instead of organs.
+    Structures are blended over about ``sigma`` pixels: a segmenter would learn sharp seams instead of organs.
     """
     count, _, height, width = images.shape
     curved = _random_contrast(images.repeat_interleave(n_classes, dim=0)).view(count, n_classes, height, width)
@@ -125,7 +125,7 @@ def _random_blur(images: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor, sigma: Tensor, radius: int = 3) -> Tensor:
-    """Convolve each slice ``(B, 1, H, W)`` with a Gaussian of its own ``sigma``, ``(B, 1)`` in pixels."""
+    """Convolve each slice ``(B, 1, H, W)`` with a Gaussian; ``sigma`` is ``(B, 1)`` in pixels."""
     count = len(images)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)

@@ -1,4 +1,4 @@
-"""Keeping the largest connected piece of each structure."""
+"""Keeps the largest connected component of each structure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 def keep_largest_components(
     label_map: np.ndarray, values: Sequence[int], on_label: Callable[[int, int], None] | None = None
 ) -> int:
-    """Set to 0, in place, every voxel of each label that is not in its largest piece; return how many there were.
+    """Set all voxels outside the largest component of each label to 0, in place; return the number of these voxels.
 
-    Pieces are 3-D and connect over faces, edges and corners: thick slices shift structures by more than a face.
+    Components are 3-D and connected over faces, edges and corners, because thick slices shift structures by more
+    than a face.
 
-    ``on_label`` is called before each label with the number of those done and of all; it may raise to end the work.
+    ``on_label`` is called before each label with the number of finished and of all labels; it may raise to cancel.
 
     Shape:
         label_map: ``(I, J, K)`` unsigned integers.

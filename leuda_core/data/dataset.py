@@ -1,7 +1,7 @@
-"""The dataset file: which volumes are source, target and test, and what their labels mean (JSON).
+"""The dataset file (JSON): the volumes for source, target and test, and the meaning of their labels.
 
-``load_dataset`` reads the file and refuses the first problem; ``check_dataset`` also opens every volume and collects
-all problems at once, as ``leuda check`` shows them.
+``load_dataset`` reads the file and raises the first problem; ``check_dataset`` also opens every volume and collects all
+problems, for ``leuda check``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from leuda_core.io.volumes import grid_gap_mm, read_grid, read_label_map, read_v
 from leuda_core.types import Case, Dataset, Domain, Label, LabelMap
 
 PALETTE = ((200, 90, 80), (110, 184, 209), (120, 180, 100), (216, 180, 80), (150, 120, 190), (221, 130, 101))
-"""Display colours (RGB, 0 to 255) for labels that name none."""
+"""Display colours (RGB, 0 to 255) for labels without one."""
 
 MAX_LABELS, MAX_LABEL_VALUE = 254, 65535
-"""What a bundle and its label maps can hold."""
+"""Limits of bundles and their label maps."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ def _parse(path: Path) -> Dataset:
     except FileNotFoundError as error:
         raise InputError(f"dataset file {path} does not exist", "check the path") from error
     except OSError as error:
-        remedy = "name the dataset's JSON file" if path.is_dir() else "check the path and its permissions"
+        remedy = "give the dataset's JSON file" if path.is_dir() else "check the path and its permissions"
         raise InputError(f"dataset file {path} cannot be read: {(error.strerror or '').lower()}", remedy) from error
     try:
         file = msgspec.json.decode(content.decode("utf-8-sig"), type=_File)
@@ -117,12 +117,14 @@ def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
         entry = _Label(name=entry) if isinstance(entry, str) else entry
         color = entry.color or PALETTE[len(labels) % len(PALETTE)]
         if len(color) != 3:
-            raise InputError(f"{path.name}: colour {list(color)} of label {key} has no 3 values", "use [r, g, b]")
+            raise InputError(
+                f"{path.name}: colour {list(color)} of label {key} does not have 3 values", "use [r, g, b]"
+            )
         red, green, blue = (channel / 255 for channel in color)
         labels.append(Label(int(key), entry.name, (red, green, blue), entry.terminology))
     if not 1 <= len(labels) <= MAX_LABELS:
-        what = f"labels name {len(labels)} structures" if labels else "labels name no structure"
-        raise InputError(f"{path.name}: {what}", f"name 1 to {MAX_LABELS} beside the background")
+        what = f"'labels' names {len(labels)} structures" if labels else "'labels' names no structure"
+        raise InputError(f"{path.name}: {what}", f"name 1 to {MAX_LABELS} in addition to the background")
     for what in ("value", "name"):
         found = [getattr(label, what) for label in labels]
         if twice := next((one for one in found if found.count(one) > 1), None):
@@ -150,7 +152,7 @@ Problem = tuple[str, str]
 
 
 def _structure_problems(dataset: Dataset) -> list[Problem]:
-    """Return what can be seen wrong without opening a volume: (what, remedy)."""
+    """Return the problems that can be found without opening a volume: (what, remedy)."""
     problems: list[Problem] = []
     if not dataset.source.cases:
         problems.append(("no source case", "list at least one labelled source volume"))
@@ -164,13 +166,13 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
     problems += _twice(tests, "in test")
     learnt_images = {case.image.resolve(): case.id for case in learnt}
     problems += [
-        (f"test case {case.id!r} is also learnt from, as {learnt_images[image]!r}", "remove it from one of them")
+        (f"test case {case.id!r} is also used for training, as {learnt_images[image]!r}", "remove it from one of them")
         for case in tests
         if (image := case.image.resolve()) in learnt_images
     ]
     problems += [(f"test case {case.id!r} has no label", "add its label") for case in tests if case.label is None]
     problems += [
-        (f"case {case.id!r} names labelled_slices but no label", "add its label")
+        (f"case {case.id!r} has labelled_slices but no label", "add its label")
         for case in [*learnt, *tests]
         if case.labelled_slices is not None and case.label is None
     ]
@@ -182,9 +184,9 @@ def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
     ids: set[str] = set()
     images: dict[Path, str] = {}
     for case in cases:
-        image = case.image.resolve()  # the same file by another path, or by a link, is still the same
+        image = case.image.resolve()  # the same file by another path or link is still the same
         if case.id in ids:
-            problems.append((f"case {case.id!r} stands twice {where}", "remove or rename one"))
+            problems.append((f"case {case.id!r} is listed twice {where}", "remove or rename one"))
         elif image in images:
             first = images[image]
             problems.append((f"cases {first!r} and {case.id!r} are the same volume {case.image.name}", "remove one"))
@@ -195,14 +197,14 @@ def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """All problems found in a dataset, and counts to look over. ``problems`` is empty for a usable dataset."""
+    """All problems found in a dataset, and a summary. ``problems`` is empty for a usable dataset."""
 
     problems: tuple[str, ...]
     summary: dict[str, Any]
 
 
 def check_dataset(path: Path | str) -> DatasetReport:
-    """Open everything a dataset names and report every problem found, not only the first."""
+    """Open every file of a dataset and report all problems, not only the first."""
     path = Path(path)
     try:
         dataset = _parse(path)
@@ -255,36 +257,36 @@ def _check_case(case: Case, dataset: Dataset) -> dict[str, Any]:
 
 
 def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
-    """Read a case's label map and hold it against its image.
+    """Read the label map of a case and compare its grid with that of the image.
 
     Raises:
-        InputError: label and image lie on different grids, or the label map is unusable.
+        InputError: label and image have different grids, or the label map is unusable.
     """
-    assert case.label is not None, "callers ask for labelled cases alone"
+    assert case.label is not None, "callers pass only labelled cases"
     image, label = read_grid(case.image), read_grid(case.label)
     if image.shape != label.shape:
         raise InputError(
             f"case {case.id!r}: grid {label.shape} of label {case.label.name} differs from image grid {image.shape}",
-            "re-export the label on the image grid",
+            "export the label again, on the grid of the image",
         )
     if not same_grid(image, label):
         raise InputError(
-            f"case {case.id!r}: label {case.label.name} lies elsewhere in space than its image, "
+            f"case {case.id!r}: label {case.label.name} has a different position than its image, "
             f"by up to {grid_gap_mm(image, label):.3g} mm",
-            "re-export the label on the image grid",
+            "export the label again, on the grid of the image",
         )
     return read_label_map(case.label, labels)
 
 
 def nothing_labelled(dataset: Dataset) -> InputError:
-    """Return the error for a dataset whose source labels mark no slice at all."""
+    """Return the error for a dataset without any labelled source slice."""
     named = ", ".join(repr(case.id) for case in dataset.source.cases if case.label)
-    what = f"dataset {dataset.name!r}: no source slice is labelled, the labels of {named} leave 0 slices to learn from"
+    what = f"dataset {dataset.name!r}: no source slice is labelled (cases with a label map: {named})"
     return InputError(what, "label at least one slice, or list it in labelled_slices")
 
 
 def labelled_slices(case: Case, label_map: LabelMap, plan: SlicePlan) -> tuple[int, ...]:
-    """Return the slices somebody labelled: those the case names, or every one that holds any label."""
+    """Return the labelled slices: those that the case lists, or else every slice that contains a label."""
     if case.labelled_slices is None:
         return tuple(int(i) for i in np.flatnonzero(plan.view(label_map.data).any(axis=(1, 2))))
     outside = [i for i in case.labelled_slices if i >= plan.n_slices]

@@ -1,4 +1,4 @@
-"""How a volume is cut into slices and where a slice lies in it. NumPy alone, so that Slicer follows the same rules."""
+"""How volumes are cut into slices. Needs only NumPy, so that Slicer can use the same rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from leuda_core.types import Box, Plane
 
-# World axis across the slices, then the world axes (sign: +1 towards R, A, S) along a slice's rows and columns. The
-# usual display: the patient's right on the left, anterior or superior on top.
+# World axis across the slices, then the world axes (sign: +1 towards R, A, S) along the rows and columns of a slice, as
+# in the usual display: the patient's right on the left, anterior or superior on top.
 _NAMED_PLANES = {
     "axial": (2, (1, -1), (0, -1)),
     "coronal": (1, (2, -1), (0, -1)),
@@ -19,10 +19,10 @@ _NAMED_PLANES = {
 
 @dataclass(frozen=True)
 class SlicePlan:
-    """Which array axis runs across the slices, and how a slice lies in the array.
+    """How a volume is cut into slices: the array axes across the slices and along their rows and columns.
 
-    ``row_axis`` is the array axis along which the row index grows; a flipped axis is walked backwards. ``pixel_mm``
-    is (row, column) spacing.
+    ``row_axis`` is the array axis along which the row index grows; a flipped axis is traversed backwards. ``pixel_mm``
+    is the (row, column) spacing.
     """
 
     axis: int
@@ -43,7 +43,7 @@ class SlicePlan:
         return slices[:, :: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
 
     def window(self, box: Box) -> tuple[slice, slice, slice]:
-        """Return where a box of voxels lies in a ``view``: its slices, rows and columns."""
+        """Return a box of voxels as ranges of slices, rows and columns of a ``view``."""
         rows, columns = box[self.row_axis], box[self.column_axis]
         return (
             slice(*box[self.axis]),
@@ -64,9 +64,9 @@ def _flipped(ends: tuple[int, int], length: int) -> tuple[int, int]:
 def plan_slices(shape: tuple[int, int, int], affine: np.ndarray, plane: Plane = "acquisition") -> SlicePlan:
     """Decide how to slice a volume.
 
-    ``acquisition`` slices across the largest spacing with the in-plane axes as stored: oblique acquisitions look
-    alike as stored while their closest anatomical axes differ. The named planes take the closest array axis and turn
-    slices to the usual display. A single-slice volume is sliced across its single-voxel axis.
+    ``acquisition`` slices across the axis with the largest spacing and keeps the in-plane axes as stored: oblique
+    acquisitions look similar as stored even if their closest anatomical axes differ. The named planes use the closest
+    array axis and orient slices as in the usual display. A single-slice volume is sliced across its single-voxel axis.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if plane == "acquisition":
@@ -96,8 +96,8 @@ def plan_slices(shape: tuple[int, int, int], affine: np.ndarray, plane: Plane = 
 def slicing_axis(shape: tuple[int, int, int], affine: np.ndarray) -> int:
     """Return the array axis across the slices of the plane ``acquisition``.
 
-    The only axis of a single voxel, else that of the largest spacing, the last one where spacings are equal within 1 %:
-    the slice axis of every common file format.
+    This is the only axis with a single voxel, else the axis with the largest spacing. If spacings are equal within 1 %,
+    it is the last of these axes, which is the slice axis in all common file formats.
     """
     singles = [axis for axis in range(3) if shape[axis] == 1]
     if len(singles) == 1:

@@ -1,7 +1,7 @@
-"""From volumes to batches: slices are prepared once into memory-mapped files and drawn at random from there.
+"""From volumes to batches: slices are prepared once in memory-mapped files, from which batches are drawn at random.
 
-Memory does not grow with the number of volumes: preparation holds one volume, and a draw maps one slice at a time.
-What is drawn is a function of (seed, step) alone, so that a resumed run sees what the undisturbed one would have.
+Memory does not grow with the number of volumes: preparation loads one volume at a time, drawing maps one slice at a
+time. A batch depends only on (seed, step), so a resumed run gets the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_task(dataset: Dataset, settings: MethodConfig) -> Task:
-    """Fix the geometry of a run: labels, slicing plane, working pixel size."""
+    """Determine the task of a run: labels, slicing plane, pixel size."""
     return Task(
         labels=dataset.labels,
         spacing_mm=settings.spacing_mm or automatic_spacing(dataset, settings),
@@ -38,9 +38,9 @@ def make_task(dataset: Dataset, settings: MethodConfig) -> Task:
 
 
 def automatic_spacing(dataset: Dataset, settings: MethodConfig) -> float:
-    """Return the pixel size at which a typical slice just fits the training patch, within 1 to 2 times its own.
+    """Return the pixel size at which a typical slice fits the training patch, within 1 to 2 times its own pixel size.
 
-    Coarser than twice the acquired pixel would lose thin structures; a patch then sees a part of the slice.
+    More than twice the acquired pixel size would lose thin structures; then a patch covers only part of a slice.
     """
     pixels, sides = [], []
     for case in [*dataset.source.cases, *dataset.target.cases]:
@@ -92,7 +92,7 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
 
 
 def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
-    """Turn label values into class indices: 0 background, ``c`` for ``labels[c - 1]``; uint8, same shape."""
+    """Convert label values to class indices: 0 background, ``c`` for ``labels[c - 1]``; uint8, same shape."""
     table = np.zeros(max(label.value for label in labels) + 1, np.uint8)
     for index, label in enumerate(labels, start=1):
         table[label.value] = index
@@ -116,10 +116,10 @@ class SliceLoader:
     ) -> None:
         """Prepare every source and target case under ``folder``.
 
-        With ``episodes`` the two halves of a batch come from different volumes, where there is more than one.
+        With ``episodes``, the two halves of a batch come from different volumes if there is more than one.
 
         Raises:
-            InputError: an unusable volume, or no labelled slice to learn from.
+            InputError: a volume is unusable, or no slice is labelled.
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
         self._episodes = episodes
@@ -147,7 +147,7 @@ class SliceLoader:
         )
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, geometrically augmented, on the CPU. Uses torch's global random state too."""
+        """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
         rng = np.random.default_rng([self._seed, step])
         labelled, unlabeled = self._settings.batch_size, self._settings.unlabeled_batch_size
         source, source_labels = self._draw(rng, self.labelled, labelled, True)
@@ -161,7 +161,7 @@ class SliceLoader:
     def _draw(
         self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Draw slices, each case equally likely however many slices it has."""
+        """Draw slices; all cases are equally likely, whatever their number of slices."""
         pools = self._pools(rng, cases, count)
         patches = [self._patch_of(rng, pool[int(rng.integers(len(pool)))], with_labels) for pool in pools]
         images = torch.from_numpy(np.stack([image for image, _ in patches])).unsqueeze(1)
@@ -170,7 +170,7 @@ class SliceLoader:
         return random_affine(images, labels, self._settings.augmentation)
 
     def _pools(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int) -> list[Sequence[CachedCase]]:
-        """Return the cases each slice of a draw is taken from."""
+        """Return, for each slice to draw, the cases to draw it from."""
         if not self._episodes or len(cases) < 2:
             return [cases] * count
         order = [cases[i] for i in rng.permutation(len(cases))]
@@ -190,12 +190,12 @@ class SliceLoader:
 
 
 def read_slice(path: Path, index: int) -> np.ndarray:
-    """Copy one slice out of a mapped file; the mapping is dropped at once, and its pages with it."""
+    """Copy one slice from a memory-mapped file; the mapping and its pages are released at once."""
     return np.array(np.load(path, mmap_mode="r")[index])
 
 
 def _crop(image: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
-    """Cut a square at ``offset``, or centre a smaller slice in one filled with ``fill``."""
+    """Cut a square at ``offset``; a slice that is smaller is centred and padded with ``fill``."""
     part = image[offset[0] : offset[0] + side, offset[1] : offset[1] + side]
     missing = [side - n for n in part.shape]
     return np.pad(part, [(m // 2, m - m // 2) for m in missing], constant_values=fill)

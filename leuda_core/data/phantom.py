@@ -1,6 +1,6 @@
-"""A cohort of synthetic hearts in two appearances: the problem in miniature, without anybody's data.
+"""A cohort of synthetic hearts with two appearances, as a small dataset without patient data.
 
-The labels are those of the cardiac benchmark of the field (MM-WHS: myocardium, left atrium, left ventricle, ascending
+The labels are those of a common cardiac benchmark (MM-WHS: myocardium, left atrium, left ventricle, ascending
 aorta). Source and target cases are different patients; only the distribution of anatomy is shared.
 """
 
@@ -51,16 +51,16 @@ _TISSUE_OF_LABEL = {
 
 
 def make_case(seed: int | tuple[int, ...], appearance: Appearance) -> tuple[Volume, LabelMap]:
-    """Make one patient seen by one kind of scanner; the same seed gives the same voxels.
+    """Create an image of one patient from one type of scanner; the same seed gives the same voxels.
 
-    The anatomy depends on the seed alone, so that both appearances of one seed show the same patient on the same
-    grid; only the position of that grid in the room differs.
+    The anatomy depends only on the seed, so both appearances of one seed show the same patient on the same grid; only
+    the position of the grid in space differs.
 
     Shape:
         ``(64..80, 64..80, 14..20)`` at about 2 x 2 x 5.5 mm, oblique; uint16 for "mr", int16 (HU) for "ct".
     """
     if appearance not in _RENDER:
-        raise InputError(f"phantom appearance {appearance!r} is not known", "use 'mr' or 'ct'")
+        raise InputError(f"unknown phantom appearance {appearance!r}", "use 'mr' or 'ct'")
     anatomy_rng, grid_rng, scanner_rng = np.random.default_rng(seed).spawn(3)
     anatomy = Anatomy.draw(anatomy_rng)
     shape, spacing_mm, points = _grid(grid_rng)
@@ -71,7 +71,7 @@ def make_case(seed: int | tuple[int, ...], appearance: Appearance) -> tuple[Volu
     for value, kind in _TISSUE_OF_LABEL.items():
         values[kind] = value
     labels = values[tissue]
-    keep_largest_components(labels, list(_TISSUE_OF_LABEL))  # a neighbour painted in front may cut off a sliver
+    keep_largest_components(labels, list(_TISSUE_OF_LABEL))  # a structure painted later may cut off small pieces
     return Volume(image, affine), LabelMap(labels, affine, LABELS)
 
 
@@ -87,16 +87,19 @@ def make_phantom(
     target: Appearance = "ct",
     target_labels: bool = False,
 ) -> Path:
-    """Write a cohort as NIfTI with its ``dataset.json`` and return the path of the latter.
+    """Write a cohort as NIfTI files with a ``dataset.json``, and return the path of the latter.
 
-    The first ``labelled`` source cases carry labels, and every test case (of both domains). ``target_labels`` gives
-    labels to the target cases too, for the upper bound (``target_supervised``) alone.
+    The first ``labelled`` source cases and all test cases (of both domains) have labels. With ``target_labels``, the
+    target cases have labels too; only for the upper bound (``target_supervised``).
 
     Raises:
         InputError: the folder cannot be written, an unknown appearance, or more labelled than source cases.
     """
     if not 0 < labelled <= source_cases:
-        raise InputError(f"phantom: labelled={labelled} of source_cases={source_cases}", "label 1 to all source cases")
+        raise InputError(
+            f"phantom: labelled={labelled} of source_cases={source_cases}",
+            "label at least 1 and at most all source cases",
+        )
     folder = Path(folder)
     check_output_folder(folder)
     groups = {
@@ -105,7 +108,7 @@ def make_phantom(
         "test_source": [(source, True)] * test_cases,
         "test_target": [(target, True)] * test_cases,
     }
-    # The place of a group in the seed keeps the patients of all groups apart.
+    # The group index in the seed gives all groups different patients.
     cases = {
         name: [_write_case(folder, f"{name}_{i + 1:02d}", (seed, g, i), *what) for i, what in enumerate(members)]
         for g, (name, members) in enumerate(groups.items())
@@ -143,7 +146,7 @@ def _write_case(
 
 
 def _grid(rng: Generator) -> tuple[tuple[int, int, int], np.ndarray, np.ndarray]:
-    """Draw a voxel grid; returns its shape, its spacing in mm and the patient coordinates of its voxels."""
+    """Draw a voxel grid; return its shape, its spacing in mm and the patient coordinates of its voxels."""
     in_plane = rng.uniform(1.85, 2.25)
     spacing_mm = np.array([in_plane, in_plane, rng.uniform(5.0, 6.2)])
     width = int(np.clip(rng.uniform(134, 156) / in_plane, 64, 80))
@@ -156,7 +159,7 @@ def _grid(rng: Generator) -> tuple[tuple[int, int, int], np.ndarray, np.ndarray]
 
 
 def _affine(shape: tuple[int, ...], spacing_mm: np.ndarray, tilt_degrees: float, rng: Generator) -> np.ndarray:
-    """Place the grid in the scanner room, oblique by up to ``tilt_degrees``."""
+    """Position the grid in space, oblique by up to ``tilt_degrees``."""
     affine = np.eye(4)
     affine[:3, :3] = _rotation(rng, tilt_degrees) @ np.diag(spacing_mm * [-1, -1, 1])
     affine[:3, 3] = rng.uniform(-60, 60, 3) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)

@@ -1,6 +1,6 @@
-"""Shapes of the phantom: a chest with a heart, drawn from implicit solids in millimetres.
+"""Shapes of the phantom: a chest with a heart, made of implicit solids in millimetres.
 
-Positions are mm in the patient, from about the middle of the heart: x to the right, y to the front, z to the head.
+Positions are in mm from about the centre of the heart: x to the right, y to the front, z to the head.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.random import Generator
 
 
 class Tissue(IntEnum):
-    """What a voxel is made of; finer than the labels, so that unlabelled neighbours can look alike."""
+    """The tissue of a voxel; finer than the labels, so that unlabelled neighbours can look similar."""
 
     AIR = 0
     FAT = 1
@@ -39,10 +39,10 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random field: a few plane waves. Analytic, hence the same on every grid.
+    """A smooth random field: a sum of a few plane waves. It is analytic and thus the same on every grid.
 
     Shape:
-        amplitude: ``(n, fields)``; frequency: ``(n, 3)`` in radian a mm; phase: ``(n, fields)``.
+        amplitude: ``(n, fields)``; frequency: ``(n, 3)`` in radians per mm; phase: ``(n, fields)``.
     """
 
     amplitude: np.ndarray
@@ -70,7 +70,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One patient: sizes in mm, positions in mm, angles in radian."""
+    """One patient: sizes and positions in mm, angles in radians."""
 
     scale: float
     base: np.ndarray
@@ -131,7 +131,7 @@ class Anatomy:
 
 
 def paint(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Return the ``Tissue`` at ``(N, 3)`` points in mm, as ``(N,)`` uint8; what is painted later lies in front."""
+    """Return the ``Tissue`` at ``(N, 3)`` points in mm, as ``(N,)`` uint8; later structures cover earlier ones."""
     warped = points + anatomy.deformation(points)
     tissue = np.zeros(len(points), np.uint8)
     _paint_chest(tissue, warped, anatomy)
@@ -143,7 +143,7 @@ def paint(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
 
 
 def _ellipsoid(points: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Scaled distance from the centre: below 1 inside. Axes past the given ones are unbounded (a cylinder)."""
+    """Scaled distance from the centre: below 1 inside. Unbounded along axes that are not given (a cylinder)."""
     size = len(centre)
     return np.sqrt((((points[:, :size] - centre) / axes) ** 2).sum(axis=1))
 

@@ -1,9 +1,9 @@
-"""How the phantom's tissues look: an MR-like and a CT-like scanner.
+"""The appearance of the phantom's tissues in an MR-like and a CT-like scanner.
 
-The two differ in more than a grey-value curve. In the MR all blood is bright and fat lies between blood and muscle.
-The CT is taken early, while contrast fills the right heart and has only begun to reach the left: chambers that look
-alike in the MR differ, fat is darker than muscle, bone is bright. No rising curve maps one to the other; neighbourhood
-tells the organs apart in both.
+The two differ by more than a grey-value curve. In the MR all blood is bright, and fat is between blood and muscle. The
+CT shows an early contrast phase: the right heart is filled, and contrast has only begun to reach the left. Chambers that
+look the same in the MR differ, fat is darker than muscle, and bone is bright. No increasing curve maps one to the other;
+in both, organs can be identified by their neighbourhood.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ CT_HU = {
 
 
 def _means(table: Mapping[Tissue, float], rng: Generator, spread: float) -> np.ndarray:
-    """Turn a table into an array indexed by tissue, each mean moved a little from patient to patient."""
+    """Convert a table to an array indexed by tissue, with a small random shift of each mean per patient."""
     means = np.array([float(table[tissue]) for tissue in Tissue])
     return means + rng.uniform(-spread, spread, len(means))
 
 
 def _texture(shape: tuple[int, ...], rng: Generator) -> np.ndarray:
-    """Return grain of about two pixels across the slice, of unit standard deviation."""
+    """Return noise with a grain of about two pixels in the slice and unit standard deviation."""
     from scipy.ndimage import gaussian_filter
 
     grain = gaussian_filter(rng.standard_normal(shape), (1.0, 1.0, 0.4), mode="wrap")
@@ -94,7 +94,7 @@ def render_mr(tissue: np.ndarray, points: np.ndarray, rng: Generator) -> np.ndar
 
 
 def render_ct(tissue: np.ndarray, points: np.ndarray, rng: Generator) -> np.ndarray:
-    """Render a CT-like volume: Hounsfield units, Gaussian noise, a kernel that sharpens.
+    """Render a CT-like volume: Hounsfield units, Gaussian noise, a sharpening kernel.
 
     Shape: as ``render_mr``; returns int16.
     """

@@ -1,7 +1,6 @@
 """How slices become network input: intensity range and pixel size.
 
-Training and prediction both go through this file and ``geometry``, so that a model always sees slices prepared in one
-way.
+Training and prediction both use this file and ``geometry``, so that slices are always prepared in the same way.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from torch.nn.functional import interpolate
 from leuda_core.types import Normalization
 
 MAX_SAMPLES = 2_000_000
-"""Voxels that percentiles are estimated from; more costs memory and time without moving them."""
+"""Number of voxels for estimating percentiles; more would cost memory and time without changing the result."""
 
 
 def intensity_range(data: np.ndarray, normalization: Normalization) -> tuple[float, float]:
     """Return the volume's two clipping percentiles, estimated from an even sample of at most ``MAX_SAMPLES`` voxels."""
-    step = math.ceil(data.size / MAX_SAMPLES) | 1  # odd: does not fall into step with rows of even length
+    step = math.ceil(data.size / MAX_SAMPLES) | 1  # odd, so that it is not in step with rows of even length
     sample = data.ravel(order="K")[::step]
     low, high = np.percentile(sample, (normalization.lower_percentile, normalization.upper_percentile))
-    if high <= low:  # almost all voxels alike, such as a thin structure in a zero background
+    if high <= low:  # almost all voxels are equal, such as a thin structure in a zero background
         low, high = float(sample.min()), float(sample.max())
     return float(low), float(high) if high > low else float(low) + 1.0
 
@@ -40,7 +39,7 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
     images = images.sub_(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
     if images.shape[-2:] == size:
         return images
-    # Antialiasing only has an effect, and a cost, where pixels get larger.
+    # Antialiasing only has an effect, and a cost, if pixels get larger.
     shrinks = size[0] < images.shape[-2] or size[1] < images.shape[-1]
     return interpolate(images, size=size, mode="bilinear", antialias=shrinks)
 

@@ -1,7 +1,7 @@
-"""A folder with one DICOM series, read as a volume.
+"""Reads a folder with one DICOM series as a volume.
 
-The step from slice to slice comes from the slices' own positions (DICOM PS3.3 C.7.6.2.1.1), so that a tilted gantry
-gives the sheared affine it has, and missing slices are noticed.
+The step between slices is computed from the slice positions (DICOM PS3.3 C.7.6.2.1.1), so that a tilted gantry gives
+the correct sheared affine, and missing slices are detected.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from leuda_core.errors import InputError
 from leuda_core.io import itk
 
 _DESCRIPTION = "0008|103e"
-_UNEVEN = 0.1  # largest deviation of a slice's place, as a part of the slice spacing
+_UNEVEN = 0.1  # largest deviation of a slice position, as a fraction of the slice spacing
 
 
 def series_files(folder: Path) -> list[str]:
-    """Return the files of the only series in a folder, in the order of their slices.
+    """Return the files of the only series in a folder, in slice order.
 
     Raises:
-        InputError: no series, or several (named).
+        InputError: the folder contains no series, or several (which the message names).
     """
     import SimpleITK as sitk
 
@@ -29,16 +29,18 @@ def series_files(folder: Path) -> list[str]:
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
         files = [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name)) for name in series]
     if not series:
-        remedy = "give a volume file or a folder with one series (folders inside it are not searched)"
-        raise InputError(f"folder '{folder}' holds no DICOM series", remedy)
+        remedy = "give a volume file or a folder with one series (subfolders are not searched)"
+        raise InputError(f"folder '{folder}' contains no DICOM series", remedy)
     if len(series) > 1:
         found = ", ".join(f"{_tag(group[0], _DESCRIPTION) or 'unnamed'} ({len(group)} files)" for group in files)
-        raise InputError(f"folder '{folder}' holds {len(series)} DICOM series: {found}", "give each its own folder")
+        raise InputError(
+            f"folder '{folder}' contains {len(series)} DICOM series: {found}", "put each into its own folder"
+        )
     return files[0]
 
 
 def has_series(folder: Path) -> bool:
-    """Tell, from the file names alone, whether a folder looks like a DICOM series."""
+    """Return whether a folder looks like a DICOM series, judged only by file names."""
     return any(entry.suffix.lower() == ".dcm" for entry in folder.iterdir())
 
 
@@ -55,7 +57,7 @@ def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return voxels ``(I, J, K)`` and affine (RAS mm) of the series in a folder; rescale slope and intercept applied.
 
     Raises:
-        InputError: no or several series, colour, slices missing, unevenly spaced or at the same place.
+        InputError: no or several series, colour, or slices that are missing, unevenly spaced or at the same position.
     """
     import SimpleITK as sitk
 
@@ -72,7 +74,7 @@ def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         except RuntimeError as error:
             raise InputError(f"series in '{folder}' cannot be read ({itk.reason(error)})", "export it again") from error
     if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(f"series in '{folder}' is in colour", "give a series of grey values")
+        raise InputError(f"series in '{folder}' is in colour", "give a grey-value series")
     return itk.to_array(image), affine
 
 
@@ -92,11 +94,11 @@ def _with_step(affine: np.ndarray, positions: list[np.ndarray], folder: Path) ->
     expected = positions[0] + np.arange(len(positions))[:, None] * step
     gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     if gaps.min() < 1e-3:
-        raise InputError(f"series in '{folder}' has several slices at the same place", "export one time point alone")
+        raise InputError(f"series in '{folder}' has several slices at the same position", "export a single time point")
     if np.linalg.norm(positions - expected, axis=1).max() > _UNEVEN * np.linalg.norm(step):
         raise InputError(
-            f"series in '{folder}' has slices missing or unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm)",
-            "export the whole series, or resample it to even spacing",
+            f"series in '{folder}' has missing or unevenly spaced slices ({gaps.min():.3g} to {gaps.max():.3g} mm)",
+            "export the complete series, or resample it to even spacing",
         )
     affine = affine.copy()
     affine[:3, 2] = step

@@ -1,6 +1,6 @@
-"""Files that are whole or not there: every write goes to a temporary sibling, which replaces the old file at the end.
+"""Atomic writing of files: data goes to a temporary file in the same folder, which then replaces the old file.
 
-A full disk, a lost connection or a killed process therefore leaves the previous file as it was. Standard library only.
+After a full disk, a lost connection or a killed process, the previous file is therefore unchanged. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from typing import Any
 from leuda_core.errors import InputError, LeudaError
 
 TEMPORARY_PREFIX = ".tmp-"
-"""Of unfinished files and folders: hidden, so that whoever lists a folder leaves them out."""
+"""Prefix of unfinished files and folders, which makes them hidden."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FREE_SPACE = "free space on the disk or choose another folder"
+_FREE_SPACE = "free disk space or choose another folder"
 
 
 def write_error(path: Path, error: OSError) -> LeudaError:
-    """Return the error that tells a user why ``path`` could not be written."""
+    """Return the error that explains why ``path`` could not be written."""
     if error.errno in _NO_SPACE:
         return LeudaError(f"cannot write '{path}': no space left", _FREE_SPACE)
     reason = (error.strerror or str(error)).lower()
-    return InputError(f"cannot write '{path}': {reason}", "choose a folder that exists and that you may write to")
+    return InputError(f"cannot write '{path}': {reason}", "choose an existing folder that you can write to")
 
 
 def incomplete_error(path: Path) -> LeudaError:
-    """Return the error for a file that came out incomplete though nothing was reported, as on a disk that filled up."""
-    return LeudaError(f"cannot write '{path}': the file came out incomplete, the disk may be full", _FREE_SPACE)
+    """Return the error for a file that is incomplete although no error was reported, for example on a full disk."""
+    return LeudaError(f"cannot write '{path}': the file is incomplete, the disk may be full", _FREE_SPACE)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; on success it replaces ``path``, on any failure it is removed.
+    """Give a temporary path next to ``path`` to write to; on success it replaces ``path``, on failure it is removed.
 
-    The temporary name ends like ``path`` (``.nii.gz`` stays ``.nii.gz``), so writers that look at the extension work.
-    Missing parent folders are made. A symbolic link is followed.
+    The temporary name ends like ``path`` (``.nii.gz`` stays ``.nii.gz``), so writers that depend on the extension work.
+    Missing parent folders are created. Symbolic links are followed.
 
     Raises:
-        LeudaError: the disk is full. InputError: the place cannot be written.
+        LeudaError: the disk is full. InputError: the path cannot be written.
     """
     final = Path(os.path.realpath(path))
     temporary = final.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
@@ -62,12 +62,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # after a failure the folder itself may be missing or gone
+    with suppress(OSError):  # after a failure, the folder itself may be missing
         path.unlink()
 
 
 def _flush(path: Path) -> None:
-    """Put a file on the disk itself: file systems that write late report a full disk only here."""
+    """Flush a file to the disk: some file systems report a full disk only then."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
@@ -82,7 +82,7 @@ def _flush_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError:
-        pass  # some network file systems cannot flush a folder; the file itself is safe
+        pass  # some network file systems cannot flush folders; the file itself is safe
     finally:
         os.close(descriptor)
 
@@ -94,10 +94,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder with these files, all of them on the disk itself; for a temporary one, to be moved when whole.
+    """Create a (temporary) folder with these files, all flushed to the disk.
 
     Raises:
-        OSError: as it comes, for the caller to name the folder that the user knows.
+        OSError: unchanged, so that the caller can name the final folder.
     """
     folder.mkdir()
     for name, data in contents.items():
@@ -108,20 +108,20 @@ def fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` atomically as UTF-8, with the line ends it has."""
+    """Write ``text`` atomically as UTF-8, without changing its line endings."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write ``obj`` atomically as indented JSON with a final newline; NaN and infinity are refused (not JSON)."""
+    """Write ``obj`` atomically as indented JSON with a final newline; NaN and infinity are rejected (not JSON)."""
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_output_folder(path: Path) -> None:
-    """Check that files can be written into ``path``, existing or to be made, and leave nothing behind.
+    """Check that files can be written into ``path``, which need not exist yet; leaves nothing behind.
 
     Raises:
-        InputError: it cannot be made or written, or it is a file.
+        InputError: it cannot be created or written, or it is a file.
     """
     made: list[Path] = []
     try:
@@ -133,7 +133,7 @@ def check_output_folder(path: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        reason = "a file stands in the way" if error.errno == errno.EEXIST else (error.strerror or str(error)).lower()
+        reason = "a file is in the way" if error.errno == errno.EEXIST else (error.strerror or str(error)).lower()
         raise InputError(f"cannot write into '{path}': {reason}", "choose another output folder") from error
     finally:
         for folder in reversed(made):
@@ -141,19 +141,19 @@ def check_output_folder(path: Path) -> None:
 
 
 def existing(path: Path) -> set[Path]:
-    """Return what is there before work on a folder: the folders on the way to it, and what it holds."""
+    """Return what exists before work on a folder: the folder, its parents and its contents."""
     found = {folder for folder in (path, *path.parents) if folder.exists()}
     return found | set(path.iterdir()) if path.is_dir() else found
 
 
 def remove_new(path: Path, kept: set[Path]) -> None:
-    """Take everything away again that came into a folder, and the folder, unless it is among the ``existing``."""
+    """Remove the new contents of a folder, and the folder and its parents if they are new, given the ``existing``."""
     for entry in set(path.iterdir()) - kept:
         if entry.is_dir():
             rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-    with suppress(OSError):  # a folder that somebody has put something else into stays
+    with suppress(OSError):  # folders that others have put files into stay
         for folder in (path, *path.parents):
             if folder not in kept:
                 folder.rmdir()

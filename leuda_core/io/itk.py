@@ -1,7 +1,7 @@
 """NRRD, MetaImage and DICOM through SimpleITK.
 
-SimpleITK works in LPS; everything that leaves this module is RAS. Arrays share memory with the image they came from
-(no copy), which lives as long as they do.
+SimpleITK uses LPS; everything that this module returns is RAS. Arrays share memory with their image (no copy) and keep
+it alive.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-COMPRESSION_LEVEL = 2  # level 6 takes four times as long for half the size, which is small already for label maps
+COMPRESSION_LEVEL = 2  # level 6 is four times slower for half the size, and label maps are already small
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 _CHUNK = 1 << 20
 _CUT_SHORT = "copy, download or export it again"
 
 
 class _Voxels:
-    """An image's buffer as numpy sees it; arrays made from it keep the image, and so the memory, alive."""
+    """The buffer of an image for NumPy; arrays made from it keep the image, and so its memory, alive."""
 
     def __init__(self, image: sitk.Image) -> None:
         import SimpleITK as sitk
@@ -40,7 +40,7 @@ class _Voxels:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep ITK's warnings off standard error: what matters is raised as one clean line."""
+    """Hide ITK's warnings; real problems are raised as errors."""
     import SimpleITK as sitk
 
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -61,7 +61,7 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Return voxels (a view in the order of the affine's axes), affine (RAS mm) and the header's key/value pairs.
 
     Raises:
-        InputError: not an image, more than one component, cut short or damaged.
+        InputError: not an image, more than one component, truncated or damaged.
     """
     import SimpleITK as sitk
 
@@ -74,7 +74,7 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
         try:
             image = sitk.ReadImage(str(path))
         except RuntimeError as error:
-            raise InputError(f"'{path}' is cut short or damaged ({reason(error)})", _CUT_SHORT) from error
+            raise InputError(f"'{path}' is truncated or damaged ({reason(error)})", _CUT_SHORT) from error
     return to_array(image), _affine(image), {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
 
 
@@ -84,10 +84,10 @@ def to_array(image: sitk.Image) -> np.ndarray:
 
 
 def write_image(data: np.ndarray, affine: np.ndarray, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write voxels, affine (sheared ones too, exactly) and key/value pairs; the extension decides on the format.
+    """Write voxels, affine (sheared ones too, exactly) and key/value pairs; the extension sets the format.
 
     Raises:
-        RuntimeError: ITK noticed that the file could not be written. It does not always: check what was written.
+        RuntimeError: ITK reported that the file could not be written. It does not always: check the written file.
     """
     import SimpleITK as sitk
 
@@ -104,14 +104,14 @@ def write_image(data: np.ndarray, affine: np.ndarray, path: Path, metadata: Mapp
 
 
 def _components_error(path: Path, reader: Any) -> InputError:
-    """Return the error for an image that holds several numbers a voxel."""
+    """Return the error for an image with several numbers per voxel."""
     import SimpleITK as sitk
 
     if path.name.lower().endswith(".seg.nrrd"):
-        return InputError(f"'{path}' holds overlapping segments in several layers", "export it as one label map")
+        return InputError(f"'{path}' contains overlapping segments in several layers", "export it as one label map")
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     count = reader.GetNumberOfComponents()
-    return InputError(f"'{path}' has {count} numbers a voxel ({kind})", "give a scalar (grey-value) volume")
+    return InputError(f"'{path}' has {count} numbers per voxel ({kind})", "give a scalar (grey-value) volume")
 
 
 def information(path: Path) -> Any:
@@ -153,10 +153,10 @@ def _affine(source: Any) -> np.ndarray:
 
 
 def _check_voxels(path: Path) -> None:
-    """Refuse a file whose voxels are not all there or fail their checksum, which ITK does not compare.
+    """Reject a file with missing voxels or a wrong checksum, which ITK does not check.
 
-    Of a MetaImage cut short ITK only prints, and hands out what it has. Files with voxels elsewhere, or of a kind
-    that is not known here, are left to ITK.
+    For a truncated MetaImage, ITK only prints a message and returns the voxels it found. Files with voxels in another
+    file, or with an encoding that is not handled here, are left to ITK.
     """
     with open(path, "rb") as stream:
         fields = _header_fields(stream, ":" if path.suffix.lower() == ".nrrd" else "=")
@@ -170,15 +170,15 @@ def _check_voxels(path: Path) -> None:
             found = path.stat().st_size - stream.tell()
     if found < expected:
         why = (
-            "its compressed voxels fail their checksum or have no end"
+            "its compressed voxels have a wrong checksum or no end"
             if found < 0
             else f"{found} of {expected} bytes of voxels"
         )
-        raise InputError(f"'{path}' is cut short or damaged ({why})", _CUT_SHORT)
+        raise InputError(f"'{path}' is truncated or damaged ({why})", _CUT_SHORT)
 
 
 def _header_fields(stream: Any, separator: str) -> dict[str, str]:
-    """Read the text at the head of an NRRD file or MetaImage, up to its voxels."""
+    """Read the text header of an NRRD file or MetaImage, up to the voxels."""
     fields: dict[str, str] = {}
     while (line := stream.readline()).strip():
         key, _, value = line.decode("latin-1").partition(separator)
@@ -189,7 +189,7 @@ def _header_fields(stream: Any, separator: str) -> dict[str, str]:
 
 
 def _meta_bytes(fields: dict[str, str]) -> int:
-    """Return how many bytes of voxels a MetaImage's header announces; 0 if their type is not known."""
+    """Return how many bytes of voxels a MetaImage's header announces; 0 if their type is unknown."""
     size = _META_BYTES.get(fields.get("ElementType", "").removeprefix("MET_").removeprefix("U"), 0)
     channels = int(fields.get("ElementNumberOfChannels", "1"))
     return size * channels * math.prod(int(count) for count in fields.get("DimSize", "0").split())

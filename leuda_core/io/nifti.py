@@ -1,12 +1,12 @@
 """NIfTI-1 and NIfTI-2, read and written with nibabel.
 
-ITK's own reader is not used here, because of what it does (found with ITK 5.4): a file cut short reads as zeros without
-an error; ``a.nii.gz`` reads as ``a.nii`` where both exist; an sform with shear is refused, or silently replaced by the
-qform where there is one; voxel sizes come from ``pixdim`` even where the sform says otherwise; and a full disk while
-writing goes unnoticed.
+ITK's own reader is not used because of its behaviour (found with ITK 5.4): a truncated file reads as zeros without an
+error; ``a.nii.gz`` reads as ``a.nii`` if both exist; an sform with shear is rejected, or silently replaced by the qform
+if there is one; voxel sizes come from ``pixdim`` even if the sform differs; and a full disk is not detected when
+writing.
 
-Where a file's qform and sform disagree but are both sound, this module chooses as ITK does (and so Slicer): the sform
-if it is marked as scanner coordinates, else the qform. Overlays made here then lie where Slicer shows the image.
+If the qform and sform of a file differ but are both valid, this module chooses like ITK, and therefore like Slicer: the
+sform if it is marked as scanner coordinates, else the qform. Segmentations made here then match the image in Slicer.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 GZIP_LEVEL = 1
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as perpendicular, as in ITK
 _SCANNER = 1
-_CHUNK = 1 << 20  # gzip buffers as much as it is asked for at once
+_CHUNK = 1 << 20  # gzip buffers as much as is requested at once
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 
 
 def is_sheared(affine: np.ndarray) -> bool:
-    """Tell whether the voxel axes of an affine are not perpendicular."""
+    """Return whether the voxel axes of an affine are not perpendicular."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR_TOLERANCE)
 
@@ -44,17 +44,17 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     """Return the stored shape (any number of axes) and the affine (RAS mm) of a file.
 
     Raises:
-        InputError: no NIfTI file.
+        InputError: not a NIfTI file.
     """
     image = _load(path)
     return image.shape, _affine(image.header, path)
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return voxels (Fortran order, native dtype; float32 or float64 where a scale applies) and affine (RAS mm).
+    """Return voxels (Fortran order, native dtype; float32 or float64 if scaled) and affine (RAS mm).
 
     Raises:
-        InputError: no NIfTI file, or cut short, or damaged.
+        InputError: not a NIfTI file, truncated or damaged.
     """
     image = _load(path)
     affine = _affine(image.header, path)
@@ -79,9 +79,9 @@ def _load(path: Path) -> Any:
     from nibabel.imageglobals import LoggingOutputSuppressor
 
     try:
-        with LoggingOutputSuppressor():  # nibabel prints its findings; the error below says what matters
+        with LoggingOutputSuppressor():  # nibabel prints warnings; the error below is enough
             image = nibabel.load(path)
-    except Exception as error:  # nibabel raises many kinds for garbage
+    except Exception as error:  # nibabel raises many types of errors for invalid files
         raise InputError(f"'{path}' is not a readable NIfTI file", _remedy(path)) from error
     if not isinstance(image, nibabel.Nifti1Image):
         raise InputError(f"'{path}' is {type(image).__name__}, not NIfTI", "export the volume as .nii.gz")
@@ -107,12 +107,12 @@ def _read_into(stream: BufferedIOBase, offset: int, data: np.ndarray, path: Path
         if not count:
             raise _damaged(path, f"{filled} of {len(buffer)} bytes of voxels")
         filled += count
-    while stream.read(_CHUNK):  # reading to the end is what makes gzip compare its checksum
+    while stream.read(_CHUNK):  # gzip checks its checksum only at the end
         pass
 
 
 def _damaged(path: Path, why: str) -> InputError:
-    return InputError(f"'{path}' is cut short or damaged ({why})", "copy, download or export it again")
+    return InputError(f"'{path}' is truncated or damaged ({why})", "copy, download or export it again")
 
 
 def _scaled(data: np.ndarray, slope: float, inter: float) -> np.ndarray:
@@ -140,7 +140,7 @@ def _affine(header: Nifti1Header, path: Path) -> np.ndarray:
 
 
 def _choose_affine(header: Nifti1Header) -> tuple[np.ndarray, str]:
-    """Return the affine that counts and, where a user should know, why it is that one."""
+    """Return the affine to use, and a note if the user should know the reason."""
     qform, _ = header.get_qform(coded=True)
     sform, code = header.get_sform(coded=True)
     if sform is not None and qform is not None and not _is_sound(sform):
@@ -154,7 +154,10 @@ def _choose_affine(header: Nifti1Header) -> tuple[np.ndarray, str]:
         return sform, "the voxel axes are not perpendicular (sheared sform); the exact affine is kept"
     if qform is not None and not np.allclose(sform, qform, atol=1e-3, rtol=1e-4):
         if code != _SCANNER:
-            return qform, f"qform and sform disagree; the qform is used, as the sform (code {code}) is no scanner frame"
+            return (
+                qform,
+                f"qform and sform disagree; the qform is used, as the sform (code {code}) is not the scanner frame",
+            )
         return sform, "qform and sform disagree; the sform is used"
     spacing = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.allclose(spacing, np.abs(header["pixdim"][1:4]), rtol=1e-3):
@@ -167,12 +170,12 @@ def _is_sound(affine: np.ndarray) -> bool:
 
 
 def write_nifti(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write voxels and affine; the extension decides on compression (fast level).
+    """Write voxels and affine; the extension sets the compression (fast level).
 
-    A sheared affine is stored as sform alone: readers that know no shear then refuse the file instead of misplacing it.
+    A sheared affine is stored as sform only: readers without shear then reject the file instead of misplacing it.
 
     Raises:
-        OSError: as the operating system reports it, a full disk among them.
+        OSError: as the operating system reports it, for example for a full disk.
     """
     import nibabel
 
@@ -183,6 +186,6 @@ def write_nifti(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
     with open(path, "wb") as stream:
         if not path.name.lower().endswith(".gz"):
             return image.to_stream(stream)
-        # no time and name inside: the same label map gives the same bytes
+        # no time or name inside: the same label map gives the same bytes
         with gzip.GzipFile("", "wb", GZIP_LEVEL, stream, mtime=0) as packed:
             image.to_stream(packed)

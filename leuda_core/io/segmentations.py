@@ -39,7 +39,7 @@ def segmentation_header(labels: Sequence[Label], shape: tuple[int, int, int]) ->
 
 
 def segmentation_labels(header: Mapping[str, str]) -> tuple[Label, ...]:
-    """Return the labels a segmentation file describes, in the order of their values; empty for any other header."""
+    """Return the labels that a segmentation file describes, sorted by value; empty for any other header."""
     labels = []
     for key in header:
         if not (match := re.fullmatch(r"(Segment\d+_)LabelValue", key)):
@@ -54,7 +54,7 @@ def segmentation_labels(header: Mapping[str, str]) -> tuple[Label, ...]:
 
 
 def values_by_name(stored: Sequence[Label], wanted: Sequence[Label]) -> dict[int, int] | None:
-    """Return which stored value means which wanted value, by name; ``None`` if a stored name is not wanted."""
+    """Map stored values to wanted values by name; ``None`` if a stored name is not wanted."""
     wanted_values = {label.name.casefold(): label.value for label in wanted}
     if not stored or any(label.name.casefold() not in wanted_values for label in stored):
         return None

@@ -1,7 +1,7 @@
-"""Volumes and label maps: files to arrays and back, on exactly the same grid.
+"""Reads and writes volumes and label maps, on exactly the same grid.
 
 Formats: NIfTI (.nii, .nii.gz), NRRD (.nrrd, .seg.nrrd), MetaImage (.mha), DICOM (a folder with one series, or a .dcm
-file). An array's axes are the voxel indices i, j, k; the affine takes them to RAS mm, whatever the direction cosines.
+file). An array's axes are the voxel indices i, j, k; the affine maps them to RAS mm, for any direction cosines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from leuda_core.io.segmentations import segmentation_header, segmentation_labels
 from leuda_core.types import Label, LabelMap, Volume
 
 MAX_VALUES = 256
-"""How many values a label map may have, the background among them; an image taken for one has more."""
+"""Maximum number of values in a label map, including the background; an image given by mistake has more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where voxels lie: their number along each axis and the affine, voxel index to RAS mm."""
+    """A voxel grid: the number of voxels along each axis and the affine, voxel index to RAS mm."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray
@@ -47,7 +47,7 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_grid(path: Path) -> Grid:
-    """Read the grid alone, without the voxels.
+    """Read only the grid, without the voxels.
 
     Raises:
         InputError: the file is missing, not an image, not 3-D or has an affine that cannot be inverted.
@@ -62,12 +62,12 @@ def read_grid(path: Path) -> Grid:
 def read_label_map(path: Path, labels: Sequence[Label] | None) -> LabelMap:
     """Read a label map as the smallest unsigned dtype; whole numbers stored as float are accepted.
 
-    Segments of a .seg.nrrd file are matched with ``labels`` by name where all names are known. With ``labels=None``
-    the labels are those the file describes, or one for each value found.
+    Segments of a .seg.nrrd file are matched with ``labels`` by name if all names are known. With ``labels=None``, the
+    labels are those that the file describes, or else one for each value found.
 
     Raises:
         InputError: as for :func:`read_volume` (but it may be constant), or there are fractions, negative values,
-            values that no label has or, with ``labels=None``, more than ``MAX_VALUES``.
+            values without a label or, with ``labels=None``, more than ``MAX_VALUES`` values.
     """
     path = Path(path)
     data, affine, header = _read(path)
@@ -75,7 +75,7 @@ def read_label_map(path: Path, labels: Sequence[Label] | None) -> LabelMap:
     stored = segmentation_labels(header)
     if labels is None:
         if len(counts) > MAX_VALUES:
-            what = f"'{path}' has {len(counts)} different values, more than a label map has"
+            what = f"'{path}' has {len(counts)} different values, too many for a label map"
             raise InputError(what, "give the label map, not the image")
         labels = stored or tuple(Label(value, f"label {value}") for value in counts if value)
     elif mapping := values_by_name(stored, labels):
@@ -114,10 +114,10 @@ def write_volume(volume: Volume, path: Path) -> None:
 
 
 def same_grid(a: Grid | Volume, b: Grid | Volume, tolerance: float = 1e-4) -> bool:
-    """Tell whether two grids have the same shape and place.
+    """Return whether two grids have the same shape and position.
 
-    No corner of ``b`` may lie further from that of ``a`` than ``tolerance`` times the longest side, in voxels of
-    ``a``; single-precision headers stay well within the default.
+    No corner of ``b`` may be further from that of ``a`` than ``tolerance`` times the longest side, in voxels of ``a``.
+    The default allows for the rounding of single-precision headers.
     """
     if tuple(a.shape) != tuple(b.shape):
         return False
@@ -127,13 +127,13 @@ def same_grid(a: Grid | Volume, b: Grid | Volume, tolerance: float = 1e-4) -> bo
 
 
 def grid_gap_mm(a: Grid | Volume, b: Grid | Volume) -> float:
-    """Return how far apart the same corner of two grids of one shape lies at most."""
+    """Return the largest distance in mm between corresponding corners of two grids of the same shape."""
     corners = _corners(a.shape)
     return float(np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max())
 
 
 def find_volumes(folder: Path) -> list[Path]:
-    """Return the volumes directly in a folder, sorted by name: known files, and subfolders that hold .dcm files.
+    """Return the volumes directly in a folder, sorted by name: known files, and subfolders that contain .dcm files.
 
     Raises:
         InputError: not a folder.
@@ -143,7 +143,7 @@ def find_volumes(folder: Path) -> list[Path]:
         raise InputError(f"'{folder}' is not a folder", "give a folder with volumes")
     if dicom.has_series(folder):
         return [folder]
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # unfinished files too
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # also skips unfinished files
     return sorted(
         entry for entry in entries if (dicom.has_series(entry) if entry.is_dir() else volume_extension(entry))
     )
@@ -160,7 +160,7 @@ def _corners(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _check_path(path: Path) -> str:
-    """Return which reader takes a path."""
+    """Return which reader to use for a path."""
     if path.is_dir():
         return "dicom"
     if not path.exists():
@@ -196,7 +196,7 @@ def _three_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     """Return a shape without trailing axes of one voxel, with one slice for a 2-D image."""
     full = (*shape, 1) if len(shape) == 2 else shape
     if len(full) < 3 or 0 in full or any(size != 1 for size in full[3:]):
-        raise InputError(f"'{path}' is not one 3-D volume (its shape is {tuple(shape)})", "give one volume a file")
+        raise InputError(f"'{path}' is not one 3-D volume (its shape is {tuple(shape)})", "give one volume per file")
     return full[0], full[1], full[2]
 
 
@@ -210,7 +210,7 @@ def _checked_affine(affine: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _slabs(data: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield parts of at most one slice, which lie together in memory, so that no check copies a whole volume."""
+    """Yield the volume slice by slice, so that no check copies a whole volume."""
     for index in range(data.shape[2]):
         yield data[:, :, index]
 
@@ -220,11 +220,13 @@ def _check_finite(data: np.ndarray, path: Path) -> None:
         return
     count = data.size - sum(int(np.isfinite(slab).sum()) for slab in _slabs(data))
     if count:
-        raise InputError(f"volume '{path}' has {count} NaN or infinite voxels", "replace them, by the background say")
+        raise InputError(
+            f"volume '{path}' has {count} NaN or infinite voxels", "replace them, for example by the background value"
+        )
 
 
 def _count_values(data: np.ndarray, path: Path) -> dict[int, int]:
-    """Return how many voxels have each value of a label map, by value."""
+    """Return the number of voxels for each value of a label map, sorted by value."""
     counts: dict[int, int] = {}
     broken = 0
     for slab in _slabs(data):
@@ -235,7 +237,7 @@ def _count_values(data: np.ndarray, path: Path) -> dict[int, int]:
         for value, count in _slab_counts(slab):
             counts[value] = counts.get(value, 0) + count
     if broken:
-        raise InputError(f"label map '{path}' has {broken} voxels that are no whole numbers", "give a label map")
+        raise InputError(f"label map '{path}' has {broken} voxels that are not whole numbers", "give a label map")
     if negative := sorted(value for value in counts if value < 0):
         voxels = sum(counts[value] for value in negative)
         raise InputError(
@@ -245,7 +247,7 @@ def _count_values(data: np.ndarray, path: Path) -> dict[int, int]:
 
 
 def _slab_counts(slab: np.ndarray) -> list[tuple[int, int]]:
-    if slab.size and slab.min() >= 0 and slab.max() < 2**16:  # counting is many times faster than sorting
+    if slab.size and slab.min() >= 0 and slab.max() < 2**16:  # bincount is many times faster than sorting
         counts = np.bincount(slab.ravel(order="K").astype(np.intp))
         return [(int(value), int(counts[value])) for value in np.flatnonzero(counts)]
     values, counts = np.unique(slab, return_counts=True)
@@ -259,7 +261,7 @@ def _check_known(counts: Mapping[int, int], labels: Sequence[Label], path: Path)
         named = ", ".join(f"{value} ({counts[value]} voxels)" for value in unknown[:8])
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         table = ", ".join(map(str, known))
-        raise InputError(f"label map '{path}' has values no label has: {named}{more}", f"the labels are {table}")
+        raise InputError(f"label map '{path}' has values without a label: {named}{more}", f"the labels are {table}")
 
 
 def _renumber(data: np.ndarray, mapping: Mapping[int, int]) -> np.ndarray:
@@ -280,9 +282,9 @@ def _write(data: np.ndarray, affine: np.ndarray, path: Path, header: Mapping[str
 
 
 def _write_itk(data: np.ndarray, affine: np.ndarray, temporary: Path, path: Path, header: Mapping[str, str]) -> None:
-    temporary.touch()  # says why a place cannot be written, which ITK does not
+    temporary.touch()  # reports why a path cannot be written, which ITK does not
     try:
         itk.write_image(data, affine, temporary, header)
-        itk.read_image(temporary)  # on a full disk ITK may leave half a file, or an empty one, without an error
+        itk.read_image(temporary)  # on a full disk, ITK may leave a truncated or empty file without an error
     except (RuntimeError, InputError) as error:
         raise incomplete_error(path) from error

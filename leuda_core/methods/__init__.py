@@ -1,4 +1,4 @@
-"""The methods by name. A further one is one file and one line here."""
+"""The methods by name. A new method needs one file and one entry here."""
 
 from leuda_core.errors import InputError
 from leuda_core.methods.adda import Adda
@@ -46,7 +46,7 @@ def find_method(name: str) -> type[Method]:
     """Return a method's class by its name.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no method of this name.
     """
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}", f"choose one of {', '.join(METHODS)}")

@@ -1,13 +1,13 @@
-"""ADDA: a second encoder learns to give target slices features that pass for the source's.
+"""ADDA: an encoder for target slices is trained adversarially so that its features match those of source slices.
 
-Tzeng et al., CVPR 2017, on the bottleneck of the segmenter. The network trained on source stays as it is and sets the
-example; a copy of it is adapted.
+Tzeng et al., CVPR 2017, applied to the bottleneck of the segmenter. The network trained on the source is frozen and
+provides the reference features; a copy of it is adapted.
 
     D:       1/2 [(D(e_s(x_s)) - 1)^2 + D(e_t(x_t))^2]
     adapted: w_adv (D(e_t(x_t)) - 1)^2 + w_anchor L_seg(f_t(x_s), y_s)
 
-Our choice: least squares instead of cross entropy, and the anchor, without which the classes drift apart from their
-features; ``anchor_weight`` 0 is the paper.
+Our choice: least squares instead of cross entropy, and the anchor loss, without which features and classes drift
+apart. ``anchor_weight`` 0 corresponds to the paper.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ class Adda(Method):
     """Supervised learning on source slices, then adversarial adaptation of the features of target slices."""
 
     title = "ADDA"
-    summary = "Trains on source, then adapts a copy so that target features pass for source features."
+    summary = "Trains on the source, then adapts a copy so that target features match source features."
     paper = "Tzeng et al., CVPR 2017"
 
     class Config(MethodConfig, frozen=True):
         align_steps: Annotated[int, Meta(ge=1, description="training steps of the alignment")] = 400
         align_learning_rate: Annotated[
-            float, Meta(gt=0, le=1, description="step size of the adapted network and of the discriminator")
+            float, Meta(gt=0, le=1, description="learning rate of the adapted network and the discriminator")
         ] = 1e-4
-        adversarial_weight: Annotated[float, Meta(ge=0, description="weight of passing for source features")] = 0.05
+        adversarial_weight: Annotated[float, Meta(ge=0, description="weight of the adversarial loss on features")] = (
+            0.05
+        )
         anchor_weight: Annotated[
             float, Meta(ge=0, description="weight of the source segmentation loss during the alignment")
         ] = 1.0
@@ -61,7 +63,7 @@ class Adda(Method):
         return [*super().plan(steps), align]
 
     def start_from_source(self) -> None:
-        """Let the adapted network begin as the one trained on source."""
+        """Initialise the adapted network with the weights trained on the source."""
         self.adapted.load_state_dict(self.teacher.state_dict())
 
     def alignment_step(self, batch: Batch, progress: float) -> Losses:

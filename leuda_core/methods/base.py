@@ -1,7 +1,7 @@
-"""What every method has in common: a segmenter, its moving average, and optimisers that move their own networks only.
+"""The base of all methods: a segmenter, its moving average, and optimisers that each update only their own networks.
 
-A method is an ``nn.Module`` that owns its networks, teachers, discriminators and optimisers, so that a checkpoint
-cannot forget one. Its file declares networks in ``build`` and states the paper in ``training_step``.
+A method is an ``nn.Module`` that owns its networks, teachers, discriminators and optimisers, so that every checkpoint
+is complete. The file of a method declares its networks in ``build`` and implements the paper in ``training_step``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Losses = dict[str, Tensor]
 
 
 class Phase(NamedTuple):
-    """A stretch of a run: ``step(batch, progress)`` is called ``steps`` times, ``progress`` rising from 0 to 1.
+    """A part of a run: ``step(batch, progress)`` is called ``steps`` times, with ``progress`` from 0 to 1.
 
-    ``begin()`` is called before the first step; a run that resumes within the phase does not call it again.
+    ``begin()`` is called before the first step, but not again when a run resumes within the phase.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Method(nn.Module):
     """Base of all methods: supervised learning on source slices, which subclasses replace or add to."""
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
-    """The method's settings; a subclass with its own also narrows the type of ``settings``."""
+    """The method's settings. A subclass with its own ``Config`` also narrows the type of ``settings``."""
     title: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     reads_target_labels: ClassVar[bool] = False
-    """Only ``target_supervised`` may; every other method gets batches without them."""
+    """Whether batches contain target labels; true only for ``target_supervised``."""
     default_steps: ClassVar[int] = DEFAULT_STEPS
-    """Training steps of the segmenter when nobody chooses."""
+    """Default training steps of the segmenter."""
     draws_episodes: ClassVar[bool] = False
     """Whether the two halves of every batch must come from different volumes."""
 
@@ -74,16 +74,16 @@ class Method(nn.Module):
         self.teacher = averaged_copy(self.segmenter)
 
     def new_segmenter(self) -> UNet:
-        """Return an untrained segmenter, the same for every method."""
+        """Return an untrained segmenter; its architecture is the same for all methods."""
         spec = self.predictor_spec()
         return UNet(spec.n_classes, spec.base_channels, spec.norm)
 
     def build(self) -> None:
-        """Declare networks and which optimiser moves which. The default has the segmenter alone."""
+        """Declare the networks and their optimisers. By default, there is only the segmenter."""
         self.add_optimizer("segmenter", [self.segmenter])
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        """Take one step of the main phase and return the detached losses; by default learn from source labels alone.
+        """Take one step of the main phase and return the detached losses. By default, learn only from source labels.
 
         ``progress`` rises from 0 to 1 over the phase.
         """
@@ -101,32 +101,32 @@ class Method(nn.Module):
         return detached(segmentation=loss)
 
     def plan(self, steps: int) -> list[Phase]:
-        """Declare the run's phases in their order; ``steps`` is the budget of the segmenter."""
+        """Declare the phases of a run in order; ``steps`` is the number of training steps of the segmenter."""
         return [Phase("train", steps, self.training_step)]
 
     def phases(self, steps: int) -> list[Phase]:
-        """Return the phases of the plan that take any steps."""
+        """Return the phases of the plan that have steps."""
         return [phase for phase in self.plan(steps) if phase.steps]
 
     def predictor(self) -> Predictor:
-        """Return what prediction needs: the moving average of the segmenter, which needs no choice of a checkpoint."""
+        """Return the predictor: the moving average of the segmenter, so no checkpoint has to be selected."""
         predictor = Predictor(self.predictor_spec())
         predictor.segmenter.load_state_dict(self.final_weights())
         return predictor.eval()
 
     def final_weights(self) -> dict[str, Tensor]:
-        """Return the weights of the segmenter that is shipped."""
+        """Return the weights of the final segmenter."""
         return self.teacher.state_dict()
 
     def predictor_spec(self) -> PredictorSpec:
         return PredictorSpec(n_classes=self.task.n_classes, base_channels=self.settings.base_channels)
 
     def write_files(self, folder: Path) -> None:
-        """Write what other runs may use of the finished one into its run folder; by default nothing."""
+        """Write files that other runs can use into the folder of the finished run; by default none."""
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes, H, W)`` of target slices as the finished model will."""
+        """Return the logits ``(B, n_classes, H, W)`` that the current predictor computes for target slices."""
         return self.predictor().to(images.device)(images)
 
     def add_optimizer(
@@ -137,22 +137,22 @@ class Method(nn.Module):
         lr: float | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
-        """Let the Adam optimiser ``name`` move the parameters of ``networks``."""
+        """Add an Adam optimiser ``name`` for the parameters of ``networks``."""
         parameters = [p for network in networks for p in network.parameters()]
         self.optimizers[name] = Adam(parameters, lr=lr or self.settings.learning_rate, betas=betas)
 
     def minimize(self, loss: Tensor, name: str) -> None:
-        """Take one step of the optimiser ``name`` down ``loss``; no other network gets a gradient."""
+        """Take one step of the optimiser ``name`` on ``loss``; no other network gets a gradient."""
         self.minimize_together({name: loss})
 
     def minimize_together(self, losses: dict[str, Tensor]) -> None:
-        """Take one step of each named optimiser down its own loss, where the losses share one forward pass."""
+        """Take one step of each named optimiser on its own loss; the losses share one forward pass."""
         last = len(losses) - 1
         for index, (name, loss) in enumerate(losses.items()):
             parameters = [p for group in self.optimizers[name].param_groups for p in group["params"]]
             self.optimizers[name].zero_grad()
             loss.backward(inputs=parameters, retain_graph=index < last)
-        for name in losses:  # not before: a step changes weights that the other losses' gradients need
+        for name in losses:  # after all gradients: a step changes weights that the other gradients need
             self.optimizers[name].step()
 
     def update_teacher(self) -> None:
@@ -161,13 +161,13 @@ class Method(nn.Module):
         self.updates += 1
 
     def appearance(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Augment the appearance of what the segmenter learns from: random under ``strong``, untouched otherwise."""
+        """Return training slices with a random appearance if ``augmentation`` is ``strong``, else unchanged."""
         if self.settings.augmentation != "strong":
             return images
         return random_appearance(images, labels, self.task.n_classes)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return everything needed to go on: networks and optimisers."""
+        """Return everything needed to continue: networks and optimisers."""
         return {
             "networks": self.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -176,16 +176,16 @@ class Method(nn.Module):
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``checkpoint()``."""
         self.load_state_dict(present_names(state["networks"]))
-        # By their order: version 0.1 had other names for some of them.
+        # Matched by order: version 0.1 used other names for some of them.
         for optimizer, values in zip(self.optimizers.values(), state["optimizers"].values(), strict=True):
             optimizer.load_state_dict(values)
 
 
 def present_names(networks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return stored weights under their present names: version 0.1 called discriminators judges."""
+    """Return stored weights under their current names: version 0.1 called discriminators judges."""
     return {name.replace("judge", "discriminator"): weights for name, weights in networks.items()}
 
 
 def detached(**losses: Tensor) -> Losses:
-    """Return the losses without their graphs, for the log."""
+    """Return the losses without their computation graphs, for the log."""
     return {name: loss.detach() for name, loss in losses.items()}

@@ -1,7 +1,7 @@
-"""CycleGAN: learn to translate between the modalities without pairs, then segment translated target slices.
+"""CycleGAN: unpaired image translation between the modalities, then segmentation of translated target slices.
 
-Zhu et al., ICCV 2017, as used for adaptation by MT-UDA: the segmenter learns on source slices, and a target slice is
-translated to the source appearance before it is segmented.
+Zhu et al., ICCV 2017, used for domain adaptation as in MT-UDA: the segmenter is trained on source slices, and target
+slices are translated to the source domain before they are segmented.
 
     L_G = (D_t(G_t(x_s)) - 1)^2 + (D_s(G_s(x_t)) - 1)^2 + 10 (|G_s(G_t(x_s)) - x_s| + |G_t(G_s(x_t)) - x_t|)
 """
@@ -32,21 +32,21 @@ TRANSLATOR_FILE = "translator.safetensors"
 
 
 class TranslatorConfig(MethodConfig, frozen=True):
-    """Settings of every method that translates between the modalities first."""
+    """Settings of the methods that train or load an image translator."""
 
     unlabeled_batch_size: Annotated[
-        int, Meta(ge=1, le=256, description="unlabelled slices of each domain in one step")
+        int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
     ] = 2
     translator_steps: Annotated[
-        int, Meta(ge=0, description="training steps of the image translator; 0 leaves slices as they are")
+        int, Meta(ge=0, description="training steps of the image translator; 0: no translation")
     ] = 1000
-    translator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of the generators' first layer")] = 16
+    translator_channels: Annotated[
+        int, Meta(ge=4, le=128, description="channels in the first layer of the generators")
+    ] = 16
     translator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generators")] = 4
-    translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the translator")] = 4e-4
-    cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle terms")] = 10.0
-    translator: Annotated[
-        str, Meta(description="run folder whose translator is used instead of training one; empty trains one")
-    ] = ""
+    translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the translator")] = 4e-4
+    cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle-consistency loss")] = 10.0
+    translator: Annotated[str, Meta(description="run folder with a translator to use; empty: train a new one")] = ""
 
 
 class Translator(nn.Module):
@@ -69,7 +69,7 @@ class Translator(nn.Module):
 
     @torch.no_grad()
     def streams(self, source: Tensor, target: Tensor) -> Streams:
-        """Return every image that translation makes of ``source`` and ``target`` slices."""
+        """Return all translations of ``source`` and ``target`` slices."""
         source_to_target = self.to_target(source)
         target_to_source = self.to_source(target)
         return Streams(
@@ -81,7 +81,7 @@ class Translator(nn.Module):
 
 
 class NoTranslator(nn.Module):
-    """Leaves slices as they are: what a translating method is without its translator."""
+    """Returns slices unchanged: stands in for a translator in methods that train without one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class NoTranslator(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Translated slices; each ``(B, 1, H, W)``, pixel for pixel on the slice it was made of."""
+    """Translated slices, each ``(B, 1, H, W)`` and aligned with its original."""
 
     source_to_target: Tensor
     source_cycled: Tensor
@@ -102,7 +102,7 @@ class Streams:
 
 
 class TranslatingMethod(Method):
-    """Base of the methods that own a CycleGAN, trained in their first phase or loaded from an earlier run."""
+    """Base of the methods with a CycleGAN, which is trained in their first phase or loaded from an earlier run."""
 
     Config = TranslatorConfig
 
@@ -131,7 +131,7 @@ class TranslatingMethod(Method):
         return translator
 
     def write_files(self, folder: Path) -> None:
-        """Write the translator, for other runs on the same dataset to load."""
+        """Write the translator, so that other runs on the same dataset can load it."""
         if self.translates:
             with atomic_path(folder / TRANSLATOR_FILE) as temporary:
                 save_file({name: x.contiguous() for name, x in self.translator.state_dict().items()}, temporary)
@@ -179,18 +179,18 @@ class TranslatingMethod(Method):
 
 def _load(translator: Translator, path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"translator: {path} does not exist", "name the folder of a run that trained a translator")
+        raise InputError(f"translator: {path} does not exist", "give the folder of a run that trained a translator")
     try:
         translator.load_state_dict(present_names(load_file(path)))
     except RuntimeError as error:
         raise InputError(
-            f"translator: {path} has networks of another size", "use its translator_channels and translator_blocks"
+            f"translator: {path} has networks of a different size", "use its translator_channels and translator_blocks"
         ) from error
 
 
 class CycleGan(TranslatingMethod):
-    """Supervised learning on source slices; target slices are translated to the source before segmentation."""
+    """Supervised learning on source slices; target slices are translated to the source domain before segmentation."""
 
     title = "CycleGAN"
-    summary = "Learns to repaint target slices in the source's appearance, and segments those."
+    summary = "Translates target slices to the source modality and segments the result."
     paper = "Zhu et al., ICCV 2017"

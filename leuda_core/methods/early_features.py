@@ -1,17 +1,18 @@
-"""Self-training of early features: only the first layers follow the target, towards the network's own final answer.
+"""Self-training of early features: the first layers are adapted to the target with the network's own final output.
 
-Sheikh and Schultz, MIDL 2022. After training on source, a light head learns to segment from the first layers alone.
-On target slices these layers are then refined until that head agrees with the network's final output, all else frozen.
+Sheikh and Schultz, MIDL 2022. After training on the source, a small head learns to segment from the features of the
+first layers. These layers are then refined on target slices so that the head agrees with the final output of the
+network; everything else is frozen.
 
     phase train:   L_seg(f(x_s), y_s)
     phase head:    L_seg(h(e(x_s)), y_s),              f frozen
-    phase refine:  - mean p log h(e(x_t)),  p = softmax f(x_t),   e moves, h and the rest of f are frozen
+    phase refine:  - mean p log h(e(x_t)),  p = softmax f(x_t),   e trained, h and the rest of f frozen
 
-As in the released code, gradients run through the pseudo-labels ``p`` too, and batch norm follows the target slices
-meanwhile, which alone is AdaBN: ``norm=group`` and ``adapt_statistics=false`` tell the two effects apart. Our choice: a
-fixed number of refinement steps, where that code stops once head and output agree about as much as an epoch before.
-Made for a shift between scanners: where the early head cannot follow the output on the target, refining it teaches
-nothing.
+As in the released code, gradients also flow through the pseudo-labels ``p``, and the statistics of batch norm adapt to
+the target slices, which by itself is AdaBN; ``norm=group`` and ``adapt_statistics=false`` separate the two effects. Our
+choice: a fixed number of refinement steps; the released code stops when head and output agree about as much as one
+epoch earlier. The method was designed for a shift between scanners: if the early head cannot match the output on the
+target, refinement does not help.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ class EarlyFeatures(Method):
     """Supervised learning on source slices, then self-training of the first layers on target slices."""
 
     title = "Self-training of early features"
-    summary = "Refines the first layers on target slices until an early head agrees with the final output."
+    summary = "Refines the first layers on target slices so that an early head agrees with the final output."
     paper = "Sheikh and Schultz, MIDL 2022"
 
     class Config(MethodConfig, frozen=True):
         head_steps: Annotated[int, Meta(ge=1, description="training steps of the early head")] = 200
         refine_steps: Annotated[int, Meta(ge=1, description="refinement steps on target slices")] = 200
-        refine_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the refinement")] = 1e-3
-        level: Annotated[int, Meta(ge=0, le=1, description="0 refines full resolution alone, 1 the next level too")] = 0
-        detach: Annotated[bool, Meta(description="pseudo-labels pass no gradient")] = False
-        norm: Annotated[Norm, Meta(description="normalisation of the segmenter: batch as in the paper, or group")] = (
+        refine_learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the refinement")] = 1e-3
+        level: Annotated[int, Meta(ge=0, le=1, description="0: refine the first level; 1: also the second")] = 0
+        detach: Annotated[bool, Meta(description="stop gradients at the pseudo-labels")] = False
+        norm: Annotated[Norm, Meta(description="normalisation of the segmenter: batch (as in the paper) or group")] = (
             "batch"
         )
         adapt_statistics: Annotated[
-            bool, Meta(description="with batch norm: let its statistics follow the target during the refinement")
+            bool, Meta(description="with batch norm: adapt its statistics to the target during the refinement")
         ] = True
 
     settings: Config
@@ -68,7 +69,7 @@ class EarlyFeatures(Method):
         self.register_buffer("refinements", torch.zeros((), dtype=torch.long))
 
     def train(self, mode: bool = True) -> EarlyFeatures:
-        """Switch all but the adapted network, which takes no dropout and learns statistics only where asked to."""
+        """Switch all networks except the adapted one, which has no dropout; refinement switches its statistics."""
         super().train(mode)
         self.adapted.eval()
         return self
@@ -79,11 +80,11 @@ class EarlyFeatures(Method):
         return [*super().plan(steps), head, refine]
 
     def start_from_source(self) -> None:
-        """Let the adapted network begin as the one trained on source."""
+        """Initialise the adapted network with the weights trained on the source."""
         self.adapted.load_state_dict(self.teacher.state_dict())
 
     def head_step(self, batch: Batch, progress: float) -> Losses:
-        """Learn to segment source slices from their early features."""
+        """Train the head to segment source slices from their early features."""
         with torch.no_grad():
             encoded = self.teacher.encode(self.appearance(batch.source, batch.source_labels))
         loss = segmentation_loss(self._early_logits(encoded), batch.source_labels)
@@ -91,7 +92,7 @@ class EarlyFeatures(Method):
         return detached(early_segmentation=loss)
 
     def refinement_step(self, batch: Batch, progress: float) -> Losses:
-        """Move the early layers so that the early head gives what the whole network gives."""
+        """Update the early layers so that the early head agrees with the final output."""
         for norm in batch_norms(self.adapted):
             norm.train(self.settings.adapt_statistics)
         encoded = self.adapted.encode(batch.target)
@@ -111,7 +112,7 @@ class EarlyFeatures(Method):
 
 
 def early_head(in_channels: int, n_classes: int) -> nn.Sequential:
-    """Return the light head: three 3x3 convolutions with ReLU between them."""
+    """Return the small head: three 3x3 convolutions with ReLU between them."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 12, 3, padding=1),
         nn.ReLU(inplace=True),
@@ -122,5 +123,5 @@ def early_head(in_channels: int, n_classes: int) -> nn.Sequential:
 
 
 def agreement_loss(early_logits: Tensor, final_logits: Tensor) -> Tensor:
-    """Cross entropy of the early prediction with the final one as soft label, mean over pixels and classes."""
+    """Cross entropy of the early prediction, with the final one as soft label; mean over pixels and classes."""
     return -(early_logits.float().log_softmax(1) * final_logits.float().softmax(1)).mean()

@@ -1,15 +1,15 @@
-"""GLUA ("Mind the Gap"): close the global gap by style transfer, then the local one where it is widest.
+"""GLUA ("Mind the Gap"): reduce the global domain gap by style transfer and the local gap by feature alignment.
 
-Su et al., arXiv 2205.11888. Globally, source content is drawn in target style by taking content and style apart.
-Locally, a feature mask gives weight to the features whose domains lie furthest apart before they are aligned.
+Su et al., arXiv 2205.11888. Globally, content and style are disentangled, and source content is rendered in target
+style. Locally, features are aligned with a mask that gives more weight to the features with the largest domain gap.
 
     phase disentangle: 10 (|D(c_s, z_s) - x_s| + |D(c_t, z_t) - x_t|) + 10 cycles + |c' - c| + |z' - z| + LSGANs
     phase train:       L_seg(x_st, y_s) + w_align mean( mask (D_f(features of x_t) - 1)^2 )
                        mask of a pixel = 1 + g_c / max g,  g_c = || mu_c(x_st) - mu_c(x_t) ||, c its (pseudo-)class
 
-Only the abstract was within reach. The style transfer follows the first authors' DAR-UNet at a small size, with the
-style of a random target slice of the batch for each source slice. The mask, from moving class prototypes of the last
-decoder features, is our choice. Target slices are segmented as they are.
+Only the abstract was available. The style transfer follows the first authors' DAR-UNet at a small size; each source
+slice gets the style of a random target slice of the batch. The mask, computed from moving averages of class prototypes
+of the last decoder features, is our choice. Target slices are segmented without translation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROTOTYPE_DECAY = 0.99
 
 
 class Painter(nn.Module):
-    """One content encoder and one decoder for both domains, a style encoder for each."""
+    """One content encoder and one decoder for both domains, and one style encoder per domain."""
 
     def __init__(self, channels: int, style_size: int) -> None:
         super().__init__()
@@ -43,26 +43,34 @@ class Painter(nn.Module):
         self.draw = StyledDecoder(channels, style_size)
 
     def to_target(self, source: Tensor, target: Tensor) -> Tensor:
-        """Draw source slices, each in the style of a random target slice."""
+        """Render source slices, each in the style of a random target slice."""
         styles = self.target_style(target)
         return self.draw(self.content(source), styles[torch.randint(len(styles), (len(source),))])
 
 
 class Glua(Method):
-    """Supervised learning on source slices in target style, aligned with target slices where the gap is wide."""
+    """Supervised learning on source slices in target style, with features aligned where the domain gap is large."""
 
     title = "GLUA"
-    summary = "Draws source slices in target style, and aligns the features whose domains differ most."
+    summary = "Renders source slices in target style and aligns the features that differ most between the domains."
     paper = "Su et al., arXiv 2205.11888"
 
     class Config(MethodConfig, frozen=True):
         style_steps: Annotated[int, Meta(ge=0, description="training steps of the style transfer")] = 1000
-        style_channels: Annotated[int, Meta(ge=4, le=64, description="channels of its first layer")] = 12
-        style_size: Annotated[int, Meta(ge=2, le=64, description="length of a style")] = 8
-        style_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the style transfer")] = 4e-4
-        local_mask: Annotated[bool, Meta(description="weigh the alignment by the gap of each class")] = True
-        align_weight: Annotated[float, Meta(ge=0, description="weight of the alignment of features")] = 1e-3
-        ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the alignment")] = 0.2
+        style_channels: Annotated[
+            int, Meta(ge=4, le=64, description="channels in the first layer of the style transfer")
+        ] = 12
+        style_size: Annotated[int, Meta(ge=2, le=64, description="length of a style vector")] = 8
+        style_learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the style transfer")] = (
+            4e-4
+        )
+        local_mask: Annotated[
+            bool, Meta(description="weight the feature alignment by the domain gap of each class")
+        ] = True
+        align_weight: Annotated[float, Meta(ge=0, description="weight of the feature alignment loss")] = 1e-3
+        ramp_start: Annotated[
+            float, Meta(ge=0, le=1, description="fraction of the run before the alignment starts")
+        ] = 0.2
 
     settings: Config
     prototypes: Tensor
@@ -139,14 +147,14 @@ class Glua(Method):
         return detached(segmentation=segmentation, alignment=alignment, discriminator=discrimination)
 
     def local_mask(self, classes: Tensor) -> Tensor:
-        """Return the weight of each pixel, ``(B, 1, H, W)``: larger where the domains of its class lie apart."""
+        """Return the weight of each pixel, ``(B, 1, H, W)``: larger for classes with a larger domain gap."""
         gaps = (self.prototypes[0] - self.prototypes[1]).norm(dim=1)
         weights = 1 + gaps / gaps.max().clamp(min=1e-6) if self.settings.local_mask else torch.ones_like(gaps)
         return weights[classes].unsqueeze(1)
 
     @torch.no_grad()
     def _update_prototypes(self, source: Tensor, labels: Tensor, target: Tensor, pseudo: Tensor) -> None:
-        """Move the mean feature of each class seen in this batch, domain by domain."""
+        """Update the mean feature of each class in this batch, separately for each domain."""
         for index, (features, classes) in enumerate(((source, labels), (target, pseudo))):
             members = one_hot(torch.where(classes == IGNORE, self.task.n_classes, classes), self.task.n_classes + 1)
             members = members[..., :-1].to(features.dtype)

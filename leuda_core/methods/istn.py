@@ -1,13 +1,14 @@
-"""ISTN: an image and a spatial transformer learn to make source slices look like target slices, explainably.
+"""ISTN: image and spatial transformers learn explainable changes that make source slices look like target slices.
 
-Lee et al., 2019; Robinson et al., MICCAI 2020. Intensities first (``itn``), then an affine map (``stn``), so that the
-labels can follow. The segmenter learns from the transformed slices and is used on target slices as they are.
+Lee et al., 2019; Robinson et al., MICCAI 2020. The image transformer (``itn``) changes the intensities, the spatial
+transformer (``stn``) applies an affine map, which is also applied to the labels. The segmenter learns from the
+transformed slices; target slices are segmented without transformation.
 
     x' = stn(itn(x_s)),   y' = y_s moved by the same map
     transformers:  (D(x') - 1)^2 + w | itn(x_s) - x_s |
     D:             1/2 [(D(x_t) - 1)^2 + D(x')^2]
 
-Made for classification of brain MR; its use for segmentation, one direction, affine, is our choice.
+Designed for classification of brain MR. Its use for segmentation, in one direction and with affine maps, is our choice.
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ from leuda_core.types import Batch
 
 
 class Istn(Method):
-    """Supervised learning on source slices that transformers have made target-like."""
+    """Supervised learning on source slices transformed to look like target slices."""
 
     title = "ISTN"
-    summary = "Changes intensities and pose of source slices to pass for target slices, and learns from those."
+    summary = "Makes source slices target-like by changing their intensities and pose, and learns from them."
     paper = "Robinson et al., MICCAI 2020"
 
     class Config(MethodConfig, frozen=True):
         transformer_steps: Annotated[int, Meta(ge=0, description="training steps of the transformers")] = 500
-        transformer_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the transformers")] = (
-            1e-3
-        )
-        identity_weight: Annotated[float, Meta(ge=0, description="weight of leaving intensities as they are")] = 0.5
+        transformer_learning_rate: Annotated[
+            float, Meta(gt=0, le=1, description="learning rate of the transformers")
+        ] = 1e-3
+        identity_weight: Annotated[
+            float, Meta(ge=0, description="weight of the loss that keeps intensities unchanged")
+        ] = 0.5
 
     settings: Config
 
@@ -54,7 +57,7 @@ class Istn(Method):
         return [Phase("transform", self.settings.transformer_steps, self.transformer_step), *super().plan(steps)]
 
     def transform(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return target-like slices, the displacement that their labels follow, and the slices before they moved."""
+        """Return target-like slices, the displacement for their labels, and the slices before the displacement."""
         recoloured = self.itn(images)
         displacement = self.stn(recoloured)
         return warp(recoloured, displacement), displacement, recoloured

@@ -1,12 +1,13 @@
-"""LE-UDA: MT-UDA whose student is also trained to be taken for its teachers, at two depths of the decoder.
+"""LE-UDA: MT-UDA with adversarial learning between the student and its teachers, at two depths of the decoder.
 
-Zhao et al., IEEE TMI 2022. Discriminators learn to tell the teacher's maps (real) from the student's (fake), one
-family for each teacher, one discriminator for each level; the student learns to pass for the teacher.
+Zhao et al., IEEE TMI 2022. Discriminators, one per teacher and level, learn to distinguish the teacher's maps (real)
+from the student's (fake), and the student learns to fool them.
 
     L = L_seg + w_intra L_intra + w_inter L_inter + ramp(t) sum over teachers k, levels m of v_m (D_k,m(map_m) - 1)^2
 
-Levels are the class probabilities of the output (a) and of an auxiliary head on the last but one decoder block (b).
-The code was never released: levels follow the paper's figure, adversarial weights and discriminators are our choice.
+The levels are the class probabilities of the output (a) and of an auxiliary head on the second-to-last decoder block
+(b). The code was never released: the levels follow the paper's figure; adversarial weights and discriminators are our
+choice.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ from leuda_core.networks.unet import auxiliary_head, two_level_logits
 from leuda_core.types import Batch
 
 Levels = Sequence[Tensor]
-"""Maps at the output and at the auxiliary head, ``(B, n_classes, H, W)`` each."""
+"""Maps at the output and at the auxiliary head, each ``(B, n_classes, H, W)``."""
 
 
 class LeUda(MtUda):
     """MT-UDA with dual self-ensembling adversarial learning."""
 
     title = "LE-UDA"
-    summary = "MT-UDA plus discriminators that pull the student's maps towards those of its two teachers."
+    summary = "MT-UDA, plus discriminators that make the student's maps similar to those of its two teachers."
     paper = "Zhao et al., IEEE TMI 2022"
 
     class Config(MtUda.Config, frozen=True):
-        adversarial_weight: Annotated[
-            float, Meta(ge=0, description="weight of passing for a teacher at the output")
-        ] = 1e-3
+        adversarial_weight: Annotated[float, Meta(ge=0, description="weight of the adversarial loss at the output")] = (
+            1e-3
+        )
         auxiliary_adversarial_weight: Annotated[
-            float, Meta(ge=0, description="the same at the auxiliary head, one block earlier")
+            float, Meta(ge=0, description="weight of the adversarial loss at the auxiliary head")
         ] = 2e-4
         auxiliary_weight: Annotated[
-            float, Meta(ge=0, description="weight of the auxiliary head's segmentation loss")
+            float, Meta(ge=0, description="weight of the segmentation loss at the auxiliary head")
         ] = 0.1
 
     settings: Config
@@ -70,7 +71,7 @@ class LeUda(MtUda):
         self.add_optimizer("map_discriminators", both, lr=1e-4, betas=(0.9, 0.99))
 
     def _new_discriminators(self) -> nn.ModuleList:
-        """Return a discriminator for each level."""
+        """Return one discriminator per level."""
         return nn.ModuleList(PatchDiscriminator(self.task.n_classes) for _ in range(2))
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
@@ -85,7 +86,7 @@ class LeUda(MtUda):
         student_intra = [views.intra_pairs(level) for level in student]
         student_inter, inter = zip(*map(views.inter_pairs, student, inter), strict=True)
 
-        # The losses are means over a batch that joins 2, 2 and 4 streams; the paper sums over the streams.
+        # The losses are means over batches of 2, 2 and 4 streams; the paper sums over the streams.
         segmentation = 2 * segmentation_loss(labelled[0], views.labels)
         auxiliary = 2 * segmentation_loss(labelled[1], views.labels)
         intra_consistency = 2 * consistency_loss(student_intra[0], intra[0])
@@ -109,7 +110,7 @@ class LeUda(MtUda):
         )
 
     def _adversarial(self, discriminators: nn.ModuleList, student: Levels) -> Tensor:
-        """Return what the student pays for maps that do not pass for the teacher's."""
+        """Return the weighted adversarial loss of the student over all levels."""
         weights = (self.settings.adversarial_weight, self.settings.auxiliary_adversarial_weight)
         return total(
             weight * adversarial_loss(discriminator(logits.float().softmax(1)))
@@ -122,12 +123,12 @@ class LeUda(MtUda):
 
 
 def _split(levels: Levels, sizes: list[int]) -> list[Levels]:
-    """Cut the batch of every level."""
+    """Split the batch of every level."""
     return list(zip(*(level.split(sizes) for level in levels), strict=True))
 
 
 def _discrimination(discriminators: nn.ModuleList, teacher: Levels, student: Levels) -> Tensor:
-    """Return the discriminators' loss: the teacher's maps are real, the student's fake."""
+    """Return the discriminators' loss: the teacher's maps are real, the student's are fake."""
     return total(
         discriminator_loss(discriminator(real.float().softmax(1)), discriminator(fake.detach().float().softmax(1)))
         for discriminator, real, fake in zip(discriminators, teacher, student, strict=True)

@@ -1,7 +1,7 @@
-"""Mean teacher: the student agrees with its own moving average on slices nobody labelled.
+"""Mean teacher: on unlabelled slices, the student must agree with the teacher, its own moving average.
 
-Tarvainen and Valpola, NeurIPS 2017, in its segmentation form (Yu et al., MICCAI 2019). Unlabelled slices of both
-domains are used as they are.
+Tarvainen and Valpola, NeurIPS 2017, in the form for segmentation (Yu et al., MICCAI 2019). Unlabelled slices of both
+domains are used without translation.
 
     L = L_seg(f(x_s), y_s) + w(t) || f(x_u) - sg f'(x_u + noise) ||^2,   f' the moving average of f
 """
@@ -22,22 +22,22 @@ from leuda_core.types import Batch
 
 
 def with_noise(images: Tensor) -> Tensor:
-    """Add Gaussian noise of 0.1, clipped at 0.2, as the released codes give their teachers."""
+    """Add Gaussian noise with standard deviation 0.1, clipped at 0.2, as the released codes do for their teachers."""
     return images + (0.1 * torch.randn_like(images)).clamp(-0.2, 0.2)
 
 
 class MeanTeacher(Method):
-    """Supervised learning on source slices, consistency with the teacher on unlabelled slices of both domains."""
+    """Supervised learning on source slices, and consistency with the teacher on unlabelled slices of both domains."""
 
     title = "Mean teacher"
-    summary = "Learns from labelled source slices and agrees with its own average on unlabelled ones."
+    summary = "Learns from labelled source slices and, on unlabelled ones, from agreement with its moving average."
     paper = "Tarvainen and Valpola, NeurIPS 2017"
 
     class Config(MethodConfig, frozen=True):
-        consistency_weight: Annotated[float, Meta(ge=0, description="weight of the consistency term")] = 1.0
-        ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the consistency term")] = (
-            0.2
-        )
+        consistency_weight: Annotated[float, Meta(ge=0, description="weight of the consistency loss")] = 1.0
+        ramp_start: Annotated[
+            float, Meta(ge=0, le=1, description="fraction of the run before the consistency loss starts")
+        ] = 0.2
 
     settings: Config
 

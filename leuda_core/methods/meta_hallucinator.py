@@ -1,16 +1,16 @@
-"""Meta-Hallucinator: a network learns to deform slices such that what a segmenter learns from them helps elsewhere.
+"""Meta-Hallucinator: a network learns to deform slices so that a segmenter trained on them generalises better.
 
-Zhao et al., MICCAI 2022. Hallucinator and segmenter learn together in episodes: one step on the meta-train volumes, in
-mind only, must make the loss on other, meta-test volumes small; gradients run through that step.
+Zhao et al., MICCAI 2022. Hallucinator and segmenter are trained together in episodes: a simulated step on meta-train
+volumes should reduce the loss on other, meta-test volumes; gradients are computed through that step.
 
     meta-train  J_1 = L_seg(x, y) + L_seg(H(x, r)) + w_trans L_trans                       at (psi, theta)
     inner step  (psi', theta') = (psi, theta) - (a grad_psi, b grad_theta) J_1
     meta-test   J_2 = the same at (psi', theta') + w_con(t) || f'(H(x_u)) - W(teacher(x_u)) ||^2
     outer       Adam on J_1 + J_2
 
-H(x, r) warps x towards a reference r of either domain, W is its warp alone. L_trans is similarity to r and smoothness.
-The code was never released: the form of the hallucinator (spatial, or image and spatial by a setting), L_trans, step
-sizes and weights are our choice, made so that every arrow of the paper's figure exists.
+H(x, r) warps x towards a reference r of either domain; W is only its warp. L_trans consists of similarity to r and
+smoothness. The code was never released: the form of the hallucinator (spatial, or image and spatial by a setting),
+L_trans, step sizes and weights are our choice, such that every arrow in the paper's figure is implemented.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Weights = dict[str, Tensor]
 
 
 class Half(NamedTuple):
-    """One side of an episode: labelled source slices, and unlabelled slices of both domains."""
+    """One half of an episode: labelled source slices, and unlabelled slices of both domains."""
 
     images: Tensor
     labels: Tensor
@@ -42,26 +42,35 @@ class Half(NamedTuple):
 
 
 class MetaHallucinator(Method):
-    """Supervised learning on slices and on hallucinated slices, in episodes that simulate the shift."""
+    """Supervised learning on original and hallucinated slices, in episodes that simulate the domain shift."""
 
     title = "Meta-Hallucinator"
-    summary = "Learns to deform slices so that what is learnt from some volumes holds on others."
+    summary = "Learns to deform slices so that training on some volumes generalises to others."
     paper = "Zhao et al., MICCAI 2022"
     draws_episodes = True
 
     class Config(MethodConfig, frozen=True):
         hallucination: Annotated[
-            Literal["spatial", "image-and-spatial"], Meta(description="what the hallucinator may change")
+            Literal["spatial", "image-and-spatial"],
+            Meta(description="what the hallucinator changes: shape, or intensities and shape"),
         ] = "spatial"
-        meta: Annotated[bool, Meta(description="learn through an inner step; off: both halves are learnt jointly")] = (
+        meta: Annotated[bool, Meta(description="train with an inner step; off: train jointly on both halves")] = True
+        second_order: Annotated[bool, Meta(description="compute gradients through the gradient of the inner step")] = (
             True
         )
-        second_order: Annotated[bool, Meta(description="gradients run through the inner step's own gradient")] = True
-        inner_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the inner step, both networks")] = 1e-2
-        transformation_weight: Annotated[float, Meta(ge=0, description="weight of the hallucinator's own loss")] = 1.0
-        smoothness_weight: Annotated[float, Meta(ge=0, description="weight of smooth displacements within it")] = 1.0
-        intensity_weight: Annotated[float, Meta(ge=0, description="weight of small intensity changes within it")] = 0.1
-        consistency_weight: Annotated[float, Meta(ge=0, description="weight of agreement with the teacher")] = 1.0
+        inner_rate: Annotated[
+            float, Meta(gt=0, le=1, description="learning rate of the inner step, for both networks")
+        ] = 1e-2
+        transformation_weight: Annotated[float, Meta(ge=0, description="weight of the hallucinator's loss")] = 1.0
+        smoothness_weight: Annotated[
+            float, Meta(ge=0, description="weight of the smoothness loss within the hallucinator's loss")
+        ] = 1.0
+        intensity_weight: Annotated[
+            float, Meta(ge=0, description="weight of the loss on intensity changes within the hallucinator's loss")
+        ] = 0.1
+        consistency_weight: Annotated[
+            float, Meta(ge=0, description="weight of the consistency loss with the teacher")
+        ] = 1.0
 
     settings: Config
 
@@ -83,7 +92,7 @@ class MetaHallucinator(Method):
         return detached(meta_train=first, meta_test=second, consistency=consistency)
 
     def _supervised(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
-        """Return segmentation loss on slices and hallucinated slices, plus what keeps the hallucinator in bounds."""
+        """Return the segmentation loss on original and hallucinated slices plus the transformation loss."""
         s, references = self.settings, _shuffled_to(half.unlabeled, len(half.images))
         hallucinated, displacement, change = self._hallucinate(half.images, references, psi)
         moved_labels = warp_labels(half.labels, displacement)
@@ -94,7 +103,7 @@ class MetaHallucinator(Method):
         return loss + s.transformation_weight * (correlation_loss(hallucinated, references) + bounds)
 
     def _inner_step(self, loss: Tensor, theta: Weights, psi: Weights) -> tuple[Weights, Weights]:
-        """Return both networks' weights one gradient step on, still a function of where they came from."""
+        """Return the weights of both networks after one gradient step, differentiable in the current weights."""
         both = [*theta.values(), *psi.values()]
         create_graph = self.settings.second_order
         used = torch.autograd.grad(loss, both, create_graph=create_graph, retain_graph=True)
@@ -102,7 +111,7 @@ class MetaHallucinator(Method):
         return dict(zip(theta, moved, strict=False)), dict(zip(psi, moved[len(theta) :], strict=True))
 
     def _consistency(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
-        """Return how far the student on hallucinated slices is from the teacher's maps, hallucinated alike."""
+        """Return the mean squared difference of the student on hallucinated slices and the teacher's warped maps."""
         images = half.unlabeled
         hallucinated, displacement, _ = self._hallucinate(images, images[torch.randperm(len(images))], psi)
         student = functional_call(self.segmenter, theta, self.appearance(hallucinated)).float().softmax(1)
@@ -112,7 +121,7 @@ class MetaHallucinator(Method):
         return ((student - expected).square() * valid).sum() / (valid.sum().clamp(min=1) * student.shape[1])
 
     def _hallucinate(self, images: Tensor, references: Tensor, psi: Weights) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images deformed (and recoloured) towards references, the displacement and the change."""
+        """Return images changed towards references, the displacement and the intensity change."""
         displacement, change = functional_call(self.hallucinator, psi, (images, references))
         return warp(images, displacement) + change, displacement, change
 
@@ -127,5 +136,5 @@ def _halves(batch: Batch) -> tuple[Half, Half]:
 
 
 def _shuffled_to(images: Tensor, count: int) -> Tensor:
-    """Return ``count`` of the images in random order, repeated where there are fewer."""
+    """Return ``count`` images in random order; images repeat if there are fewer."""
     return images[torch.randperm(max(len(images), count))[:count] % len(images)]

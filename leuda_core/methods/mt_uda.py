@@ -1,16 +1,17 @@
-"""MT-UDA: one student between two teachers, over images that a CycleGAN made to bridge the modalities.
+"""MT-UDA: a student learns from two teachers, with images that a CycleGAN translates between the modalities.
 
-Zhao et al., MICCAI 2021. The student only ever sees source-looking slices. An intra-domain teacher sees the same
-kind and transfers meaning (predictions agree); an inter-domain teacher sees target-looking ones and transfers
-structure (self-information maps agree). A target slice is translated to the source before it is segmented.
+Zhao et al., MICCAI 2021. The student only sees source-like slices. The intra-domain teacher also sees source-like
+slices and transfers semantic knowledge (predictions must agree). The inter-domain teacher sees target-like slices and
+transfers structural knowledge (self-information maps must agree). Target slices are translated to the source domain
+before they are segmented.
 
     L = L_seg(x_s) + L_seg(x_sts) + w_intra(t) L_intra + w_inter(t) L_inter
     L_intra = sum over x in {x_s, x_ts} of          || f(x) - sg f'(x + noise) ||^2
     L_inter = sum over (a, b) of                    || I(f(a)) - sg I(f'(b + noise)) ||^2,   I(p) = p log2 p
               (a, b) in {(x_s, x_st), (x_sts, x_st), (x_ts, x_t), (x_ts, x_tst)}
 
-Both teachers are moving averages of the one student. In the released code they differ by their batch-norm statistics
-alone; the group norm used here has none, so one network plays both parts, told apart by what it is shown.
+Both teachers are moving averages of the student. In the released code they differ only in their batch-norm statistics.
+The group norm used here has none, so one network serves as both teachers; they differ only in their inputs.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from leuda_core.types import Batch
 
 
 class Views(NamedTuple):
-    """What the student and the two teachers are shown in one step, each slice once.
+    """The inputs of the student and the two teachers in one step, each slice once.
 
-    ``student`` joins the streams x_s, x_ts and x_sts, ``inter`` joins x_st, x_t and x_tst, both of ``sizes``;
-    ``intra`` joins x_s and x_ts.
+    ``student`` concatenates the streams x_s, x_ts and x_sts, ``intra`` x_s and x_ts, ``inter`` x_st, x_t and x_tst.
+    ``sizes`` are the numbers of source and target slices.
     """
 
     labelled: Tensor
@@ -56,28 +57,35 @@ class Views(NamedTuple):
 
 
 class MtUda(TranslatingMethod):
-    """Supervised on source and cycled source slices, consistent with an intra- and an inter-domain teacher."""
+    """Supervised learning on original and cycled source slices, and consistency with two teachers."""
 
     title = "MT-UDA"
-    summary = "Bridges the modalities by translation, and learns from two teachers, one on either side."
+    summary = "Translates between the modalities and learns from two teachers, one for each side."
     paper = "Zhao et al., MICCAI 2021"
 
     class Config(TranslatorConfig, frozen=True):
         batch_size: Annotated[
-            int, Meta(ge=1, le=256, description="labelled slices in one step, each also seen translated there and back")
+            int,
+            Meta(
+                ge=1,
+                le=256,
+                description="labelled slices per step; each is also used after translation to the target and back",
+            ),
         ] = 4
-        intra_weight: Annotated[float, Meta(ge=0, description="weight of agreement with the intra-domain teacher")] = (
-            1.0
-        )
-        inter_weight: Annotated[float, Meta(ge=0, description="weight of agreement with the inter-domain teacher")] = (
-            0.1
-        )
-        ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without the teachers")] = 0.2
+        intra_weight: Annotated[
+            float, Meta(ge=0, description="weight of the consistency loss with the intra-domain teacher")
+        ] = 1.0
+        inter_weight: Annotated[
+            float, Meta(ge=0, description="weight of the consistency loss with the inter-domain teacher")
+        ] = 0.1
+        ramp_start: Annotated[
+            float, Meta(ge=0, le=1, description="fraction of the run before the teachers' losses start")
+        ] = 0.2
 
     settings: Config
 
     def views(self, batch: Batch) -> Views:
-        """Lay out the student's and the teachers' slices of one step."""
+        """Arrange the slices of the student and the teachers for one step."""
         x_t, labelled = batch.target, len(batch.source)
         streams = self.translator.streams(torch.cat([batch.source, batch.source_unlabeled]), x_t)
         x_s, x_st, x_sts = batch.source_unlabeled, streams.source_to_target[labelled:], streams.source_cycled[labelled:]
@@ -99,7 +107,7 @@ class MtUda(TranslatingMethod):
             shown = with_noise(torch.cat([views.intra, views.inter]))
             intra_logits, inter_logits = self.teacher(shown).split([len(views.intra), len(views.inter)])
 
-        # The losses are means over a batch that joins 2, 2 and 4 streams; the paper sums over the streams.
+        # The losses are means over batches of 2, 2 and 4 streams; the paper sums over the streams.
         segmentation = 2 * segmentation_loss(labelled_logits, views.labels)
         intra = 2 * consistency_loss(views.intra_pairs(student_logits), intra_logits)
         inter = 4 * structure_loss(*views.inter_pairs(student_logits, inter_logits))

@@ -1,14 +1,15 @@
-"""Self-training between two looks: a network's own confident answers teach it on slices that nobody labelled.
+"""Self-training between two looks: confident pseudo-labels, on unlabelled slices in the appearances of both domains.
 
-A combination of ours: a CycleGAN gives every slice a second look, that of the other domain; labelled slices are learnt
-in either; and on unlabelled slices of both domains the student, shown one look in a random appearance, must give the
-answer that its moving average gives to both looks as they are (mean teacher, Tarvainen and Valpola, NeurIPS 2017; from
-weak to strong and where it is confident, as in FixMatch, Sohn et al., NeurIPS 2020).
+Our combination of known methods. A CycleGAN translates every slice to the other domain, so that each slice has two
+looks: the original and the translation. On labelled slices, the student learns from either look. On unlabelled slices
+of both domains, the teacher (the student's moving average) predicts pseudo-labels from both looks without augmentation,
+and the student learns them from one look with a random appearance (mean teacher, Tarvainen and Valpola, NeurIPS 2017;
+weak to strong augmentation and a confidence threshold as in FixMatch, Sohn et al., NeurIPS 2020).
 
     L = L_seg(f(a(look(x_s))), y_s) + w(t) L_pseudo(f(a(look(x_u))), p),   p = sg mean over both looks of f'(x_u)
 
-``look`` picks one of the two at random, ``a`` is the random appearance. A target slice is translated to the source
-before it is segmented.
+``look`` picks one of the two looks at random, ``a`` is the random appearance. Target slices are translated to the
+source domain before they are segmented.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from leuda_core.types import Batch
 
 
 class SelfTraining(TranslatingMethod):
-    """Supervised on labelled slices in both looks, self-trained on unlabelled slices of both domains."""
+    """Supervised learning on labelled slices in both looks, and self-training on unlabelled slices of both domains."""
 
     title = "Self-training between two looks"
-    summary = "Shows every slice in the looks of both modalities, and learns from its own confident answers."
+    summary = "Uses every slice in the appearance of both modalities and learns from its own confident pseudo-labels."
     paper = "our combination of CycleGAN, mean teacher and FixMatch"
 
-    default_steps = 1500  # what it gains over plain random contrasts comes late
+    default_steps = 1500  # its gain over random contrasts alone comes late
 
     class Config(TranslatorConfig, frozen=True):
-        pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the network's own answers")] = 1.0
-        confidence: Annotated[
-            float, Meta(ge=0, lt=1, description="probability above which an answer is learnt from")
-        ] = 0.7
-        ramp_start: Annotated[float, Meta(ge=0, le=1, description="share of the run without own answers")] = 0.2
+        pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
+        confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.7
+        ramp_start: Annotated[float, Meta(ge=0, le=1, description="fraction of the run before pseudo-labels start")] = (
+            0.2
+        )
 
     settings: Config
 
@@ -65,7 +66,7 @@ class SelfTraining(TranslatingMethod):
 
     @torch.no_grad()
     def looks(self, source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        """Return slices of both domains as they are and, with a translator, each translated to the other domain."""
+        """Return slices of both domains and, with a translator, the same slices translated to the other domain."""
         plain = torch.cat([source, target])
         if not self.translates:
             return (plain,)

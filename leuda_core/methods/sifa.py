@@ -1,16 +1,18 @@
-"""SIFA: image and feature alignment at once, around one encoder that segments and translates.
+"""SIFA: synergistic image and feature alignment, with an encoder shared by segmentation and translation.
 
-Chen et al., AAAI 2019 and IEEE TMI 2020. A generator makes source slices target-like; the segmenter learns from those.
-The encoder of the segmenter, with a decoder of its own, also is the generator back to the source. Discriminators judge
-images of either domain, the source-like images' origin (cycled or fake) and the maps of two depths.
+Chen et al., AAAI 2019 and IEEE TMI 2020. A generator translates source slices to the target domain, and the segmenter
+learns from the result. The encoder of the segmenter, with a separate decoder, also serves as the generator back to the
+source. Discriminators score the images of each domain, the origin of source-like images (cycled or fake) and the
+segmentation maps at two depths.
 
     generator:   L_cyc + L_adv(target image)
     decoder:     L_cyc + L_adv(source image)
     segmenter:   L_seg(x_st, y_s) + 0.1 L_seg at the auxiliary head + 0.1 (L_cyc + L_adv(source image))
                  + 0.1 L_adv(maps) + 0.01 L_adv(auxiliary maps) + 0.1 L_adv(origin)
 
-Our choice: the segmenter is the U-Net of all methods here, its encoder down to a quarter of the resolution serves the
-decoder, and the auxiliary head sits on the last but one decoder block. Target slices are segmented as they are.
+Our choice: the segmenter is the U-Net of all methods here, the decoder uses its encoder down to a quarter of the
+resolution, and the auxiliary head is on the second-to-last decoder block. Target slices are segmented without
+translation.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from leuda_core.networks.generator import Generator, ImageDecoder
 from leuda_core.networks.unet import auxiliary_head, two_level_logits
 from leuda_core.types import Batch
 
-LEVEL = 2  # of the encoder, at a quarter of the resolution: what the decoder of images starts from
+LEVEL = 2  # of the encoder, at a quarter of the resolution: the input of the image decoder
 
 
 class Images(NamedTuple):
@@ -50,24 +52,34 @@ class Maps(NamedTuple):
 
 
 class Sifa(Method):
-    """Supervised learning on target-like source slices, with images and maps of both domains made alike."""
+    """Supervised learning on target-like source slices, with adversarial alignment of images and maps."""
 
     title = "SIFA"
-    summary = "Translates, segments and aligns at once; segmenter and translator share an encoder."
+    summary = "Aligns images and features together; segmenter and translator share an encoder."
     paper = "Chen et al., IEEE TMI 2020"
 
     class Config(MethodConfig, frozen=True):
-        batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices in one step")] = 4
-        generator_channels: Annotated[int, Meta(ge=4, le=128, description="channels of its first layer")] = 16
+        batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices per step")] = 4
+        generator_channels: Annotated[
+            int, Meta(ge=4, le=128, description="channels in the first layer of the generator")
+        ] = 16
         generator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generator")] = 4
-        gan_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of all but the segmenter")] = 4e-4
-        cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle terms")] = 10.0
-        shared_weight: Annotated[float, Meta(ge=0, description="weight of translation in the shared encoder")] = 0.1
-        maps_weight: Annotated[float, Meta(ge=0, description="weight of alike maps; a tenth at the auxiliary head")] = (
-            0.1
-        )
-        origin_weight: Annotated[float, Meta(ge=0, description="weight of alike fake and cycled source images")] = 0.1
-        auxiliary_weight: Annotated[float, Meta(ge=0, description="weight of the auxiliary segmentation loss")] = 0.1
+        gan_learning_rate: Annotated[
+            float, Meta(gt=0, le=1, description="learning rate of all networks except the segmenter")
+        ] = 4e-4
+        cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle-consistency loss")] = 10.0
+        shared_weight: Annotated[
+            float, Meta(ge=0, description="weight of the translation losses in the shared encoder")
+        ] = 0.1
+        maps_weight: Annotated[
+            float, Meta(ge=0, description="weight of the adversarial loss on maps; a tenth of it at the auxiliary head")
+        ] = 0.1
+        origin_weight: Annotated[
+            float, Meta(ge=0, description="weight of the adversarial loss between fake and cycled source images")
+        ] = 0.1
+        auxiliary_weight: Annotated[
+            float, Meta(ge=0, description="weight of the segmentation loss at the auxiliary head")
+        ] = 0.1
 
     settings: Config
 
@@ -97,12 +109,12 @@ class Sifa(Method):
         source_maps = self.segment(self.appearance(images.fake_target, batch.source_labels))
         target_maps = self.segment(self.appearance(images.target))
 
-        # Appearance: cycles close, and translated slices pass for the other domain.
+        # Images: cycle consistency, and translated slices look like the other domain.
         cycle = cycle_loss(images.source, images.cycled_source) + cycle_loss(images.target, images.cycled_target)
         cycle = s.cycle_weight * cycle
         target_image = adversarial_loss(d["target"](images.fake_target))
         source_image = adversarial_loss(d["source"](images.fake_source))
-        # Features: maps of target slices pass for those of source slices, fake source slices for cycled ones.
+        # Features: maps of target slices look like those of source slices, fake source slices like cycled ones.
         maps = adversarial_loss(d["maps"](target_maps.output))
         maps = maps + 0.1 * adversarial_loss(d["auxiliary"](target_maps.auxiliary))
         alignment = s.maps_weight * maps + s.origin_weight * adversarial_loss(d["origin"](images.fake_source))
@@ -123,20 +135,20 @@ class Sifa(Method):
         return detached(segmentation=segmentation, cycle=cycle, alignment=alignment, discriminator=discrimination)
 
     def translate(self, source: Tensor, target: Tensor) -> Images:
-        """Translate slices of both domains, there and back."""
+        """Translate slices of both domains to the other domain and back."""
         fake_target = self.generator(source)
         cycled_source, fake_source = self.to_source(fake_target), self.to_source(target)
         return Images(source, target, fake_target, fake_source, cycled_source, self.generator(fake_source))
 
     def to_source(self, images: Tensor) -> Tensor:
-        """Translate target-like slices to the source, through the segmenter's encoder."""
+        """Translate target-like slices to the source domain with the segmenter's encoder."""
         return self.decoder(self.segmenter.encode(images, LEVEL + 1)[LEVEL], images)
 
     def segment(self, images: Tensor) -> Maps:
         return Maps(*two_level_logits(self.segmenter, self.auxiliary_head, images))
 
     def _discrimination(self, images: Images, source: Maps, target: Maps) -> Tensor:
-        """Return the loss of all discriminators, each with what is real to it and what is fake."""
+        """Return the loss of all discriminators; each pair is (real, fake)."""
         pairs = {
             "target": (images.target, images.fake_target),
             "source": (images.source, images.fake_source),

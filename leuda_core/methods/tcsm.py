@@ -1,12 +1,13 @@
-"""TCSM: a transformed slice must give the transformed segmentation.
+"""TCSM: the segmentation of a transformed slice must be the transformed segmentation.
 
-Li et al., TNNLS 2020: a mean teacher whose consistency holds across flips, quarter turns and small rescalings. The
-released code computes this term without a gradient; here it follows the equation.
+Li et al., TNNLS 2020: a mean teacher with consistency under flips, rotations by multiples of 90 degrees and small
+rescalings. The released code computes this term without a gradient; here it follows the equation of the paper.
 
     L = L_seg(f(x_s), y_s) + w(t) || f(x_u) - T^-1( sg f'(T(x_u) + noise) ) ||^2,   f' the moving average of f
 
-Our choice: half of the labelled slices are transformed too. Hearts come upright, and a teacher that never learnt from a
-turned slice misleads the student (``turned_labels`` 0 is the paper, whose skin lesions lie any way round).
+Our choice: half of the labelled slices are transformed too. Hearts have a fixed orientation, and a teacher that was
+never trained on rotated slices misleads the student. ``turned_labels`` 0 corresponds to the paper, whose skin lesions
+have no preferred orientation.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from leuda_core.types import Batch
 
 
 class Tcsm(MeanTeacher):
-    """Supervised learning on source slices, transformation-consistent on unlabelled slices of both domains."""
+    """Supervised learning on source slices, transformation consistency on unlabelled slices of both domains."""
 
     title = "TCSM"
-    summary = "Mean teacher whose agreement must hold across flips, quarter turns and rescaling."
+    summary = "Mean teacher with consistency under flips, 90 degree rotations and rescaling."
     paper = "Li et al., IEEE TNNLS 2020"
 
     class Config(MeanTeacher.Config, frozen=True):
         max_scale: Annotated[
-            float, Meta(ge=1, le=2, description="slices are scaled by up to this factor, and down by its inverse")
+            float, Meta(ge=1, le=2, description="largest scaling factor; the smallest is its inverse")
         ] = 1.1
         turned_labels: Annotated[
-            float, Meta(ge=0, le=1, description="share of the labelled slices that are transformed too")
+            float, Meta(ge=0, le=1, description="fraction of labelled slices that are transformed too")
         ] = 0.5
 
     settings: Config
@@ -65,23 +66,23 @@ class Tcsm(MeanTeacher):
 
 
 class Transform(NamedTuple):
-    """A flip, a turn and a rescaling for each slice of a batch, as matrices ``(B, 2, 2)`` on square slices."""
+    """A flip, a rotation and a rescaling for each slice of a batch, as matrices ``(B, 2, 2)`` for square slices."""
 
     matrices: Tensor
 
     def apply(self, images: Tensor, fill: float) -> Tensor:
-        """Transform slices ``(B, C, H, H)``; what comes in from outside is ``fill``."""
+        """Transform slices ``(B, C, H, H)``; pixels from outside get the value ``fill``."""
         return _resample(images - fill, self.matrices) + fill
 
     def undo(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring maps of transformed slices back; also return where they were seen at all, ``(B, 1, H, H)``."""
+        """Transform maps back; also return the mask ``(B, 1, H, H)`` of pixels inside the transformed slice."""
         seen = _resample(torch.ones_like(maps[:, :1]), self.matrices)
         inverse = torch.linalg.inv(self.matrices)
         return _resample(maps, inverse), (_resample(seen, inverse) > 0.99).to(maps.dtype)
 
 
 def random_transform(count: int, max_scale: float, device: torch.device) -> Transform:
-    """Draw a transform for each slice: a flip or none, 0 to 3 quarter turns, a scale."""
+    """Draw a transform for each slice: a flip or none, 0 to 3 rotations by 90 degrees, a scale."""
     flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     turns = torch.randint(4, (count,))
     cos, sin = torch.tensor([1.0, 0, -1, 0])[turns], torch.tensor([0.0, 1, 0, -1])[turns]
@@ -91,7 +92,7 @@ def random_transform(count: int, max_scale: float, device: torch.device) -> Tran
 
 
 def partly_transformed(images: Tensor, labels: Tensor, share: float, max_scale: float) -> tuple[Tensor, Tensor]:
-    """Transform a random share of labelled slices, ``(B, 1, H, H)`` and ``(B, H, H)``."""
+    """Transform a random fraction of labelled slices, ``(B, 1, H, H)`` and ``(B, H, H)``."""
     transform = random_transform(len(images), max_scale, images.device)
     chosen = (torch.rand(len(images)) < share).to(images.device).view(-1, 1, 1)
     moved, moved_labels = resample(images, labels, _without_shift(transform.matrices))

@@ -1,13 +1,14 @@
-"""VoxelMorph as augmentation: labelled slices are moved onto unlabelled ones, and their labels with them.
+"""VoxelMorph as augmentation: labelled slices are registered to unlabelled ones, and their labels are warped with them.
 
 Balakrishnan et al., IEEE TMI 2019: a network learns to register slices without labels. Here, as in the comparison of
-Meta-Hallucinator (Zhao et al., MICCAI 2022), it makes further labelled slices in the shapes of unlabelled patients.
+Meta-Hallucinator (Zhao et al., MICCAI 2022), it generates more labelled slices, with the anatomy of unlabelled
+patients.
 
     phase register: - NCC(x_s o (id + u), x_u) + w |grad u|^2,   u = r(x_s, x_u)
     phase train:    L_seg on (x_s, y_s) and on (x_s o (id + u), y_s o (id + u))
 
-How the comparison paired slices is not published. Our choice: each labelled slice with the unlabelled slice of the
-batch it correlates most with, of both domains, by a similarity that is blind to contrast.
+How that comparison paired slices is not published. Our choice: each labelled slice is paired with the slice of the
+batch, from both domains, with which it correlates most, by a similarity that does not depend on contrast.
 """
 
 from __future__ import annotations
@@ -26,20 +27,22 @@ from leuda_core.types import Batch
 
 
 class VoxelMorph(Method):
-    """Supervised learning on source slices and on the same in the shapes of unlabelled slices."""
+    """Supervised learning on source slices, and on the same slices warped to unlabelled ones."""
 
     title = "VoxelMorph"
-    summary = "Registers labelled slices to unlabelled ones and learns from the moved slices and labels too."
+    summary = "Registers labelled slices to unlabelled ones and also learns from the warped slices and labels."
     paper = "Balakrishnan et al., IEEE TMI 2019"
 
     class Config(MethodConfig, frozen=True):
         registration_steps: Annotated[int, Meta(ge=0, description="training steps of the registration")] = 500
-        registration_learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the registration")] = (
-            1e-3
-        )
-        smoothness_weight: Annotated[float, Meta(ge=0, description="weight of the smoothness of displacements")] = 1.0
+        registration_learning_rate: Annotated[
+            float, Meta(gt=0, le=1, description="learning rate of the registration")
+        ] = 1e-3
+        smoothness_weight: Annotated[
+            float, Meta(ge=0, description="weight of the smoothness loss of displacements")
+        ] = 1.0
         references: Annotated[
-            Literal["both", "source", "target"], Meta(description="domain of the slices that give the shapes")
+            Literal["both", "source", "target"], Meta(description="domain of the slices to register to")
         ] = "both"
 
     settings: Config
@@ -68,7 +71,7 @@ class VoxelMorph(Method):
         return self.supervised_step(images, labels)
 
     def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return labelled slices and the unlabelled ones they are moved onto."""
+        """Return labelled slices and the unlabelled slices they are registered to."""
         domains = {"source": [batch.source_unlabeled], "target": [batch.target]}
         chosen = domains.get(self.settings.references) or [batch.source_unlabeled, batch.target]
         return batch.source, most_alike(batch.source, torch.cat(chosen))

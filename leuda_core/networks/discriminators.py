@@ -1,7 +1,7 @@
-"""Discriminators, without a final nonlinearity (least-squares GAN).
+"""Discriminators without a final nonlinearity (least-squares GAN).
 
-Patch discriminators (Isola et al., CVPR 2017) judge every patch of an image or of a probability map, feature
-discriminators (as in ADDA) every position of a feature map by itself.
+Patch discriminators (Isola et al., CVPR 2017) score each patch of an image or probability map. Feature discriminators
+(as in ADDA) score each position of a feature map independently.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """Score each position of a feature map, by 1x1 convolutions.
+    """Score each position of a feature map with 1x1 convolutions.
 
     Shape:
         input: ``(B, in_channels, h, w)``; output: ``(B, 1, h, w)`` scores.

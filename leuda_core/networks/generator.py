@@ -1,7 +1,7 @@
-"""The image translator of CycleGAN (Zhu et al., ICCV 2017): a ResNet generator that predicts a change of the image.
+"""The generator of CycleGAN (Zhu et al., ICCV 2017): a ResNet that predicts a change of the image.
 
-The input is added before the final tanh, as in SIFA (Chen et al., TMI 2020): anatomy is kept unless the network
-chooses to alter it, which matters most when few slices are there to learn from.
+The input is added before the final tanh, as in SIFA (Chen et al., TMI 2020): the anatomy is preserved unless the
+network learns to change it. This matters most when there are few training slices.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from leuda_core.networks.unet import norm
 
 
 class ToImage(nn.Conv2d):
-    """A reflected 7x7 convolution to a single channel, row by row of its kernel.
+    """A 7x7 convolution with reflection padding to a single channel, computed one kernel row at a time.
 
-    Libraries convolve blocks of output channels, of which one channel leaves all but one place empty. Here each row of
-    the kernel is an output channel, and their images are shifted and added: the same sum in another order, which on a
-    CPU takes a third of the time, forward and backward.
+    CPU libraries compute output channels in blocks, and a single channel uses only one element of a block. Here each
+    row of the kernel is one output channel, and the results are shifted and added: the same sum in another order, in a
+    third of the time on a CPU, forward and backward.
 
     Shape:
         input: ``(B, in_channels, H, W)``; output: ``(B, 1, H, W)``, float32.
@@ -33,13 +33,13 @@ class ToImage(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         height, kernel = x.shape[-2], self.weight[0].transpose(0, 1).unsqueeze(2)  # (rows, in_channels, 1, columns)
-        rows = conv2d(pad(x, (3, 3, 3, 3), mode="reflect"), kernel).float()  # or bfloat16 would round every sum
+        rows = conv2d(pad(x, (3, 3, 3, 3), mode="reflect"), kernel).float()  # bfloat16 would round every partial sum
         shifted = (rows[:, i : i + 1, i : i + height] for i in range(len(kernel)))
         return self.bias + reduce(torch.add, shifted)
 
 
 class ResidualBlock(nn.Module):
-    """Two reflected 3x3 convolutions around an identity."""
+    """Two 3x3 convolutions with reflection padding and a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Translate slices between two appearances.
+    """Translate slices from one domain to the other.
 
     Shape:
         input, output: ``(B, 1, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4.
@@ -84,7 +84,7 @@ class Generator(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Draw a slice from features at a quarter of its resolution, as a change of the slice they were taken from (SIFA).
+    """Decode features at a quarter of the resolution into a change of the slice they were computed from (SIFA).
 
     Shape:
         features: ``(B, in_channels, H / 4, W / 4)``; images and output: ``(B, 1, H, W)`` in [-1, 1].
@@ -100,7 +100,7 @@ class ImageDecoder(nn.Module):
 
 
 def _draw(c: int) -> list[nn.Module]:
-    """Return the layers from ``4 c`` channels at a quarter of the resolution to a slice."""
+    """Return the layers that turn ``4 c`` channels at a quarter of the resolution into a slice."""
     return [
         nn.ConvTranspose2d(4 * c, 2 * c, 4, stride=2, padding=1, bias=False),
         norm(2 * c),

@@ -1,7 +1,7 @@
-"""What prediction needs of a trained method and nothing else: a segmenter, for some methods behind a translator.
+"""The part of a trained method that prediction needs: a segmenter, for some methods preceded by a translator.
 
-A bundle stores a predictor's spec and weights; it is rebuilt from the spec alone, so that a shipped model does not
-depend on the code of the method that trained it.
+A bundle stores the spec and the weights of a predictor. The predictor is rebuilt from the spec, so a shipped model does
+not depend on the code of the method that trained it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from leuda_core.networks.unet import Norm, UNet
 
 
 class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes of the networks of a ``Predictor``; ``translator_channels`` 0 means that there is no translator."""
+    """Network sizes of a ``Predictor``; ``translator_channels`` 0 means that there is no translator."""
 
     in_channels: Literal[1] = 1  # grey values; part of the file format
     n_classes: int
@@ -27,7 +27,7 @@ class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Predictor(nn.Module):
-    """Segment target slices, translated to the source appearance first where the method asks for it.
+    """Segment target slices; some methods translate them to the source appearance first.
 
     Shape:
         input: ``(B, 1, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.

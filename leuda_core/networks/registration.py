@@ -1,8 +1,8 @@
-"""Networks that move one slice onto another, or into another appearance.
+"""Networks that register one slice to another or change its appearance.
 
 ``FlowNet`` is the U-Net of VoxelMorph (Balakrishnan et al., IEEE TMI 2019) at a small size; ``IntensityNet`` and
 ``AffineNet`` are the two halves of an image-and-spatial transformer (Lee et al., 2019; Robinson et al., MICCAI 2020).
-All begin as the identity.
+All are initialised to the identity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DOWN, UP = (8, 16, 16), (16, 16, 16)
 
 
 class FlowNet(nn.Module):
-    """Give the displacement that moves one slice onto another, and, if asked for, a change of its intensities.
+    """Predict the displacement that moves one slice onto another and, with ``intensity``, a change of its intensities.
 
     Shape:
         moving, fixed: ``(B, 1, H, W)``, multiples of 8; displacement ``(B, 2, H, W)`` in pixels; change
@@ -53,7 +53,7 @@ class FlowNet(nn.Module):
 
 
 class IntensityNet(nn.Module):
-    """Change the intensities of a slice: a tiny encoder and decoder with additive skips, around an identity.
+    """Change the intensities of a slice: a small residual encoder-decoder with additive skip connections.
 
     Shape:
         input, output: ``(B, 1, H, W)`` in [-1, 1], multiples of 4.
@@ -78,7 +78,7 @@ class IntensityNet(nn.Module):
 
 
 class AffineNet(nn.Module):
-    """Give each slice a bounded affine map: shift, rotation, scale and shear.
+    """Predict a bounded affine map for each slice: shift, rotation, scale and shear.
 
     Shape:
         input: ``(B, 1, H, W)``; output: displacement ``(B, 2, H, W)`` in pixels.
@@ -111,7 +111,7 @@ class AffineNet(nn.Module):
 
 
 def _begin_at_zero(layer: nn.Conv2d) -> None:
-    """Let a layer give almost nothing; exact zeros would pass no gradient to what is before it."""
+    """Initialise a layer to almost zero output; exact zeros would block the gradient to earlier layers."""
     nn.init.normal_(layer.weight, std=1e-5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,6 +1,6 @@
-"""Content and style of a slice, taken apart and put together again (Huang et al., ECCV 2018), at a small size.
+"""Small networks that split a slice into content and style and recombine them (Huang et al., ECCV 2018).
 
-Content is a map of the anatomy that both domains share, style a short vector that says how it looks.
+Content is a map of the anatomy, shared by both domains; style is a short vector that describes the appearance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from leuda_core.networks.unet import norm
 
 
 class ContentEncoder(nn.Module):
-    """Give the content of slices: ``(B, 1, H, W)`` to ``(B, 4 * base_channels, H / 4, W / 4)``."""
+    """Encode the content of slices: ``(B, 1, H, W)`` to ``(B, 4 * base_channels, H / 4, W / 4)``."""
 
     def __init__(self, base_channels: int = 8, blocks: int = 2) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ContentEncoder(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Give the style of slices: ``(B, 1, H, W)`` to ``(B, size)``. Without norm, which would erase it."""
+    """Encode the style of slices: ``(B, 1, H, W)`` to ``(B, size)``. No norm layers: they would remove the style."""
 
     def __init__(self, base_channels: int = 8, size: int = 8) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class StyleEncoder(nn.Module):
 
 
 class StyledDecoder(nn.Module):
-    """Draw content in a style: ``(B, 4 * base_channels, h, w)`` and ``(B, size)`` to ``(B, 1, 4 h, 4 w)``."""
+    """Decode content in a given style: ``(B, 4 * base_channels, h, w)`` and ``(B, size)`` to ``(B, 1, 4 h, 4 w)``."""
 
     def __init__(self, base_channels: int = 8, size: int = 8, blocks: int = 2) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""The segmenter every method shares: a 2-D U-Net (Ronneberger et al., MICCAI 2015) with two convolutions a level.
+"""The segmenter of all methods: a 2-D U-Net (Ronneberger et al., MICCAI 2015) with two convolutions per level.
 
 Widths double from ``base_channels`` over five levels, as in the released code of MT-UDA. Norm is GroupNorm with one
-group a channel: instance normalisation without running statistics, so that a batch may mix domains without mixing
-their statistics and a moving average of the weights is complete. On a CPU, train it in PyTorch's contiguous layout: the
-gradient of GroupNorm takes many times longer in channels-last. Batch norm is there for the methods that are about its
+group per channel, that is instance normalisation without running statistics: a batch can mix domains without mixing
+their statistics, and a moving average of the weights needs no buffers. On a CPU, train in PyTorch's contiguous layout:
+the gradient of GroupNorm is many times slower in channels-last. Batch norm is available for the methods that adapt its
 statistics.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-# The released code also drops 5 and 10 % on the two finest levels, where drawing the noise took 8 % of a step.
+# The released code also drops 5 and 10 % on the two finest levels; left out here, because it took 8 % of a step.
 DROPOUT = (0.0, 0.0, 0.2, 0.3, 0.5)
 
 
@@ -29,12 +29,12 @@ def norm(channels: int, kind: Norm = "group") -> nn.Module:
 
 
 def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the layers of a network that keep running statistics."""
+    """Return the layers of a network that have running statistics."""
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 class Block(nn.Sequential):
-    """Two 3x3 convolutions, each with norm and LeakyReLU; dropout between them on the way down."""
+    """Two 3x3 convolutions, each with norm and LeakyReLU; dropout between them in the encoder."""
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0, kind: Norm = "group") -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(base_channels, n_classes, 3, padding=1)
 
     def encode(self, images: Tensor, levels: int = len(DROPOUT)) -> list[Tensor]:
-        """Return the encoder's maps from full resolution downwards, by default to the bottleneck."""
+        """Return the encoder's feature maps from full resolution downwards, by default to the bottleneck."""
         maps = []
         x = images
         for level, block in enumerate(self.down[:levels]):
@@ -77,7 +77,7 @@ class UNet(nn.Module):
         return maps
 
     def decode(self, encoded: list[Tensor]) -> list[Tensor]:
-        """Return the decoder's maps from the bottleneck to full resolution; the last one feeds the head."""
+        """Return the decoder's feature maps from the bottleneck to full resolution; the last one feeds the head."""
         x = encoded[-1]
         maps = [x]
         for up, merge, skip in zip(self.up, self.merge, encoded[-2::-1], strict=True):
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         return maps
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Return the decoder's maps of slices, from the bottleneck to full resolution."""
+        """Return the decoder's feature maps for slices, from the bottleneck to full resolution."""
         return self.decode(self.encode(images))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class UNet(nn.Module):
 
 
 def auxiliary_head(base_channels: int, n_classes: int) -> nn.Conv2d:
-    """Return a head for the last but one block of the decoder, at half the resolution."""
+    """Return a segmentation head for the second-to-last decoder block, at half the resolution."""
     return nn.Conv2d(2 * base_channels, n_classes, 1)
 
 

@@ -1,1 +1,1 @@
-"""Runs: the folder of one training and its lock, its event stream, its state, and how others start and stop it."""
+"""Runs: the folder of a training, its lock, event stream and state, and control from other processes."""

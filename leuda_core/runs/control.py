@@ -23,29 +23,29 @@ from leuda_core.runs.folder import LAUNCH_TOKEN, Run, as_run, busy, holder, is_r
 
 
 def request_stop(run: Run | Path | str) -> None:
-    """Ask the run to write a checkpoint and end."""
+    """Ask the run to write a checkpoint and stop."""
     as_run(run).check().stop.touch()
 
 
 def stop_requested(run: Run | Path | str) -> bool:
-    """Say whether somebody asked the run to stop."""
+    """Return whether the run was asked to stop."""
     return as_run(run).stop.exists()
 
 
 def clear_stop(run: Run | Path | str) -> None:
-    """Take back a request to stop."""
+    """Withdraw a request to stop."""
     as_run(run).stop.unlink(missing_ok=True)
 
 
 def launch(run: Run | Path | str, *, python: Sequence[str] = (), wait_s: float = 30.0) -> int:
-    """Start or resume a run in a detached process that outlives this one; return the training process's id.
+    """Start or resume a run in a detached process that outlives this one; return the id of the training process.
 
     Args:
-        python: the interpreter's command line; this interpreter by default. Slicer passes its PythonSlicer.
+        python: the command line of the interpreter, by default this one. Slicer passes its PythonSlicer.
         wait_s: how long to wait until the process has taken the run's lock.
 
     Raises:
-        InputError: another process has the run, or the new one ended at once; quotes its last line.
+        InputError: another process uses the run, or the new process stopped at once; quotes its last line.
     """
     run = Run(as_run(run).check().path.resolve())
     if is_running(run):
@@ -68,10 +68,10 @@ def launch(run: Run | Path | str, *, python: Sequence[str] = (), wait_s: float =
 
 
 def kill(run: Run | Path | str, *, grace_s: float = 5.0) -> bool:
-    """Ask the run to stop; after ``grace_s`` end its whole process tree. Return whether force was needed.
+    """Ask the run to stop; after ``grace_s``, kill its whole process tree. Return whether that was necessary.
 
     Raises:
-        InputError: the run is held by a process on another machine, or its process cannot be identified.
+        InputError: a process on another machine uses the run, or its process cannot be identified.
     """
     run = as_run(run).check()
     if not is_running(run):
@@ -95,13 +95,13 @@ def _start_detached(command: list[str], run: Run, token: str) -> subprocess.Pope
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
     environment |= {LAUNCH_TOKEN: token, "PYTHONUNBUFFERED": "1"}
-    _started[:] = [process for process in _started if process.poll() is None]  # reap the ended ones
+    _started[:] = [process for process in _started if process.poll() is None]  # reap finished processes
     with open(run.log, "ab") as log:
         settings: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": log,
             "stderr": log,
-            "cwd": run.path,  # a module in the user's folder must not shadow one of ours
+            "cwd": run.path,  # modules in the user's folder must not shadow ours
             "env": environment,
         }
         process = _popen_windows(command, settings) if os.name == "nt" else _popen_posix(command, settings)
@@ -118,7 +118,7 @@ def _popen_windows(command: list[str], settings: dict[str, Any]) -> subprocess.P
     for name in ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP"):
         flags |= getattr(subprocess, name, 0)
     breakaway = getattr(subprocess, "CREATE_BREAKAWAY_FROM_JOB", 0)
-    try:  # a launcher may have put us in a job object that takes its children along when it closes
+    try:  # we may be in a job object that kills its processes when it closes
         return subprocess.Popen(command, creationflags=flags | breakaway, **settings)
     except PermissionError:
         return subprocess.Popen(command, creationflags=flags, **settings)
@@ -126,12 +126,12 @@ def _popen_windows(command: list[str], settings: dict[str, Any]) -> subprocess.P
 
 def _ended_early(run: Run, code: int, log_start: int, pid: int) -> int:
     if code == 0:
-        return pid  # a run of a few steps may be over before we looked
+        return pid  # a short run may already have finished
     with open(run.log, "rb") as log:
         log.seek(log_start)
         lines = log.read().decode(errors="replace").strip().splitlines()
     last = lines[-1].strip() if lines else f"exit code {code}"
-    raise InputError(f"{run.path}: the training process ended at once: {last}", f"see {run.log}")
+    raise InputError(f"{run.path}: the training process stopped at once: {last}", f"see {run.log}")
 
 
 def _wait_until_free(run: Run, seconds: float) -> bool:
@@ -144,10 +144,10 @@ def _wait_until_free(run: Run, seconds: float) -> bool:
 
 
 def _end_tree(run: Run, number: int) -> None:
-    """Signal the holder and its children, after making sure that it is the holder."""
+    """Signal the holder and its children, after checking its identity."""
     who = holder(run)
     if who is None:
-        raise InputError(f"{run.path}: the lock does not name its process", "end the training process by hand")
+        raise InputError(f"{run.path}: the lock does not name its process", "kill the training process manually")
     if who.host != socket.gethostname():
         raise InputError(f"{run.path}: the run is in use by process {who.pid} on {who.host}", "kill it there")
     gone = bool(who.start) and who.start != start_ticks(who.pid)
@@ -157,7 +157,7 @@ def _end_tree(run: Run, number: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError):
         if who.group and who.group != os.getpgid(0):
-            # Also when the holder is gone: its forked loaders may still keep the lock.
+            # Even if the holder is gone: forked loaders may still keep the lock.
             os.killpg(who.group, number)
-        elif not gone:  # else its number may belong to somebody else by now
+        elif not gone:  # otherwise another process may have its id by now
             os.kill(who.pid, number)

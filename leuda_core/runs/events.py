@@ -1,4 +1,4 @@
-"""The event stream of a run: JSON lines that one process appends to and any number of others follow.
+"""The event stream of a run: a file of JSON lines, written by one process and read by any number of others.
 
 Kinds: ``start``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``end``, ``error``. Readers ignore kinds and
 keys they do not know. Standard library only.
@@ -15,17 +15,17 @@ from typing import Any
 
 
 class EventWriter:
-    """Appends events to a file, one line and one write each, so that a reader never sees half of two events mixed."""
+    """Appends events to a file, each as one line in one write, so that readers never see parts of events mixed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-            with open(path, "ab") as stream:  # a killed writer left half a line: end it, or it would swallow the next
+            with open(path, "ab") as stream:  # complete the partial line of a killed writer
                 stream.write(b"\n")
 
     def __call__(self, kind: str, /, **fields: Any) -> None:
         line = json.dumps({"event": kind, "time": round(time.time(), 3), **fields}, separators=(",", ":")) + "\n"
-        # O_APPEND makes the position and the write one operation.
+        # With O_APPEND, seeking and writing are one operation.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self._path, flags, 0o644)
         try:
@@ -35,12 +35,12 @@ class EventWriter:
 
 
 def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[dict[str, Any]], int]:
-    """Return the complete events after byte ``offset``, and the offset to go on from.
+    """Return the complete events after byte ``offset``, and the offset to continue from.
 
-    ``most_bytes``, if not negative, bounds what is read at once; it must be longer than any one event.
+    ``most_bytes``, if not negative, limits how much is read at once; it must be larger than any single event.
 
-    A last line without its newline is still being written and is left for the next call; a line that is no JSON
-    object (torn by a killed writer) is skipped. A missing file reads as empty.
+    A last line without newline is still being written and is left for the next call. A line that is not a JSON object
+    (truncated by a killed writer) is skipped. A missing file is treated as empty.
     """
     try:
         with open(path, "rb") as stream:
@@ -61,7 +61,7 @@ def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list
 
 
 def seconds_at_work(events: Sequence[dict[str, Any]]) -> float:
-    """Return the time a run spent working: without the pauses between a stop and the next start."""
+    """Return the working time of a run, without the pauses between a stop and the next start."""
     seconds, begin, last = 0.0, None, 0.0
     for event in [*events, {"event": "start", "time": 0.0}]:
         if event["event"] == "start":

@@ -1,4 +1,4 @@
-"""The run folder and its lock: whoever trains holds ``lock``, and the kernel frees it however the process ends.
+"""The run folder and its lock: the training process holds ``lock``, and the kernel releases it when the process ends.
 
 Standard library only, so that Slicer can import it before anything is installed.
 """
@@ -22,10 +22,10 @@ else:
     import fcntl
 
 LAUNCH_TOKEN = "LEUDA_LAUNCH"
-"""Environment variable by which a launcher recognises the process it started in the lock file."""
+"""Environment variable that lets a launcher recognise its process in the lock file."""
 
-_LOCKED_BYTE = 1 << 30  # Windows locks are mandatory: lock a byte beyond the text, which others must be able to read
-_PROBE_S = 0.5  # how long a taker keeps trying, because a reader's probe holds the lock for some microseconds
+_LOCKED_BYTE = 1 << 30  # Windows locks are mandatory: lock a byte beyond the text, which must stay readable
+_PROBE_S = 0.5  # how long to retry taking the lock, because a reader's probe holds it for some microseconds
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,20 @@ class Run:
         return self.path / "scores.json"
 
     def check(self) -> Run:
-        """Return self, or raise InputError when the folder holds no run."""
+        """Return self, or raise InputError if the folder contains no run."""
         if not self.config.is_file():
-            raise InputError(f"{self.path}: not a run folder (no run.json)", "name the folder given to train --out")
+            raise InputError(
+                f"{self.path}: not a run folder (no run.json)", "give the folder that was passed to train --out"
+            )
         return self
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a run's lock.
+    """The process that holds a run's lock.
 
-    ``start`` is the process's start time in kernel ticks, ``group`` the process group that is the run's alone; both 0
-    where there is none or it is unknown.
+    ``start`` is its start time in kernel ticks, ``group`` its process group if only the run is in it; both are 0 if
+    unknown or not available.
     """
 
     pid: int
@@ -100,7 +102,7 @@ class RunLock:
     """Hold a run for this process: ``with RunLock(run): train``. May be nested within one process.
 
     Raises:
-        InputError: on entry, when another process has the run; says which.
+        InputError: on entry, if another process uses the run; names that process.
     """
 
     _held: ClassVar[dict[str, tuple[int, int]]] = {}  # folder: (descriptor, depth)
@@ -119,7 +121,7 @@ class RunLock:
         if depth > 1:
             self._held[self._key] = descriptor, depth - 1
             return
-        os.ftruncate(descriptor, 0)  # a holder that left by itself leaves no name behind
+        os.ftruncate(descriptor, 0)  # after a normal release, the file names no process
         _unlock(descriptor)
         os.close(descriptor)
 
@@ -138,7 +140,7 @@ class RunLock:
     def _write_holder(descriptor: int) -> None:
         me, token = os.getpid(), os.environ.get(LAUNCH_TOKEN, "")
         group = 0 if sys.platform == "win32" else os.getpgid(0)
-        alone = bool(token) or group == me  # a run started by a script shares the script's group
+        alone = bool(token) or group == me  # a run started by a script is in the script's group
         who = Holder(me, socket.gethostname(), time.time(), start_ticks(me), group if alone else 0, token)
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -146,10 +148,10 @@ class RunLock:
 
 
 def is_running(run: Run | Path | str) -> bool:
-    """Say whether some process holds the run's lock.
+    """Return whether a process holds the run's lock.
 
-    On POSIX the probe is a shared lock: probes never disturb one another, and a process that is just taking the lock
-    tries again for longer than a probe lasts.
+    On POSIX the probe is a shared lock: probes do not disturb each other, and a process that is taking the lock retries
+    for longer than a probe lasts.
     """
     try:
         descriptor = os.open(as_run(run).lock, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -165,7 +167,7 @@ def is_running(run: Run | Path | str) -> bool:
 
 
 def holder(run: Run | Path | str) -> Holder | None:
-    """Return who wrote the lock last; meaningful while ``is_running``. ``None`` when nobody, or it is unreadable."""
+    """Return the last process that wrote the lock file; valid while ``is_running``. ``None`` if none or unreadable."""
     try:
         return Holder(**json.loads(as_run(run).lock.read_text()))
     except (OSError, ValueError, TypeError):
@@ -173,12 +175,12 @@ def holder(run: Run | Path | str) -> Holder | None:
 
 
 def as_run(run: Run | Path | str) -> Run:
-    """Return the run of a folder given in any form."""
+    """Return a run from a run or a folder."""
     return run if isinstance(run, Run) else Run(Path(run))
 
 
 def busy(run: Run) -> InputError:
-    """Return the error that says who has the run."""
+    """Return the error that names the process using the run."""
     who = holder(run)
     by = f"process {who.pid} on {who.host}" if who else "another process"
     return InputError(f"{run.path}: the run is in use by {by}", "stop it with `leuda stop`, or wait until it ends")
@@ -205,9 +207,11 @@ def _unlock(descriptor: int) -> None:
 
 
 def start_ticks(pid: int) -> int:
-    """Return when a process started, in kernel ticks: with the id it names a process for good. 0 where unknown."""
+    """Return the start time of a process in kernel ticks, which identifies it together with its id. 0 if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-        return int(text.rpartition(")")[2].split()[19])  # field 22; the name before it may hold anything
+        return int(
+            text.rpartition(")")[2].split()[19]
+        )  # field 22; the process name before it may contain any characters
     except (OSError, ValueError, IndexError):
         return 0

@@ -1,6 +1,6 @@
-"""What a run is doing, as any process can read it from the files of its folder.
+"""The state of a run, which any process can read from the files of its folder.
 
-Training is a detached process without pipes: a run whose lock is free and whose events stop short has crashed. Standard
+Training is a detached process without pipes: a run has crashed if its lock is free and its events have no end. Standard
 library only, so that Slicer can import it before anything is installed.
 """
 
@@ -22,7 +22,7 @@ _RATE_EVENTS = 50
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What a run is doing, as far as its files tell. ``progress`` is in [0, 1]; ``seconds_left`` is an estimate."""
+    """The state of a run according to its files. ``progress`` is in [0, 1]; ``seconds_left`` is an estimate."""
 
     path: Path
     state: State
@@ -42,18 +42,18 @@ class RunStatus:
 
 
 def status(run: Run | Path | str) -> RunStatus:
-    """Read a run's state from its files; changes nothing.
+    """Read the state of a run from its files, without changing anything.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder contains no run.
     """
     run = as_run(run).check()
-    running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
+    running = is_running(run)  # before reading the events, so that an end written in between does not look like a crash
     return status_of(run, read_events(run.events)[0], running=running)
 
 
 def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> RunStatus:
-    """Return a run's state from all of its events, for those who follow them; ``running``: see ``is_running``."""
+    """Return the state of a run from all of its events; for ``running``, see ``is_running``."""
     state, message, remedy = _state(events, running)
     steps = [event for event in events if _is_step(event)]
     step = int(steps[-1]["step"]) if steps else 0
@@ -79,7 +79,7 @@ def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> R
 
 
 def _is_step(event: dict[str, Any]) -> bool:
-    """Say whether this is progress in training, not in reading the volumes before it."""
+    """Return whether this is progress of training, not of preparing the volumes."""
     whole = isinstance(event.get("step"), int) and isinstance(event.get("total"), int)
     return event["event"] == "progress" and event.get("stage") != "prepare" and whole
 
@@ -99,7 +99,7 @@ def _numbers(values: object) -> dict[str, float]:
 
 
 def _state(events: Sequence[dict[str, Any]], running: bool) -> tuple[State, str, str]:
-    """Return state, message and remedy from the last event that decides them."""
+    """Return state, message and remedy from the last relevant event."""
     if running:
         return "running", "", ""
     last = next((event for event in reversed(events) if event["event"] in ("start", "end", "error")), None)
@@ -108,8 +108,8 @@ def _state(events: Sequence[dict[str, Any]], running: bool) -> tuple[State, str,
     if last["event"] == "start":
         return (
             "crashed",
-            "the process ended without a word",
-            "see log.txt; go on from the checkpoint with `leuda resume`",
+            "the process stopped unexpectedly",
+            "see log.txt; continue from the checkpoint with `leuda resume`",
         )
     message, remedy = str(last.get("message", "")), str(last.get("remedy", ""))
     if last["event"] == "error":

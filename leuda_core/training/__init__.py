@@ -1,1 +1,1 @@
-"""Training: the loop, the calls that begin and resume a run, what it would cost, and its previews."""
+"""Training: the loop, starting and resuming runs, cost estimates, and previews."""

@@ -1,8 +1,8 @@
-"""The training loop, the same for every method, in a run folder that tells everything about it.
+"""The training loop of all methods. It writes everything about a run to its folder.
 
-The random numbers of a step are a function of the seed and the step, so a checkpoint needs no random state: a run
-that was killed and resumed ends with the same weights as one that was not, bit for bit on the same CPU (another
-number of threads sums in another order).
+The random numbers of a step depend only on the seed and the step, so a checkpoint needs no random state: a run that was
+killed and resumed ends with the same weights as an uninterrupted one, bit for bit on the same CPU (a different number
+of threads changes the order of sums).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOG_EVERY = 10
 
 
 class Training:
-    """What the loop holds on to; made anew from the run folder each time it starts."""
+    """The state of the loop, created from the run folder at every start."""
 
     def __init__(self, run: Run, events: EventWriter, on_progress: OnProgress | None) -> None:
         events("start", run=str(run.path))
@@ -82,7 +82,7 @@ class Training:
                 self._log(done, phase, losses)
             if done % self.config.checkpoint_every == 0 or done == self.total:
                 self._save(done)
-                if phase == self.phases[-1]:  # before it the segmenter knows nothing
+                if phase == self.phases[-1]:  # before it, the segmenter is untrained
                     picture = previewer.write(self.method, done)
                     self.events("preview", step=done, file=picture.relative_to(self.run.path).as_posix())
             if stop_requested(self.run):
@@ -124,9 +124,9 @@ class Training:
             if is_out_of_memory(error):
                 raise
             what = f"checkpoint {self.run.checkpoint} cannot be read"
-            raise InputError(what, "restore it, or delete it to begin this run anew") from error
+            raise InputError(what, "restore it, or delete it to restart this run from the beginning") from error
         self.method.restore(state)
-        logger.info("going on from step %d of %d", state["step"], self.total)
+        logger.info("continuing from step %d of %d", state["step"], self.total)
         return state["step"]
 
     def _finish(self) -> None:

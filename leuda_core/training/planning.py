@@ -1,8 +1,8 @@
-"""What a training would cost, found by taking a few of its steps; and what would speak against beginning it.
+"""Estimates the cost of a training by running a few of its steps, and warns of likely problems.
 
-The steps are those of training itself: its loader, its method, its phases, on the chosen device. They see one source
-and one target case, which are prepared in a temporary folder; the time of a step does not depend on the number of
-cases, and the time to prepare them all is taken in proportion to their voxels.
+The steps are those of a real training, with its loader, method and phases, on the chosen device. They use one source
+and one target case, which are prepared in a temporary folder. The time of a step does not depend on the number of
+cases; the time to prepare all cases is estimated in proportion to their voxels.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from leuda_core.training.loop import to_device
 from leuda_core.training.run import make_run_config
 from leuda_core.types import Case, Dataset, Domain, Label, Plane
 
-PROBE_STEPS = 4  # of each phase, timed; one more before them, which allocates and chooses kernels, is not
-PROBE_LIMIT_S = 20.0  # of each phase, from two timed steps on
+PROBE_STEPS = 4  # timed steps of each phase, after one untimed step that allocates memory and selects kernels
+PROBE_LIMIT_S = 20.0  # of each phase, once two steps are timed
 FEW_SLICES = 6
 SPACING_FACTOR = 2.0
 LONG_S = 3600.0
-MEMORY_SHARE = 0.8  # of what is free: more, and the system begins to swap
+MEMORY_SHARE = 0.8  # of the free memory: above this, the system may start to swap
 
 OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class PlanWarning:
-    """Something that will not go well, and what to do about it."""
+    """A likely problem, and what to do about it."""
 
     message: str
     remedy: str
@@ -52,10 +52,10 @@ class PlanWarning:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training would cost.
+    """The estimated cost of a training.
 
-    ``seconds`` is all of it, preparing the volumes included. ``steps`` and ``seconds_per_step`` are by phase.
-    ``peak_memory_mib`` is that of the GPU on a GPU, else of this process.
+    ``seconds`` is the total time, including the preparation of the volumes. ``steps`` and ``seconds_per_step`` are per
+    phase. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of this process.
     """
 
     device: str
@@ -80,14 +80,14 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
 ) -> Plan:
-    """Take a few steps of each phase of a training and tell what all of them would cost. Nothing is left behind.
+    """Run a few steps of each phase of a training and estimate its total cost. Nothing is left behind.
 
     Args:
         dataset, method, steps, device, settings: as for ``training.train``.
-        on_step: called with the probe steps done and all of them.
+        on_step: called with the number of finished probe steps and their total.
 
     Raises:
-        InputError: the call, or a volume that was opened, is unusable. DeviceError: the device is, or is too small.
+        InputError: the call or a volume is unusable. DeviceError: the device does not work or has too little memory.
     """
     config = make_run_config(dataset, method, steps=steps, device=device, settings=settings)
     kind, data = METHODS[method], load_dataset(dataset)
@@ -112,7 +112,7 @@ def make_plan(
 
 
 class _Survey:
-    """What the headers and the label maps of a dataset tell.
+    """Facts about a dataset from its headers and label maps.
 
     ``labelled`` maps the cases whose labels the method learns from to their number of labelled slices.
     """
@@ -141,7 +141,7 @@ class _Survey:
 
 
 def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], plane: Plane) -> tuple[float, float]:
-    """Return the median size of a pixel and the median distance of slices."""
+    """Return the median pixel size and the median distance between slices."""
     found = []
     for case in domain.cases:
         grid = grids[case.id]
@@ -152,7 +152,7 @@ def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], plane: Plane)
 
 
 class _Probe:
-    """A training on one case of each domain, ready to take steps. ``prepare_seconds`` is estimated for all cases."""
+    """A training on one case per domain, ready to run steps. ``prepare_seconds`` is estimated for all cases."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class _Probe:
         return found
 
     def _timed_step(self, phase: Phase, step: int) -> float:
-        """Take a step as in the middle of a phase, where every term is at work; return its seconds."""
+        """Run a step as in the middle of a phase, where all loss terms are active; return its seconds."""
         start = time.perf_counter()
         try:
             with autocast(self.device):
@@ -211,7 +211,7 @@ class _Probe:
 
 
 def _one_case_each(dataset: Dataset, survey: _Survey) -> Dataset:
-    """Return the dataset with a labelled source case and one target case, labelled if one is."""
+    """Return the dataset with one labelled source case and one target case (a labelled one if there is any)."""
     source = next(case for case in dataset.source.cases if survey.in_source.get(case.id))
     labelled = (case for case in dataset.target.cases if survey.in_target.get(case.id))
     target = next(labelled, dataset.target.cases[0])
@@ -223,7 +223,7 @@ def _one_case_each(dataset: Dataset, survey: _Survey) -> Dataset:
 
 
 def _warnings(plan: Plan, survey: _Survey, device: torch.device, free_gb: float | None, note: str) -> list[PlanWarning]:
-    """Return what speaks against beginning; ``note`` is why a GPU was passed over."""
+    """Return warnings before a training starts; ``note`` says why a GPU cannot be used."""
     found = []
     if plan.labelled_slices < FEW_SLICES:
         count = "1 slice is" if plan.labelled_slices == 1 else f"{plan.labelled_slices} slices are"
@@ -233,13 +233,15 @@ def _warnings(plan: Plan, survey: _Survey, device: torch.device, free_gb: float 
         if max(source, target) > SPACING_FACTOR * min(source, target):
             measure = "in size" if what == "pixels" else "apart"
             message = f"{what} are {source:.3g} mm {measure} in the source and {target:.3g} mm in the target"
-            found.append(PlanWarning(message, "resample one of the domains, or choose volumes that are more alike"))
+            found.append(PlanWarning(message, "resample one domain, or choose volumes with more similar spacing"))
     if note:
         found.append(PlanWarning(note, "install the PyTorch build for this card, or train on the CPU"))
     if device.type == "cpu" and plan.seconds > LONG_S:
         message = f"without a GPU this takes about {plan.seconds / 3600:.1f} hours"
-        found.append(PlanWarning(message, "take fewer steps, or train on a machine with a GPU"))
+        found.append(PlanWarning(message, "use fewer steps, or train on a machine with a GPU"))
     if free_gb is not None and plan.peak_memory_mib * 2**20 > MEMORY_SHARE * free_gb * 1e9:
-        message = f"it needs {plan.peak_memory_mib * 2**20 / 1e9:.1f} GB of memory, {free_gb:.1f} GB are free"
+        message = (
+            f"training needs {plan.peak_memory_mib * 2**20 / 1e9:.1f} GB of memory, but only {free_gb:.1f} GB are free"
+        )
         found.append(PlanWarning(message, "lower batch_size or patch_size, or close other programs"))
     return found

@@ -1,4 +1,4 @@
-"""Previews: one pinned target slice, segmented at every checkpoint, so that a run can be watched."""
+"""Previews: one fixed target slice, segmented at every checkpoint, to follow the progress of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEIGHT = 256
 
 
 class Previewer:
-    """Writes ``step-000100.png``: the middle slice of a target case, with the outlines the model draws now."""
+    """Writes ``step-000100.png``: the middle slice of a target case, with the outlines of its current segmentation."""
 
     def __init__(self, folder: Path, case: CachedCase, task: Task) -> None:
         image = read_slice(case.images, case.n_slices // 2).astype(np.float32)
@@ -28,7 +28,7 @@ class Previewer:
         self._folder = folder
 
     def write(self, method: Method, step: int) -> Path:
-        """Segment the slice with the method as it is, write the picture and return its path."""
+        """Segment the slice with the current weights, write the picture and return its path."""
         device = next(method.parameters()).device
         logits = method.predict(torch.from_numpy(self._image)[None, None].to(device))
         labels = logits[0].argmax(0).cpu().numpy()

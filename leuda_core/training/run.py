@@ -1,4 +1,4 @@
-"""Beginning and resuming a run: the calls are checked first, and everything that decides the run is written down."""
+"""Starting and resuming runs. A call is checked first, then everything that determines the run is written to a file."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def train(
     checkpoint_every: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
-    """Adapt a segmenter from the dataset's source to its target domain and return the finished run.
+    """Adapt a segmenter from the source to the target domain of a dataset and return the finished run.
 
     Args:
         dataset: a dataset file.
         method: one of ``list_methods()``.
-        out: the run folder to make; must not hold a run yet.
-        steps: training steps of the segmenter, by default the method's ``default_steps``; a translator's come on top.
+        out: the run folder to create; must not contain a run.
+        steps: training steps of the segmenter, by default the method's ``default_steps``; a translator's are added.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         on_progress: called with the step, the number of steps and the latest losses.
 
     Raises:
-        InputError: the call or a volume is unusable; whatever was written for the run is removed again.
+        InputError: the call or a volume is unusable; the run's files are removed.
         DeviceError: the device does not work; likewise.
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
@@ -53,25 +53,27 @@ def train(
     try:
         return resume(run, on_progress=on_progress)
     except (InputError, DeviceError):
-        if not run.checkpoint.exists():  # later, such as on a disk taken away, the work done so far is worth keeping
+        if not run.checkpoint.exists():  # otherwise the work done so far is worth keeping
             remove_new(run.path, kept)
         raise
 
 
 def create_run(dataset: Path | str, method: str, out: Path | str, **options: Any) -> Run:
-    """Check a call and write the folder of a run that has not begun; ``resume`` or ``runs.control.launch`` begin it.
+    """Check a call and create the folder of a run; ``resume`` or ``runs.control.launch`` starts it.
 
     Args:
         dataset, method, out: as for ``train``.
-        options: those of ``train`` that are not ``on_progress``.
+        options: those of ``train``, except ``on_progress``.
 
     Raises:
-        InputError: the call is wrong, or ``out`` already holds a run.
+        InputError: the call is wrong, or ``out`` already contains a run.
     """
     config = make_run_config(dataset, method, **options)
     run = Run(Path(out))
     if run.config.exists():
-        raise InputError(f"{run.path} already holds a run", "resume it with `leuda resume`, or name another folder")
+        raise InputError(
+            f"{run.path} already contains a run", "resume it with `leuda resume`, or choose another folder"
+        )
     check_output_folder(run.path)
     run.path.mkdir(parents=True, exist_ok=True)
     write_bytes(run.config, msgspec.json.format(msgspec.json.encode(config), indent=1))
@@ -81,7 +83,7 @@ def create_run(dataset: Path | str, method: str, out: Path | str, **options: Any
 def make_run_config(
     dataset: Path | str, method: str, *, settings: Mapping[str, Any] | None = None, **options: Any
 ) -> RunConfig:
-    """Check a call and return all that decides its run; an option that is ``None`` takes its default.
+    """Check a call and return the config of its run; an option that is ``None`` takes its default.
 
     Raises:
         InputError: the method, a setting, an option or the dataset file is wrong. Volumes are not opened.
@@ -99,7 +101,7 @@ def make_run_config(
 
 
 def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> Run:
-    """Begin a created run, or go on from the last checkpoint of one that was stopped, killed or interrupted.
+    """Start a created run, or continue a stopped, killed or interrupted run from its last checkpoint.
 
     Raises: as ``train``.
     """
@@ -116,7 +118,7 @@ def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> R
             Training(run, events, on_progress).loop()
         except KeyboardInterrupt:
             events("end", state="stopped", message="interrupted")
-            raise Cancelled("interrupted; go on with `leuda resume`") from None
+            raise Cancelled("interrupted; continue with `leuda resume`") from None
         except Cancelled:
             events("end", state="stopped")
             raise

@@ -1,7 +1,7 @@
-"""AdaBN: after training, the statistics of batch norm are estimated anew from target slices.
+"""AdaBN: after training on the source, the statistics of batch norm are re-estimated on target slices.
 
-Li et al., Pattern Recognition 2018. No weight changes. The control for methods whose networks are shown target slices
-in training mode, which does the same on the way.
+Li et al., Pattern Recognition 2018. The weights do not change. It is the control for methods whose networks process
+target slices in training mode, which has the same effect.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from leuda_core.types import Batch
 
 
 class AdaBn(Method):
-    """Supervised learning on source slices with batch norm, then target statistics."""
+    """Supervised learning on source slices with batch norm, then statistics of the target."""
 
     title = "AdaBN"
-    summary = "Learns from labelled source slices, then replaces the statistics of batch norm by the target's."
+    summary = "Learns from labelled source slices, then re-estimates the statistics of batch norm on target slices."
     paper = "Li et al., Pattern Recognition 2018"
 
     class Config(MethodConfig, frozen=True):
         statistics_steps: Annotated[
-            int, Meta(ge=0, description="batches of target slices to estimate from; 0 keeps the source's statistics")
+            int,
+            Meta(ge=0, description="batches of target slices used for the estimate; 0: keep the source's statistics"),
         ] = 50
 
     settings: Config
@@ -47,10 +48,10 @@ class AdaBn(Method):
 
     @torch.no_grad()
     def statistics_step(self, batch: Batch, progress: float) -> Losses:
-        """Add a batch of target slices to the statistics, all batches counting alike."""
+        """Add a batch of target slices to the statistics; all batches have equal weight."""
         norms = batch_norms(self.teacher)
         for norm in norms:
-            norm.momentum = None  # an average over all batches instead of a moving one
+            norm.momentum = None  # the mean over all batches instead of a moving average
             norm.train()
         probabilities = self.teacher(batch.target).float().softmax(1)
         for norm in norms:

@@ -1,6 +1,6 @@
-"""Histogram matching: labelled source slices take the grey-value distribution of random target slices.
+"""Histogram matching: labelled source slices get the grey-value distribution of random target slices.
 
-The oldest way to make one scanner look like another, and the control that a learned translator must beat.
+A classical way to make images of one scanner look like those of another, and the control for learned translators.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from leuda_core.types import Batch
 
 
 def match_slices(images: Tensor, references: Tensor) -> Tensor:
-    """Give each slice the histogram of the reference at its position; references repeat if there are fewer.
+    """Match the histogram of each slice to the reference at the same index; references repeat if there are fewer.
 
     Shape:
-        images: ``(B, 1, H, W)``; references: ``(R, 1, H, W)``; result like ``images``.
+        images: ``(B, 1, H, W)``; references: ``(R, 1, H, W)``; result: as ``images``.
     """
     matched = [
         torch.from_numpy(match_histograms(image.numpy(), references[i % len(references)].cpu().numpy()))
@@ -30,7 +30,7 @@ class HistogramMatching(Method):
     """Supervised learning on source slices with target histograms."""
 
     title = "Histogram matching"
-    summary = "Learns from labelled source slices that borrow the grey values of target slices."
+    summary = "Learns from labelled source slices with the grey-value histograms of target slices."
     paper = "classical; Nyul et al., IEEE TMI 2000, for MR"
 
     def training_step(self, batch: Batch, progress: float) -> Losses:

@@ -1,7 +1,7 @@
-"""Without adaptation: learn from the labelled source slices and hope. The lower bound of every comparison.
+"""Without adaptation: supervised learning on labelled source slices. The lower bound of every comparison.
 
-Also the control ``contrast_randomization``: the same with random appearances (as in single-source domain
-generalisation, Ouyang et al., IEEE TMI 2022), still without a single target image.
+Also the control ``contrast_randomization``: the same with random appearances, as in single-source domain generalisation
+(Ouyang et al., IEEE TMI 2022). Neither method sees a target image.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ class SourceOnly(Method):
     """Supervised learning on labelled source slices."""
 
     title = "Without adaptation"
-    summary = "Learns from the labelled source slices alone."
+    summary = "Learns only from the labelled source slices."
     paper = "U-Net, Ronneberger et al., MICCAI 2015"
 
 
 class ContrastRandomization(SourceOnly):
-    """Supervised learning on source slices whose contrast is drawn anew each time."""
+    """Supervised learning on source slices with a new random contrast in each step."""
 
     title = "Contrast randomization"
-    summary = "Learns from labelled source slices in random contrasts; sees no target image."
+    summary = "Learns from labelled source slices with random contrasts; uses no target images."
     paper = "in the spirit of Ouyang et al., IEEE TMI 2022"
 
     class Config(MethodConfig, frozen=True):
-        augmentation: Annotated[Literal["strong"], Meta(description="always strong: that is the method")] = "strong"
+        augmentation: Annotated[
+            Literal["strong"], Meta(description="always strong: this augmentation is the method")
+        ] = "strong"

@@ -10,7 +10,7 @@ class TargetSupervised(Method):
     """Supervised learning on labelled target slices."""
 
     title = "Supervised on the target"
-    summary = "Learns from labelled target slices; the upper bound that adaptation is measured against."
+    summary = "Learns from labelled target slices; the upper bound for adaptation methods."
     paper = "U-Net, Ronneberger et al., MICCAI 2015"
     reads_target_labels = True
 
