@@ -16,22 +16,22 @@ from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runsFolder
 from LEUDASegmentationLib.processes.worker_client import sharedWorker
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
-from LEUDATrainingLib.cases.cases_table import CasesPanel
-from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.cases.readiness import examine
-from LEUDATrainingLib.cases.source_cases import SourceCasesPanel
 from LEUDATrainingLib.cases.structures import read_structures
-from LEUDATrainingLib.cases.structures_panel import StructuresPanel
+from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.dataset.readiness import examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
-from LEUDATrainingLib.labels.marking import MarkingPanel
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 from LEUDATrainingLib.method.method_form import MethodForm
-from LEUDATrainingLib.method.start_panel import StartPanel
 from LEUDATrainingLib.parameter_node import read_json
 from LEUDATrainingLib.runs.model_transfer import use_model
 from LEUDATrainingLib.runs.run_list import RunList
 from LEUDATrainingLib.runs.run_view import RunView
+from LEUDATrainingLib.sections.cases_table import CasesPanel
+from LEUDATrainingLib.sections.marking import MarkingPanel
+from LEUDATrainingLib.sections.source_cases import SourceCasesPanel
+from LEUDATrainingLib.sections.start_panel import StartPanel
+from LEUDATrainingLib.sections.structures_panel import StructuresPanel
 
 
 class TrainingPanel:

@@ -98,7 +98,7 @@ class Tutorial:
         """A training, its learning curve and a preview; trains first unless that was done before."""
         panel = self.training.panel
         if not self._finished_runs():
-            from LEUDATrainingLib.method.method_catalog import RECOMMENDED_STEPS
+            from LEUDATrainingLib.method_catalog import RECOMMENDED_STEPS
 
             parameters = self.training.logic.getParameterNode()
             parameters.settings, parameters.steps = json.dumps(SETTINGS), RECOMMENDED_STEPS

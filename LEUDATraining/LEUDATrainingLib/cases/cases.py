@@ -181,6 +181,14 @@ def check_volume(volume: Any) -> None:
         )
 
 
+def missing_volume(case: Case) -> InputError:
+    """Return the error for a case whose volume is gone."""
+    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
+    return InputError(
+        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
+    )
+
+
 def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return (image, label or None) for every volume in a folder.
 

@@ -20,7 +20,7 @@ from LEUDASegmentationLib.scene.steps import EventLoopWork
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
-from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
 
 
 def _nothing_to_write() -> Generator[WriteProgress, None, None]:

@@ -12,10 +12,10 @@ from slicer.i18n import tr as _
 from LEUDASegmentationLib.widgets.device_box import AUTO, DeviceBox
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset, EstimatePanel
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED, MethodInfo, load_methods
 from LEUDATrainingLib.method.presets import all_presets, matching_preset
 from LEUDATrainingLib.method.schema_form import SchemaForm
 from LEUDATrainingLib.method.setting_fields import ChoiceBox, WholeBox
+from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
 
 _MOST_STEPS, _MOST_SEED = 1_000_000, 2**31 - 1
 _CUSTOM = ""

@@ -15,7 +15,7 @@ from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
-from LEUDATrainingLib.method.method_catalog import load_methods
+from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import RunFinder, RunRecord, delete_run, folder_bytes
 
 REFRESH_MS = 2000

@@ -276,7 +276,7 @@ def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> N
 
 
 def test_a_dataset_that_cannot_be_written_is_told_and_leaves_nothing(form, tmp_path: Path, slicer_app) -> None:
-    from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+    from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
     from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
     def writing():

@@ -22,9 +22,9 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
-from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, check_volume
-from LEUDATrainingLib.cases.nrrd import write_nrrd
+from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, check_volume, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
+from LEUDATrainingLib.dataset.nrrd import write_nrrd
 from LEUDATrainingLib.labels.geometry import world_affine
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.parameter_node import read_json
@@ -197,11 +197,3 @@ def _bytes_to_write(stores: Any) -> int:
                 voxels = slicer.util.arrayFromVolume(volume)
                 total += voxels.nbytes + (2 * voxels.size if store.segmentation(case) is not None else 0)
     return total
-
-
-def missing_volume(case: Case) -> InputError:
-    """Return the error for a case whose volume is gone."""
-    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
-    return InputError(
-        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
-    )

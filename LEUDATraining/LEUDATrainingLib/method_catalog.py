@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-METHODS_FILE = Path(__file__).resolve().parents[2] / "Resources" / "methods.json"
+METHODS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "methods.json"
 RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
 """The first choice and its default number of steps."""
 
