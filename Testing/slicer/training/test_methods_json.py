@@ -37,6 +37,18 @@ def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) ->
     assert all(method.summary and method.paper for method in methods)
 
 
+def test_the_module_names_the_default_method_and_the_paper_of_the_project(slicer_app) -> None:
+    import slicer
+
+    from LEUDATrainingLib.method_catalog import RECOMMENDED, load_methods
+
+    slicer_app.loadModule(ROOT / "LEUDASegmentation" / "LEUDASegmentation.py")
+    slicer_app.loadModule(ROOT / "LEUDATraining" / "LEUDATraining.py")
+    text, default = slicer.modules.leudatraining.acknowledgementText, load_methods()[RECOMMENDED]
+    for words in (default.title, default.paper, "LE-UDA: Label-efficient", "Transactions on Medical Imaging"):
+        assert words in text
+
+
 def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
     from leuda_core.config import make_config
     from leuda_core.methods import METHODS
