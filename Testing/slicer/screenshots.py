@@ -106,7 +106,7 @@ class Tutorial:
             self.app.click(panel.start.start_button)
             self.app.wait_until(self._finished_runs, TRAINING_S, "the training")
         self._show_sections("runs")
-        panel.runs.setCurrentRun(self._finished_runs()[0])
+        panel.runs.set_current_run(self._finished_runs()[0])
         self.app.wait_until(lambda: panel.view.status and panel.view.status.state == "finished", COMPUTING_S, "the run")
         self.app.mainWindow.resize(*TALL_WINDOW)
         self._grab("tutorial_training")

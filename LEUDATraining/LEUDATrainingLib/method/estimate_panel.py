@@ -66,12 +66,12 @@ class EstimatePanel:
         column.addWidget(self._result)
         self._update()
 
-    def setProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+    def set_provider(self, provider: Callable[[], EstimateDataset]) -> None:
         """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
         self._provider = provider
         self._update()
 
-    def setOutdated(self) -> None:
+    def set_outdated(self) -> None:
         """Mark the answer as one to another question."""
         if self._answer:
             note = _("The settings have changed since: estimate again.")
