@@ -1,4 +1,4 @@
-"""LE-UDA Training: adapt a model to a modality without labels, from a few labels of another one."""
+"""LE-UDA Training: adapts a model to a modality without labels, using a few labels of another modality."""
 
 import tempfile
 from pathlib import Path
@@ -29,10 +29,10 @@ class LEUDATraining(ScriptedLoadableModule):
         parent.dependencies = ["LEUDASegmentation", "Segmentations", "SegmentEditor"]
         parent.contributors = ["LE-UDA contributors"]
         parent.helpText = _(
-            "<p>Adapts a segmentation model to a modality that nobody has labelled. Label a few slices of another "
-            "modality, add unlabelled volumes of the one to segment, and start.</p>"
-            "<p>Training runs in a process of its own: it goes on when Slicer is closed, and is found again later.</p>"
-            "<p><b>Research software, not a medical device</b>: not for diagnosis, not for the care of patients.</p>"
+            "<p>Adapts a segmentation model to a modality without labels. Label a few slices of another modality, add "
+            "unlabelled volumes of the modality to segment, and start.</p>"
+            "<p>A training runs independently of Slicer: you can close Slicer and find the training again later.</p>"
+            "<p><b>Research software, not a medical device</b>: not for diagnosis or patient care.</p>"
             "<p>Nothing leaves this computer: volumes, labels and models stay where they are.</p>"
         )
         parent.acknowledgementText = _acknowledgement()
@@ -51,7 +51,7 @@ def _acknowledgement() -> str:
 
 
 class LEUDATrainingWidget(ModuleWidget):
-    """The module's panel, tied to the scene and to what is drawn in it."""
+    """The panel of the module; it follows the scene and what is drawn in it."""
 
     REFRESH_MS = 150  # drawing a stroke changes a segmentation many times
 
@@ -65,7 +65,7 @@ class LEUDATrainingWidget(ModuleWidget):
         return self.logic.getParameterNode()
 
     def setParameterNode(self, parameterNode) -> None:
-        """Show and observe a parameter node instead of the present one; ``None`` while there is none."""
+        """Show and observe another parameter node; ``None`` while there is none."""
         super().setParameterNode(parameterNode)
         self._observeSegmentations()
 
@@ -74,7 +74,7 @@ class LEUDATrainingWidget(ModuleWidget):
         self._observeSegmentations()
 
     def _observeSegmentations(self) -> None:
-        """Count again when something is drawn."""
+        """Update the counts when something is drawn."""
         kind = slicer.vtkSegmentation
         events = (kind.SourceRepresentationModified, kind.SegmentAdded, kind.SegmentRemoved, kind.SegmentModified)
         self.removeObservers(self._onSegmentationChanged)
@@ -87,12 +87,12 @@ class LEUDATrainingWidget(ModuleWidget):
 
 
 class LEUDATrainingTest(module_test.ModuleTest):
-    """Trains four steps in a process of its own and segments with the model."""
+    """Trains four steps in a separate process and segments with the model."""
 
     STEPS = 4
 
     def test_TrainAndUse(self) -> None:
-        """A scene becomes a dataset, a run, a model, and the model segments the target on its own grid."""
+        """A scene becomes a dataset, a run and a model; the model segments the target on the grid of the target."""
         logic = LEUDATrainingLogic()
         parameterNode = logic.getParameterNode()
         target = fill_parameter_node(parameterNode)

@@ -1,4 +1,4 @@
-"""Puts the sections of the window together and keeps them in step with the parameter node."""
+"""Assembles the sections of the window and keeps them consistent with the parameter node."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from LEUDATrainingLib.sections.structures_panel import StructuresPanel
 
 
 class TrainingPanel:
-    """Everything below the module's title.
+    """The content of the window.
 
     Args:
         ui: the widgets of ``LEUDATraining.ui`` by name.
@@ -57,11 +57,11 @@ class TrainingPanel:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """The sections that show the parameter node, in the order of the work."""
+        """The sections that show the parameter node, from top to bottom."""
         return (self.structures, self.source, self.marking, self.target, self.start)
 
     def set_parameter_node(self, node: Any) -> None:
-        """Show another parameter node, ``None`` while the scene is closed."""
+        """Show another parameter node; ``None`` while the scene is closed."""
         self._node = node
         if node is None:
             self._marks.forget()
@@ -70,7 +70,7 @@ class TrainingPanel:
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the scene holds now."""
+        """Update everything that is shown."""
         if self._node is None:
             return
         self._marks.use(read_structures(self._node))
@@ -80,16 +80,16 @@ class TrainingPanel:
         self.source.select(self._node.currentCase)
 
     def enter(self) -> None:
-        """The module is shown."""
+        """Called when the module is shown."""
         self.runs.set_folder(runsFolder())
         self.marking.enter()
 
     def leave(self) -> None:
-        """Another module is shown."""
+        """Called when another module is shown."""
         self.marking.leave()
 
     def cleanup(self) -> None:
-        """Slicer ends: trainings go on by themselves."""
+        """Called when Slicer quits; trainings continue."""
         self.marking.leave()
         self.form.cleanup()
         self.view.cleanup()
@@ -97,7 +97,7 @@ class TrainingPanel:
         self._logic.release()
 
     def source_segmentations(self) -> list[Any]:
-        """Return the segmentation nodes whose changes change the counts."""
+        """Return the segmentation nodes whose slices are counted."""
         if self._node is None:
             return []
         found = [self.source.store.segmentation(case) for case in self.source.store]
@@ -115,11 +115,11 @@ class TrainingPanel:
             (self._ui.runsSection, self.view),
         ):
             section.layout().addWidget(widget)
-        for name, message in self.messages.items():  # each where the user just clicked
+        for name, message in self.messages.items():  # each in the section in which the user clicked
             getattr(self._ui, f"{name}Section").layout().addWidget(message.widget)
 
     def _reporter(self, name: str) -> Callable[[LeudaError | None], None]:
-        """Return what shows an error in a section, and puts the last one away when the next thing worked."""
+        """Return a function that shows an error in a section, or clears the message if there is none."""
         message = self.messages[name]
         return lambda error: message.show_error(error) if error else message.clear()
 
@@ -162,7 +162,7 @@ class TrainingPanel:
             report(error)
 
     def _keep_method(self) -> None:
-        """Keep the form's choices in the scene."""
+        """Store the choices of the form in the scene."""
         node, form = self._node, self.form
         if node is None:
             return
@@ -171,7 +171,7 @@ class TrainingPanel:
             node.settings = json.dumps(form.settings)
 
     def _show_method(self) -> None:
-        """Show the scene's choices in the form."""
+        """Show the choices of the scene in the form."""
         node, form = self._node, self.form
         settings = read_json(node.settings, {})
         kept = (node.method, node.steps, node.seed, node.device, settings)
@@ -179,7 +179,7 @@ class TrainingPanel:
             form.set_values(node.method, node.steps, node.seed, node.device, settings)
 
     def _dataset_for_estimate(self) -> EstimateDataset:
-        """Return a dataset, not yet written, that an estimate can read.
+        """Return a dataset for an estimate, to be written first.
 
         Raises:
             LeudaError: something that a training needs is missing.

@@ -1,4 +1,4 @@
-"""How long a training will take and how much memory it needs, measured by probe steps; and what to mend first."""
+"""Estimates the duration and the memory of a training with a few probe steps, and shows warnings."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _nothing_to_write() -> Generator[WriteProgress, None, None]:
 
 @dataclass(frozen=True)
 class EstimateDataset:
-    """What an estimate is made of.
+    """The dataset of an estimate.
 
-    ``path`` is the dataset file; ``writing`` writes it first, where it is not there yet; ``temporary`` is a folder that
-    is deleted when the estimate is there.
+    ``path`` is the dataset file; ``writing`` writes it first if it does not exist yet; ``temporary`` is a folder that
+    is deleted after the estimate.
     """
 
     path: Path
@@ -41,9 +41,9 @@ class EstimateDataset:
 
 
 class EstimatePanel:
-    """The button "Estimate time and memory" and its answer.
+    """The button "Estimate time and memory" and its result.
 
-    ``words()`` gives what follows the dataset in the call of ``leuda plan``.
+    ``words()`` returns the arguments of ``leuda plan`` after the dataset.
     """
 
     def __init__(self, words: Callable[[], Sequence[str]]) -> None:
@@ -67,19 +67,19 @@ class EstimatePanel:
         self._update()
 
     def set_provider(self, provider: Callable[[], EstimateDataset]) -> None:
-        """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
+        """Set what provides the dataset; ``provider`` may raise a LeudaError."""
         self._provider = provider
         self._update()
 
     def set_outdated(self) -> None:
-        """Mark the answer as one to another question."""
+        """Mark the result as outdated."""
         if self._answer:
-            note = _("The settings have changed since: estimate again.")
+            note = _("The settings have changed: estimate again.")
             self._result.text = f"<i>{note}</i><br>{self._answer}"
             self._result.enabled = False
 
     def start(self) -> None:
-        """Write the dataset, and take the probe steps in another process."""
+        """Write the dataset, and run the probe steps in another process."""
         self._message.clear()
         self._show("")
         try:
@@ -97,7 +97,7 @@ class EstimatePanel:
         self._update()
 
     def cancel(self) -> None:
-        """Give up."""
+        """Cancel the estimate."""
         if self._command is not None:
             self._command.cancel()
         elif self._writing is not None:
@@ -105,13 +105,13 @@ class EstimatePanel:
             self._end()
 
     def cleanup(self) -> None:
-        """Give up for good, without the event loop, and leave nothing behind."""
+        """Cancel immediately and delete temporary files; called when Slicer quits."""
         self.cancel()
         if self._dataset is not None:
             self._end()
 
     def _write(self, dataset: EstimateDataset) -> Generator[None, None, None]:
-        """Write the dataset a piece at a time, saying how far it is."""
+        """Write the dataset piece by piece and show the progress."""
         with closing(dataset.writing) as writing:
             for progress in writing:
                 self._progress.update(progress.stage, progress.fraction)
@@ -120,18 +120,18 @@ class EstimatePanel:
     def _probe(self, dataset: EstimateDataset) -> None:
         words = ["plan", dataset.path, *self._words()]
         self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
-        self._progress.update(_("Taking a few probe steps…"), None)
+        self._progress.update(_("Running a few probe steps…"), None)
         self._command.start()
 
     def _done(self, plan: Mapping[str, Any]) -> None:
         if self._dataset is None:
-            return  # given up for good
+            return  # cancelled by cleanup
         self._end()
         self._show(plan_html(plan))
 
     def _failed(self, error: LeudaError) -> None:
         if self._dataset is None:
-            return  # given up for good
+            return  # cancelled by cleanup
         self._end()
         if not isinstance(error, Cancelled):
             self._message.show_error(error)
@@ -152,11 +152,11 @@ class EstimatePanel:
     def _update(self) -> None:
         self._button.visible = self._dataset is None
         self._button.enabled = self._provider is not None
-        self._button.toolTip = _("Takes a few steps of each phase on the chosen device, in another process")
+        self._button.toolTip = _("Runs a few steps of each phase on the chosen device, in another process")
 
 
 def plan_html(plan: Mapping[str, Any]) -> str:
-    """Return the answer of ``leuda plan`` as rich text: time, memory, labels, then each warning with its remedy."""
+    """Return the result of ``leuda plan`` as rich text: time, memory, labels, and each warning with its remedy."""
     facts = [_("about {time} on {device}").format(time=spoken(plan["seconds"]), device=html.escape(plan["device"]))]
     if plan.get("peak_memory_mib"):
         facts.append(_("{gigabytes:.1f} GB of memory").format(gigabytes=plan["peak_memory_mib"] / 1024))
@@ -170,7 +170,7 @@ def plan_html(plan: Mapping[str, Any]) -> str:
 
 
 def spoken(seconds: float) -> str:
-    """Return a time with no more digits than an estimate is worth."""
+    """Return a duration with the precision of an estimate."""
     if seconds < 90:
         return _("{count} s").format(count=max(1, round(seconds)))
     minutes = round(seconds / 60)

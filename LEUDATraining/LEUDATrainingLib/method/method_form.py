@@ -1,4 +1,4 @@
-"""Which method, how much of it, and where: the choices of a training, with an estimate before it starts."""
+"""The section Method: method, steps, device and settings of a training, and an estimate before it starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CUSTOM = ""
 class MethodForm(qt.QWidget):
     """Method, preset, steps, device, every setting of the method, and "Estimate time and memory".
 
-    ``on_changed`` is called without arguments after every change made by hand, not by ``set_values``.
+    ``on_changed`` is called without arguments after every change by the user, not after ``set_values``.
     """
 
     def __init__(self, parent: Any = None) -> None:
@@ -39,12 +39,12 @@ class MethodForm(qt.QWidget):
 
     @property
     def method(self) -> str:
-        """The method's name, as ``leuda train --method`` takes it."""
+        """The name of the method, as for ``leuda train --method``."""
         return self._method.itemData(self._method.currentIndex)
 
     @property
     def steps(self) -> int:
-        """Training steps of the segmenter."""
+        """The number of training steps of the segmenter."""
         return self._steps.value
 
     @property
@@ -59,7 +59,7 @@ class MethodForm(qt.QWidget):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The method's settings that differ from their defaults."""
+        """The settings of the method that differ from their defaults."""
         return self._form.changed_values
 
     def set_values(
@@ -70,9 +70,9 @@ class MethodForm(qt.QWidget):
         device: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Show these values; what is None stays. An unknown method, as from another version, is passed over.
+        """Show these values; ``None`` keeps the current one. An unknown method is ignored.
 
-        ``settings`` are those that differ from the defaults: all others go back to them.
+        ``settings`` are those that differ from the defaults: all others are reset.
         """
         self._filling = True
         try:
@@ -93,15 +93,15 @@ class MethodForm(qt.QWidget):
         self._after_change()
 
     def set_dataset_provider(self, provider: Callable[[], EstimateDataset]) -> None:
-        """Say where the dataset for an estimate comes from; ``provider`` may raise a LeudaError."""
+        """Set what provides the dataset of an estimate; ``provider`` may raise a LeudaError."""
         self._estimate.set_provider(provider)
 
     def fill_devices(self, client: Any) -> None:
-        """List this machine's devices, asked of a ``WorkerClient``, once."""
+        """List the devices of this computer, as reported by a ``WorkerClient``; only once."""
         self._device.fill(client)
 
     def cleanup(self) -> None:
-        """Give up an estimate that is being made."""
+        """Cancel an estimate that is running."""
         self._estimate.cleanup()
 
     def _build(self) -> None:
@@ -126,7 +126,7 @@ class MethodForm(qt.QWidget):
         form.addRow(_("Device:"), combo)
         form.addRow(self._make_advanced())
         self._estimate = EstimatePanel(self._training_words)
-        column.addWidget(self._estimate.widget)  # in a row of the form its longer answers would be cut off
+        column.addWidget(self._estimate.widget)  # in a row of the form, long results would be cut off
 
     def _make_method_box(self) -> Any:
         box = ChoiceBox()
@@ -170,7 +170,7 @@ class MethodForm(qt.QWidget):
         self._form = SchemaForm()
         self._form.on_changed = self._edited
         column.addWidget(self._form)
-        reset = qt.QPushButton(_("Reset all to the defaults"))
+        reset = qt.QPushButton(_("Reset all to defaults"))
         reset.objectName = "resetSettingsButton"
         reset.connect("clicked()", self._on_reset)
         column.addWidget(reset, 0, qt.Qt.AlignRight)
@@ -180,11 +180,11 @@ class MethodForm(qt.QWidget):
         return self._methods[self.method]
 
     def _show_method(self) -> None:
-        """Show what the chosen method is, and its settings at their defaults."""
+        """Show the description of the chosen method, and its settings with their defaults."""
         method = self._info()
         text = f"{method.summary} <i>{method.paper}</i>."
         if method.needs_target_labels:
-            why = _("For comparison only: it needs labels on target volumes, which is what adaptation does without.")
+            why = _("For comparison only: it needs labels of target volumes, which adaptation does not need.")
             text += f"<br><b>{why}</b>"
         self._about.text = text
         self._form.set_properties(method.properties)
@@ -205,7 +205,7 @@ class MethodForm(qt.QWidget):
             self._edited()
 
     def _apply_preset(self, key: str) -> None:
-        """Put a preset's numbers of steps; for Custom the numbers stay."""
+        """Set the numbers of steps of a preset; for Custom, nothing changes."""
         preset = next((preset for preset in all_presets() if preset.key == key), None)
         if preset is None:
             return
@@ -227,7 +227,7 @@ class MethodForm(qt.QWidget):
             self.on_changed()
 
     def _after_change(self) -> None:
-        """Let the preset's name and the estimate follow the numbers."""
+        """Update the shown preset and mark the estimate as outdated."""
         names = all_presets()[0].values(self._info())
         values = {"steps": self.steps} | self._form.values
         key = matching_preset({name: values[name] for name in names}, self._info())
@@ -237,7 +237,7 @@ class MethodForm(qt.QWidget):
         self._estimate.set_outdated()
 
     def _training_words(self) -> list[str]:
-        """Return the words that ``leuda train`` and ``leuda plan`` take after the dataset."""
+        """Return the arguments of ``leuda plan`` after the dataset."""
         words = ["--method", self.method, "--steps", str(self.steps), "--device", self.device or AUTO]
         for name, value in self.settings.items():
             words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]

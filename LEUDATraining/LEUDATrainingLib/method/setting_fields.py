@@ -1,4 +1,4 @@
-"""Fields of a form: for each kind of setting the widget that can hold only its allowed values."""
+"""Fields of a form: for each type of setting a widget that accepts only valid values."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ def make_field(schema: Schema, on_changed: Callable[[], None]) -> Field:
         on_changed: called without arguments whenever the value changes.
 
     Raises:
-        ValueError: a type that no field is known for.
+        ValueError: there is no field for the type.
     """
     if "enum" in schema:
         return _choice(schema, on_changed)
     makers = {"integer": _integer, "number": _number, "boolean": _boolean, "string": _text}
     kind = schema.get("type")
     if kind not in makers:
-        raise ValueError(f"no field for a setting of type {kind!r}")
+        raise ValueError(f"there is no field for a setting of type {kind!r}")
     return makers[kind](schema, on_changed)
 
 
 class WholeBox(qt.QSpinBox):
-    """A spin box that the wheel scrolls past: a setting must not change because the panel was scrolled."""
+    """A spin box that ignores the mouse wheel: scrolling the panel must not change a setting."""
 
     def wheelEvent(self, event: Any) -> None:
         event.ignore()
 
 
 class NumberBox(qt.QDoubleSpinBox):
-    """The same for fractions, shown without trailing zeros."""
+    """The same for decimal numbers, shown without trailing zeros."""
 
     def wheelEvent(self, event: Any) -> None:
         event.ignore()
 
     def textFromValue(self, value: float) -> str:
-        return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")  # never 5e-05, which a spin box cannot read back
+        return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")  # never 5e-05, which a spin box cannot parse
 
 
 class ChoiceBox(qt.QComboBox):
-    """A combo box that the wheel scrolls past, and that may be narrower than its longest entry."""
+    """A combo box that ignores the mouse wheel and may be narrower than its longest entry."""
 
     def __init__(self, parent: Any = None) -> None:
         qt.QComboBox.__init__(self, parent)
@@ -101,7 +101,7 @@ def _integer(schema: Schema, on_changed: Callable[[], None]) -> Field:
 
     def changed(value: int) -> None:
         if value % step:
-            put(value)  # comes back here with a multiple
+            put(value)  # calls this function again with a multiple
         else:
             on_changed()
 
@@ -114,7 +114,7 @@ def _number(schema: Schema, on_changed: Callable[[], None]) -> Field:
     least = schema.get("minimum", schema.get("exclusiveMinimum", -_LARGEST - smallest) + smallest)
     most = schema.get("maximum", schema.get("exclusiveMaximum", _LARGEST + smallest) - smallest)
     box = NumberBox()
-    box.setLocale(qt.QLocale("C"))  # a point, as in the papers and on the command line
+    box.setLocale(qt.QLocale("C"))  # decimal point, as on the command line
     box.setDecimals(_DECIMALS)
     box.setRange(least, most)
     box.stepType = qt.QAbstractSpinBox.AdaptiveDecimalStepType  # an arrow changes the second digit
@@ -130,7 +130,7 @@ def _boolean(schema: Schema, on_changed: Callable[[], None]) -> Field:
 
 
 def _text(schema: Schema, on_changed: Callable[[], None]) -> Field:
-    """Return a line, or for a setting that is described as a folder a line with a button to choose one."""
+    """Return a line edit; for a setting whose description mentions a folder, one with a button to choose it."""
     if "folder" in schema.get("description", ""):
         edit = ctk.ctkPathLineEdit()
         edit.filters = ctk.ctkPathLineEdit.Dirs

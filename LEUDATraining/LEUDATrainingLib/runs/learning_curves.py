@@ -1,4 +1,4 @@
-"""Learning curves of a run: one loss, its steps pale and their mean bold, or all losses of a phase at once."""
+"""Learning curves of a run: one loss with its running mean, or all losses of a phase."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from LEUDATrainingLib.runs.loss_history import LossHistory, smooth
 ALL = ""
 _HEIGHT_PX = 260
 _COLORS = ((0.12, 0.40, 0.75), (0.84, 0.37, 0.0), (0.0, 0.55, 0.40), (0.70, 0.25, 0.55), (0.45, 0.45, 0.45))
-_FEW = 10  # points, below which a mean says nothing new
+_FEW = 10  # points, below which a running mean is not useful
 
 
 class LearningCurves(qt.QWidget):
-    """A plot with a choice of phase and of loss. Follows the run's current phase until another one is chosen."""
+    """A plot with a choice of phase and loss. Shows the current phase of the run until another one is chosen."""
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
@@ -36,7 +36,7 @@ class LearningCurves(qt.QWidget):
 
     def _build(self) -> None:
         column = column_in(self)
-        self._empty = empty_state("noCurvesLabel", _("The curves begin with the first ten training steps."))
+        self._empty = empty_state("noCurvesLabel", _("The curves appear after the first training steps."))
         column.addWidget(self._empty)
         self._choices = qt.QWidget()
         row = qt.QHBoxLayout(self._choices)
@@ -47,7 +47,7 @@ class LearningCurves(qt.QWidget):
         self._view = slicer.qMRMLPlotWidget()
         self._view.setMinimumHeight(_HEIGHT_PX)
         self._view.setMaximumHeight(_HEIGHT_PX)
-        self._view.plotController().hide()  # it would let one put another chart here
+        self._view.plotController().hide()  # it would allow the user to choose another chart
         column.addWidget(self._view)
         self._plot = CurvePlot(self._view)
 
@@ -64,11 +64,11 @@ class LearningCurves(qt.QWidget):
 
     @property
     def chart_node(self) -> Any:
-        """The vtkMRMLPlotChartNode that is shown, or None while there is nothing to show."""
+        """The vtkMRMLPlotChartNode that is shown; None while there is nothing to show."""
         return self._plot.chart_node
 
     def clear(self) -> None:
-        """Show nothing, for another run."""
+        """Clear everything, before another run is shown."""
         self._history = LossHistory()
         self._follows = True
         self._drawn_phase = ""
@@ -78,11 +78,11 @@ class LearningCurves(qt.QWidget):
         self._show_empty(True)
 
     def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take in further events of the run; ``draw`` shows them."""
+        """Add further events of the run; ``draw`` shows them."""
         self._history.add(events)
 
     def draw(self) -> None:
-        """Show what was taken in."""
+        """Show the events that were added."""
         phases = self._history.phases()
         self._show_empty(not phases)
         if not phases:
@@ -92,12 +92,12 @@ class LearningCurves(qt.QWidget):
         self._draw()
 
     def restore(self) -> None:
-        """Draw again if the scene was closed, and the plot's nodes with it."""
+        """Draw again if the scene was closed and the nodes of the plot were deleted."""
         if self._drawn_phase and self.chart_node is None and not slicer.mrmlScene.IsBatchProcessing():
             self._draw()
 
     def cleanup(self) -> None:
-        """Take the plot's nodes out of the scene."""
+        """Remove the nodes of the plot from the scene."""
         self._plot.remove()
 
     def _on_phase_chosen(self, _index: int) -> None:
@@ -140,7 +140,7 @@ class LearningCurves(qt.QWidget):
         return curves
 
     def _refill_losses(self, phase: str) -> None:
-        """Offer the phase's losses, the main one first chosen; keep the choice while the phase stays."""
+        """List the losses of the phase; keep the choice, or choose the main loss of a new phase."""
         losses = self._history.losses(phase)
         chosen = self._chosen(self._loss) if phase == self._drawn_phase else losses[0]
         self._drawn_phase = phase
@@ -148,7 +148,7 @@ class LearningCurves(qt.QWidget):
         self._refill(self._loss, [*items, (_("All"), ALL)] if len(losses) > 1 else items, chosen)
 
     def _refill(self, box: Any, items: list[tuple[str, str]], chosen: str | None = None) -> None:
-        """Put (text, value) into a combo box without calling back; leave it alone when nothing changed."""
+        """Fill a combo box with (text, value) without calling back; do nothing if it has not changed."""
         self._filling = True
         try:
             if [value for _text, value in items] != [box.itemData(index) for index in range(box.count)]:
@@ -171,7 +171,7 @@ class LearningCurves(qt.QWidget):
 
 
 def phase_title(phase: str) -> str:
-    """Return a phase of training in words."""
+    """Return the title of a phase of training."""
     known = {
         "": _("Training"),
         "prepare": _("Reading volumes"),

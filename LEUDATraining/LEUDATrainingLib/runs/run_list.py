@@ -1,4 +1,4 @@
-"""The runs of today and of earlier days: found in the files, so that one that is still running is found again."""
+"""The list of all runs, read from their files, so that a running one is found after a restart of Slicer."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MOST_ROWS = 7
 
 
 class RunList(qt.QWidget):
-    """A table of runs with buttons to show a run's folder and to delete a run.
+    """A table of runs with buttons to show the folder of a run and to delete a run.
 
-    ``on_current_changed`` is called without arguments when another run, or none, becomes the current one.
+    ``on_current_changed`` is called without arguments when another run, or none, is selected.
     """
 
     def __init__(self, parent: Any = None) -> None:
@@ -46,9 +46,11 @@ class RunList(qt.QWidget):
 
     def _build(self) -> None:
         column = column_in(self)
-        self._empty = empty_state("noRunsLabel", _("No training yet. Fill in the sections above and press Start."))
+        self._empty = empty_state(
+            "noRunsLabel", _("No trainings yet. Complete the sections above and press Start training.")
+        )
         column.addWidget(self._empty)
-        self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Made")])
+        self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Created")])
         self._table.connect("itemSelectionChanged()", self._on_selection)
         column.addWidget(self._table)
         self._message = MessageStrip()
@@ -63,7 +65,7 @@ class RunList(qt.QWidget):
 
     @property
     def current_run(self) -> Path | None:
-        """The folder of the chosen run (the one with ``run.json``), or None."""
+        """The folder of the selected run (which contains ``run.json``), or None."""
         return self._current
 
     def set_folder(self, folder: Path) -> None:
@@ -73,12 +75,12 @@ class RunList(qt.QWidget):
         self.refresh()
 
     def set_current_run(self, path: Path | None) -> None:
-        """Choose a run of the folder, such as one that was just started."""
+        """Select a run of the folder, such as one that was just started."""
         self._choose(Path(path) if path else None)
         self.refresh()
 
     def refresh(self) -> None:
-        """Look into the folder again. When nothing is chosen yet, a run that is running is, else the newest."""
+        """Read the folder again. If nothing is selected, select a running run, or else the newest."""
         try:
             self._records = self._finder.find(self._folder) if self._folder else []
         except LeudaError as error:
@@ -92,13 +94,13 @@ class RunList(qt.QWidget):
         self._update()
 
     def reveal_current(self) -> None:
-        """Open the chosen run's folder in the system's file browser."""
+        """Open the folder of the selected run in the file browser of the system."""
         record = self._record()
         if record:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(record.folder)))
 
     def delete_current(self) -> None:
-        """Delete the chosen run after asking; never one that is running."""
+        """Delete the selected run after confirmation; never a running one."""
         record = self._record()
         if record is None or not self._confirmed(record):
             return
@@ -113,8 +115,8 @@ class RunList(qt.QWidget):
     @staticmethod
     def _confirmed(record: RunRecord) -> bool:
         text = _(
-            "Delete the run '{name}' ({size}) with its model, checkpoints, and the copies of volumes made for it?\n"
-            "The volumes in your scene and files stay. This cannot be undone."
+            "Delete the run '{name}' ({size}) with its model, its checkpoints and its copies of volumes?\n"
+            "The volumes in the scene and your own files are kept. This cannot be undone."
         ).format(name=record.name, size=_size(folder_bytes(record.folder)))
         return slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Delete run"))
 
@@ -143,7 +145,7 @@ class RunList(qt.QWidget):
             self._update()
 
     def _fill(self) -> None:
-        """Bring the rows up to date in place, so that the scroll position stays."""
+        """Update the rows in place, so that the scroll position does not change."""
         self._filling = True
         try:
             self._table.setRowCount(len(self._records))
@@ -194,13 +196,17 @@ class RunList(qt.QWidget):
         self._reveal.enabled = record is not None
         running = record is not None and record.state == "running"
         self._delete.enabled = record is not None and not running
-        self._delete.toolTip = _("Stop the run first") if running else _("Delete the run and everything made for it")
+        self._delete.toolTip = (
+            _("Stop the run first")
+            if running
+            else _("Delete the run with its model, checkpoints and copies of volumes")
+        )
 
 
 def state_text(record: RunRecord) -> str:
-    """Return a run's state in a word, with how far it came where it did not end."""
+    """Return the state of a run, with its progress if it has not finished."""
     names = {
-        "created": _("not begun"),
+        "created": _("not started"),
         "running": _("running"),
         "finished": _("finished"),
         "stopped": _("stopped"),
@@ -215,7 +221,7 @@ def state_text(record: RunRecord) -> str:
 
 
 def _day(made: datetime) -> str:
-    """Return the time for today, else the day, of another year with the year."""
+    """Return the time for today, or else the date, with the year if it is another one."""
     now = datetime.now()
     if made.date() == now.date():
         return made.strftime("%H:%M")

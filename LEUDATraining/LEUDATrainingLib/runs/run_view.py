@@ -1,4 +1,4 @@
-"""One run: how far it is, its learning curves and previews, its log, and what can be done with it."""
+"""One run: its progress, learning curves, previews and log, and the actions on it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from LEUDATrainingLib.runs.run_records import run_name
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
 KILL_AFTER_S = 10.0
-"""How long a run may take to stop before ending it by force is offered."""
+"""How long a run may take to stop before stopping it by force is offered."""
 
 _TICK_MS = 1000
 
 
 class RunView(qt.QWidget):
-    """Shows a run and follows it while it is shown.
+    """Shows a run and updates it.
 
-    ``on_use_model`` is called with the folder of a finished run's model when the user wants to segment with it.
+    ``on_use_model`` is called with the bundle of a finished run when the user wants to segment with it.
     """
 
     def __init__(self, parent: Any = None) -> None:
@@ -60,11 +60,11 @@ class RunView(qt.QWidget):
 
     @property
     def status(self) -> RunStatus | None:
-        """What the run is doing, as far as it was read."""
+        """The status of the run, None before it is read."""
         return self._watcher.status
 
     def set_run(self, path: Path | None) -> None:
-        """Show another run, or none. Showing the same one again changes nothing."""
+        """Show another run, or none. Setting the same run again has no effect."""
         if path is not None and Path(path) == self.run_path:
             return
         self._undrawn, self._shown_state = False, ""
@@ -86,14 +86,14 @@ class RunView(qt.QWidget):
             self._timer.stop()
 
     def cleanup(self) -> None:
-        """Stop following, and take the plot's nodes out of the scene."""
+        """Stop observing the run, and remove the nodes of the plot from the scene."""
         self._watcher.stop()
         self._timer.stop()
         self._curves.cleanup()
 
     def _build(self) -> None:
         column = column_in(self)
-        text = _("Choose a run above, or start a training: progress, curves and previews appear here.")
+        text = _("Select a run above, or start a training: progress, curves and previews appear here.")
         self._empty = empty_state("noRunLabel", text)
         column.addWidget(self._empty)
         self._content = qt.QWidget()
@@ -115,7 +115,7 @@ class RunView(qt.QWidget):
         layout.addWidget(self._title)
         self._progress = RunProgress(on_cancel=self._with_run(self._stop), cancel_text=_("Stop"))
         self._progress.cancel_button.objectName = "stopButton"
-        self._progress.cancel_button.toolTip = _("Write a checkpoint and end; the run can be resumed")
+        self._progress.cancel_button.toolTip = _("Write a checkpoint and stop; the run can be resumed")
         layout.addWidget(self._progress.widget)
         self._message = MessageStrip()
         layout.addWidget(self._message.widget)
@@ -131,7 +131,7 @@ class RunView(qt.QWidget):
         layout.addWidget(self._buttons.widget)
 
     def _with_run(self, action: Callable[[Run], None]) -> Callable[[], None]:
-        """Return what does something with the run that is shown, and nothing while there is none."""
+        """Return a function that applies an action to the run that is shown, if there is one."""
 
         def act() -> None:
             if self._watcher.run is not None:
@@ -151,9 +151,9 @@ class RunView(qt.QWidget):
         self._show_buttons()
 
     def _take_events(self, run: Run) -> None:
-        """Give what is new to the curves and the previews."""
+        """Pass new events to the curves and the previews."""
         new = self._watcher.new
-        if self._watcher.anew:
+        if self._watcher.replaced:
             self._curves.clear()
             self._previews.clear()
             self._previews.set_labels(label_colors(run))
@@ -161,7 +161,7 @@ class RunView(qt.QWidget):
             self._curves.add_events(new)
             self._previews.add_events(run.previews, new)
         self._undrawn = self._undrawn or bool(new)
-        if self._undrawn and self._watcher.status is not None:  # else further pieces follow at once
+        if self._undrawn and self._watcher.status is not None:  # otherwise more events follow immediately
             self._undrawn = False
             self._curves.draw()
 
@@ -178,7 +178,7 @@ class RunView(qt.QWidget):
         self._progress.update(stage, fraction, None if stopping else status.seconds_left)
 
     def _show_state(self, status: RunStatus) -> None:
-        """Say once what a new state means, so that a message that was put away stays away."""
+        """Show a message for each new state once, so that a dismissed message does not return."""
         if status.state == self._shown_state:
             return
         self._shown_state = status.state
@@ -187,11 +187,11 @@ class RunView(qt.QWidget):
             self._message.show_error(_failure(status))
         elif status.state == "stopped":
             where = _("Stopped at step {step} of {total}").format(step=status.step, total=status.total)
-            self._message.show_info(where, _("Resume goes on exactly there."))
+            self._message.show_info(where, _("Resume continues exactly from there."))
         elif status.state == "created":
-            self._message.show_info(_("This run has not begun"), _("Press Resume to begin it."))
+            self._message.show_info(_("This run has not started"), _("Press Resume to start it."))
         elif status.state == "finished":
-            self._message.show_info(_("Finished"), _("The model is ready to segment with."))
+            self._message.show_info(_("Finished"), _("The model can be used for segmentation."))
 
     def _show_buttons(self) -> None:
         state = self._watcher.status.state if self._watcher.status else ""
@@ -201,7 +201,7 @@ class RunView(qt.QWidget):
         if offered and not self._buttons.kill_offered:
             self._message.show_warning(
                 _("The training has not stopped yet"),
-                _("It stops after the step that it is taking. End now loses what was done since the last checkpoint."),
+                _("It stops after the current step. Stop now loses the steps since the last checkpoint."),
             )
         self._buttons.offer_kill(offered)
 
@@ -256,7 +256,7 @@ def _section(name: str, title: str, widget: Any) -> Any:
 
 
 def _stage(status: RunStatus, last: dict[str, Any], stopping: bool) -> tuple[str, float | None]:
-    """Return what a running run is doing, and how far it is in [0, 1] or None."""
+    """Return the current stage of a running run, and its progress in [0, 1] or None."""
     if stopping:
         return _("Stopping: a checkpoint is written first…"), status.progress
     if last.get("event") == "progress" and last.get("stage") == "prepare":
@@ -271,7 +271,7 @@ def _stage(status: RunStatus, last: dict[str, Any], stopping: bool) -> tuple[str
 def _failure(status: RunStatus) -> LeudaError:
     if status.state == "crashed":
         return LeudaError(
-            _("The training ended without a word, at step {step}").format(step=status.step),
-            _("Press Resume to go on from the last checkpoint; the log below may say why it ended."),
+            _("The training stopped unexpectedly at step {step}").format(step=status.step),
+            _("Press Resume to continue from the last checkpoint; the log below may show the cause."),
         )
     return LeudaError(status.message or _("the training failed"), status.remedy or _("see the log below"))

@@ -140,7 +140,7 @@ def test_deleted_volume_is_refused_by_name(node, tmp_path: Path) -> None:
 
     _source, _segmentation, target = fill(node)
     slicer.mrmlScene.RemoveNode(target)
-    with pytest.raises(InputError, match="the volume of case Zoë CT is gone"):
+    with pytest.raises(InputError, match="the volume of case Zoë CT was deleted"):
         written_dataset(node, tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
@@ -149,7 +149,7 @@ def test_a_dataset_that_is_there_is_not_touched(node, tmp_path: Path) -> None:
     fill(node)
     path = written_dataset(node, tmp_path / "d")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="already holds a dataset"):
+    with pytest.raises(InputError, match="already contains a dataset"):
         written_dataset(node, tmp_path / "d")
     assert path.read_bytes() == before
 

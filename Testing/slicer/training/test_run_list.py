@@ -224,6 +224,7 @@ def test_a_run_that_was_deleted_elsewhere_disappears(run_list, folder: Path) -> 
     assert len(rows(run_list)) == 1 and run_list.current_run.parent.exists()
 
 
+@pytest.mark.alone
 def test_a_long_list_is_refreshed_without_a_stutter(run_list, folder: Path) -> None:
     import time
 

@@ -54,7 +54,7 @@ def test_without_a_run_it_says_what_to_do(view) -> None:
 
 def test_a_run_that_has_not_begun(view, run) -> None:
     view.set_run(run.path)
-    assert seen(view) == {"resume"} and "not begun" in said(view)
+    assert seen(view) == {"resume"} and "not started" in said(view)
     assert "Knie links" in child(view, "runTitle").text and "LE-UDA" in child(view, "runTitle").text
 
 
@@ -236,7 +236,7 @@ def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None
         child(view, "killButton").click()
         slicer_app.wait_until(lambda: process.poll() is not None and seen(view) == {"resume", "report"}, 30)
         slicer_app.wait_until(lambda: not stop_requested(run), 30)  # taken back once the process is gone
-        assert "ended without a word" in said(view)
+        assert "stopped unexpectedly" in said(view)
     finally:
         process.kill()
         process.wait()
@@ -367,7 +367,7 @@ def test_a_real_run_from_start_to_its_model(
         slicer_app.wait_until(lambda: view.status.step >= 40, 100)
         child(view, "stopButton").click()
         slicer_app.wait_until(lambda: view.status.state == "stopped", 30)
-        assert "Resume goes on exactly there." in said(view)
+        assert "Resume continues exactly from there." in said(view)
         child(view, "resumeButton").click()
         slicer_app.wait_until(lambda: view.status.state == "finished", 100)
     # The training wants the same cores, so the clock says little here; test_training_latency.py holds the limit.

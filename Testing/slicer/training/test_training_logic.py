@@ -96,7 +96,7 @@ def test_a_launch_that_fails_tells_why(logic, tmp_path: Path) -> None:
 
 
 def test_what_a_user_kept_beside_the_dataset_is_never_removed(logic, tmp_path: Path) -> None:
-    logic.commandFactory = Commands(problems=["bad; mend"])
+    logic.commandFactory = Commands(problems=["bad; fix it"])
     node = logic.getParameterNode()
     fill(node)
     (tmp_path / "t").mkdir()
@@ -136,7 +136,7 @@ def test_without_waiting_it_returns_at_once_and_tells_in_order(logic, tmp_path: 
     )
     assert told == []
     assert not run.config.exists()
-    with pytest.raises(InputError, match="being started already"):
+    with pytest.raises(InputError, match="another training is being started"):
         logic.train(node, out=tmp_path / "other" / "run")
     logic.job.wait()
     assert told == ["started", "done"]
@@ -175,7 +175,7 @@ def test_a_volume_deleted_while_it_is_written_does_no_harm(logic, tmp_path: Path
     slicer.app.processEvents()
     slicer.mrmlScene.RemoveNode(source)
     slicer.mrmlScene.RemoveNode(target)
-    with pytest.raises(LeudaError, match="is gone"):
+    with pytest.raises(LeudaError, match="was deleted"):
         logic.job.wait()
     assert not (tmp_path / "t").exists()
 
