@@ -1,6 +1,6 @@
-"""Draws the icons of the extension and its modules, and the thumbnails of the sample data (the phantom alone).
+"""Draws the icons of the extension and its modules, and the thumbnails of the sample data, which show the phantom.
 
-Run from anywhere: ``.venv/bin/python Extension/make_icons.py``. The same code draws the same pictures.
+Run it from any folder: ``.venv/bin/python Extension/make_icons.py``. The result is always the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leuda_core.pictures import draw_slice, new_figure, png_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 128
-"""Pixels along each side of an icon: what the Extensions Manager asks for."""
+"""Pixels along each side of an icon: as required by the Extensions Manager."""
 
 THUMBNAIL = 192
 """Pixels along each side of a thumbnail of sample data."""
@@ -30,7 +30,7 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A transparent square that is drawn on in icon pixels and smoothed by oversampling."""
+    """A transparent square with coordinates in icon pixels, smoothed by oversampling."""
 
     def __init__(self) -> None:
         side = SIZE * _OVERSAMPLING
@@ -50,7 +50,7 @@ class Canvas:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
     def right_half_of(self, other: Canvas) -> None:
-        """Take the right half of another canvas."""
+        """Copy the right half of another canvas."""
         half = self.image.width // 2
         self.image.paste(other.image.crop((half, 0, 2 * half, 2 * half)), (half, 0))
 
@@ -59,7 +59,10 @@ class Canvas:
 
 
 def closed_curve(centre: Point, radii: Point, waves: dict[int, Point], samples: int = 240) -> np.ndarray:
-    """Return an ellipse whose radius swells with some angular frequencies: ``{frequency: (cosine, sine)}``."""
+    """Return an ellipse whose radius is modulated by angular frequencies: ``{frequency: (cosine, sine)}``.
+
+    The points have shape ``(samples, 2)``.
+    """
     angle = np.linspace(0, 2 * np.pi, samples, endpoint=False)
     swell = 1 + sum(c * np.cos(k * angle) + s * np.sin(k * angle) for k, (c, s) in waves.items())
     return np.stack([centre[0] + radii[0] * swell * np.cos(angle), centre[1] + radii[1] * swell * np.sin(angle)], 1)
@@ -70,9 +73,9 @@ _ORGAN_SHAPE = closed_curve((63, 57), (29, 25), {2: (0.06, 0.1), 3: (-0.05, 0.06
 
 
 def slice_through_body(edge: str, tissue: str, organ: str, bone: str) -> Canvas:
-    """Draw an axial slice in the greys of one modality."""
+    """Draw an axial slice with the grey values of one modality."""
     canvas = Canvas()
-    canvas.polygon(_BODY, _RIM)  # keeps the light edge visible on a light window
+    canvas.polygon(_BODY, _RIM)  # makes the bright edge visible on a bright background
     canvas.polygon(64 + (_BODY - 64) * 0.96, edge)
     canvas.polygon(64 + (_BODY - 64) * 0.85, tissue)
     canvas.polygon(closed_curve((64, 99), (11, 9), {3: (0.0, 0.14)}), bone)
@@ -91,7 +94,7 @@ def ct_slice() -> Canvas:
 
 
 def split_slice() -> Canvas:
-    """Draw MR on the left with the organ labelled, CT on the right with the outline that is to be found."""
+    """Draw MR with the labelled organ on the left, and CT with the outline of the organ on the right."""
     left, right = mr_slice(), ct_slice()
     left.polygon(_ORGAN_SHAPE, _ORGAN)
     outline = np.concatenate([_ORGAN_SHAPE, _ORGAN_SHAPE[:2]])
@@ -128,7 +131,7 @@ def training_icon() -> Canvas:
 
 
 def phantom_thumbnail(appearance: Appearance, *, labelled: bool) -> Image.Image:
-    """Return the middle slice of a phantom case, seen as radiologists see it, with or without its labels' outlines."""
+    """Return the middle slice of a phantom case in radiological view, with or without the outlines of its labels."""
     volume, label_map = make_case(_PHANTOM_SEED, appearance)
     middle = volume.shape[2] // 2
     spacing = volume.spacing_mm
