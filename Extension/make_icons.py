@@ -1,6 +1,6 @@
-"""Draws the icons of the extension and its modules, and the thumbnails of the sample data, which is the phantom.
+"""Draws the icons of the extension and its modules, and the thumbnails of the sample data, which show the phantom.
 
-Run from any folder: ``.venv/bin/python Extension/make_icons.py``. The output is reproducible.
+Run it from any folder: ``.venv/bin/python Extension/make_icons.py``. The result is always the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leuda_core.report.pictures import draw_slice, new_figure, png_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 128
-"""Side length of an icon in pixels, as required by the Extensions Manager."""
+"""Pixels along each side of an icon: as required by the Extensions Manager."""
 
 THUMBNAIL = 192
 """Side length of a thumbnail of sample data in pixels."""
@@ -30,7 +30,7 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A transparent square to draw on in icon pixels, smoothed by oversampling."""
+    """A transparent square with coordinates in icon pixels, smoothed by oversampling."""
 
     def __init__(self) -> None:
         side = SIZE * _OVERSAMPLING
@@ -59,7 +59,10 @@ class Canvas:
 
 
 def closed_curve(centre: Point, radii: Point, waves: dict[int, Point], samples: int = 240) -> np.ndarray:
-    """Return an ellipse with a radius modulated by angular frequencies: ``{frequency: (cosine, sine)}``."""
+    """Return an ellipse whose radius is modulated by angular frequencies: ``{frequency: (cosine, sine)}``.
+
+    The points have shape ``(samples, 2)``.
+    """
     angle = np.linspace(0, 2 * np.pi, samples, endpoint=False)
     swell = 1 + sum(c * np.cos(k * angle) + s * np.sin(k * angle) for k, (c, s) in waves.items())
     return np.stack([centre[0] + radii[0] * swell * np.cos(angle), centre[1] + radii[1] * swell * np.sin(angle)], 1)
@@ -70,9 +73,9 @@ _ORGAN_SHAPE = closed_curve((63, 57), (29, 25), {2: (0.06, 0.1), 3: (-0.05, 0.06
 
 
 def slice_through_body(edge: str, tissue: str, organ: str, bone: str) -> Canvas:
-    """Draw an axial slice in the grey values of one modality."""
+    """Draw an axial slice with the grey values of one modality."""
     canvas = Canvas()
-    canvas.polygon(_BODY, _RIM)  # makes the light edge visible on a light background
+    canvas.polygon(_BODY, _RIM)  # makes the bright edge visible on a bright background
     canvas.polygon(64 + (_BODY - 64) * 0.96, edge)
     canvas.polygon(64 + (_BODY - 64) * 0.85, tissue)
     canvas.polygon(closed_curve((64, 99), (11, 9), {3: (0.0, 0.14)}), bone)
@@ -91,7 +94,7 @@ def ct_slice() -> Canvas:
 
 
 def split_slice() -> Canvas:
-    """Draw MR on the left with the labelled organ, CT on the right with the outline to be found."""
+    """Draw MR with the labelled organ on the left, and CT with the outline of the organ on the right."""
     left, right = mr_slice(), ct_slice()
     left.polygon(_ORGAN_SHAPE, _ORGAN)
     outline = np.concatenate([_ORGAN_SHAPE, _ORGAN_SHAPE[:2]])
@@ -128,7 +131,7 @@ def training_icon() -> Canvas:
 
 
 def phantom_thumbnail(appearance: Appearance, *, labelled: bool) -> Image.Image:
-    """Return the middle slice of a phantom case, in radiological orientation, with or without the outlines of its labels."""
+    """Return the middle slice of a phantom case in radiological view, with or without the outlines of its labels."""
     volume, label_map = make_case(_PHANTOM_SEED, appearance)
     middle = volume.shape[2] // 2
     spacing = volume.spacing_mm

@@ -1,4 +1,4 @@
-"""LE-UDA Training: adapt a model to a modality without labels, from a few labels of another one."""
+"""LE-UDA Training: adapts a model to a modality without labels, using a few labels of another modality."""
 
 import tempfile
 from pathlib import Path
@@ -11,6 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 from LEUDASegmentationLib import module_test
 from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.method_catalog import RECOMMENDED, load_methods
 from LEUDATrainingLib.panel import TrainingPanel
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
 from LEUDATrainingLib.self_test import DISC, fill_parameter_node
@@ -28,21 +29,29 @@ class LEUDATraining(ScriptedLoadableModule):
         parent.dependencies = ["LEUDASegmentation", "Segmentations", "SegmentEditor"]
         parent.contributors = ["LE-UDA contributors"]
         parent.helpText = _(
-            "<p>Adapts a segmentation model to a modality that nobody has labelled. Label a few slices of another "
-            "modality, add unlabelled volumes of the one to segment, and start.</p>"
-            "<p>Training runs in a process of its own: it goes on when Slicer is closed, and is found again later.</p>"
-            "<p><b>Research software, not a medical device</b>: not for diagnosis, not for the care of patients.</p>"
+            "<p>Adapts a segmentation model to a modality without labels. Label a few slices of another modality, add "
+            "unlabelled volumes of the modality to segment, and start.</p>"
+            "<p>A training runs independently of Slicer: you can close Slicer and find the training again later.</p>"
+            "<p><b>Research software, not a medical device</b>: not for diagnosis or patient care.</p>"
             "<p>Nothing leaves this computer: volumes, labels and models stay where they are.</p>"
         )
-        parent.acknowledgementText = _(
-            "<p>Please cite the work behind the method you choose; the default one is:</p>"
-            "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
-            "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
-        )
+        parent.acknowledgementText = _acknowledgement()
+
+
+def _acknowledgement() -> str:
+    """Return what to cite, with the default method of the catalog, as rich text."""
+    default = load_methods()[RECOMMENDED]
+    method = _("<p>The default method is <i>{title}</i> ({paper}). Please cite the paper of the method you use.</p>")
+    project = _(
+        "<p>The project is based on:</p>"
+        "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
+        "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
+    )
+    return method.format(title=default.title, paper=default.paper) + project
 
 
 class LEUDATrainingWidget(ModuleWidget):
-    """The module's panel, tied to the scene and to what is drawn in it."""
+    """The panel of the module; it follows the scene and what is drawn in it."""
 
     REFRESH_MS = 150  # drawing a stroke changes a segmentation many times
 
@@ -56,7 +65,7 @@ class LEUDATrainingWidget(ModuleWidget):
         return self.logic.getParameterNode()
 
     def setParameterNode(self, parameterNode) -> None:
-        """Show and observe a parameter node instead of the present one; ``None`` while there is none."""
+        """Show and observe another parameter node; ``None`` while there is none."""
         super().setParameterNode(parameterNode)
         self._observeSegmentations()
 
@@ -65,7 +74,7 @@ class LEUDATrainingWidget(ModuleWidget):
         self._observeSegmentations()
 
     def _observeSegmentations(self) -> None:
-        """Count again when something is drawn."""
+        """Update the counts when something is drawn."""
         kind = slicer.vtkSegmentation
         events = (kind.SourceRepresentationModified, kind.SegmentAdded, kind.SegmentRemoved, kind.SegmentModified)
         self.removeObservers(self._onSegmentationChanged)
@@ -78,12 +87,12 @@ class LEUDATrainingWidget(ModuleWidget):
 
 
 class LEUDATrainingTest(module_test.ModuleTest):
-    """Trains four steps in a process of its own and segments with the model."""
+    """Trains four steps in a separate process and segments with the model."""
 
     STEPS = 4
 
     def test_TrainAndUse(self) -> None:
-        """A scene becomes a dataset, a run, a model, and the model segments the target on its own grid."""
+        """A scene becomes a dataset, a run and a model; the model segments the target on the grid of the target."""
         logic = LEUDATrainingLogic()
         parameterNode = logic.getParameterNode()
         target = fill_parameter_node(parameterNode)

@@ -1,4 +1,4 @@
-"""What the module LEUDATraining is made of; nothing here is imported before the module is opened.
+"""The parts of the module LEUDATraining.
 
 ``LEUDASegmentationLib`` is shared by both modules and makes ``leuda_core`` importable from a source checkout.
 """

@@ -1,7 +1,7 @@
-"""What LEUDATraining does, without its window: also for the Python console and for scripts.
+"""The functions of LEUDATraining without its window, for the Python console and for scripts.
 
 logic = slicer.util.getModuleLogic("LEUDATraining")
-run = logic.train("/data/dataset.json", steps=200)        # blocks; Slicer stays alive
+run = logic.train("/data/dataset.json", steps=200)        # returns when the model is ready; Slicer stays responsive
 slicer.util.getModuleLogic("LEUDASegmentation").segment(volumeNode, run.bundle)
 """
 
@@ -21,10 +21,10 @@ from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.environment import runsFolder
-from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED
-from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
-from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob
+from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.method_catalog import RECOMMENDED
+from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode, named
+from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob, ignore
 
 RUN_FOLDER = "run"
 
@@ -33,9 +33,9 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
     """Writes datasets, starts trainings, lists and controls runs.
 
     Attributes:
-        commandFactory: makes the commands, ``LeudaCommand`` unless a test puts its own here.
+        commandFactory: creates the commands; ``LeudaCommand``, unless a test replaces it.
 
-    A job whose run has begun only looks on, so several trainings may run at once.
+    After its run has started, a job only observes it, so several trainings may run at once.
     """
 
     def __init__(self, parent: Any = None) -> None:
@@ -46,12 +46,12 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
 
     @property
     def job(self) -> TrainingJob | None:
-        """The training that was started last, ``None`` before the first."""
+        """The training that was started last; ``None`` if there was none."""
         return self._jobs[-1] if self._jobs else None
 
     def getParameterNode(self) -> LEUDATrainingParameterNode:
         """Return the module's state in the current scene."""
-        return LEUDATrainingParameterNode(super().getParameterNode())
+        return named(super().getParameterNode())
 
     def train(
         self,
@@ -70,47 +70,46 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         onProgress: Callable[[str, float | None], None] | None = None,
         onLine: Callable[[str], None] | None = None,
     ) -> Run:
-        """Adapt a model in a process of its own, which survives Slicer.
+        """Adapt a model in a separate process, which runs independently of Slicer.
 
         Args:
-            dataset: a dataset file; or the module's parameter node, whose dataset is written first.
-            out: the run folder to make; by default a new one in the folder of all runs.
+            dataset: a dataset file, or the parameter node of the module; its dataset is then written first.
+            out: the run folder to create; by default a new one in the folder of all runs.
             settings: settings of the method that differ from its defaults.
-            wait: return when the model is there. Otherwise return at once, and tell the callbacks: ``onProgress(stage,
-                fraction)`` and ``onLine(text)`` before the run starts, ``onStarted(run)``, then ``onDone(run)`` or
+            wait: return when the model is ready. Otherwise return immediately and call ``onProgress(stage, fraction)``
+                and ``onLine(text)`` before the run starts, ``onStarted(run)``, then ``onDone(run)`` or
                 ``onError(LeudaError)``.
 
         Raises:
-            LeudaError: with ``wait``: the call or a volume is wrong (all problems at once), or the training failed.
-                Without, only when a training is being started already.
+            LeudaError: with ``wait``: an argument or a volume is invalid (all problems at once), or the training
+                failed. Without ``wait``: only if another training is being started.
         """
         if self.job is not None and self.job.stage in ("write", "check", "launch"):
-            raise InputError(_("a training is being started already"), _("wait until it runs, or cancel it"))
+            raise InputError(_("another training is being started"), _("wait until it runs, or cancel it"))
         dataset = _wrapped(dataset)
         run = Run(Path(out) if out else self.newRunFolder(_name_of(dataset, method)))
         writes = not isinstance(dataset, (str, Path))
         path = run.path.parent / DATASET_FILE if writes else Path(dataset).absolute()
         call = TrainingCall(path, method, run.path, steps, seed, device, dict(settings or {}))
-        told = {
-            "onStarted": onStarted,
-            "onDone": onDone,
-            "onError": onError,
-            "onProgress": onProgress,
-            "onLine": onLine,
-        }
-        listeners = Listeners(**{name: function for name, function in told.items() if function is not None})
+        listeners = Listeners(
+            on_progress=onProgress or ignore,
+            on_started=onStarted or ignore,
+            on_done=onDone or ignore,
+            on_error=onError or ignore,
+            on_line=onLine or ignore,
+        )
         writing = write_dataset(dataset, run.path.parent) if writes else None
         job = TrainingJob(call, self.commandFactory, listeners, writing=writing).start()
         self._jobs = [one for one in self._jobs if not one.ended] + [job]
         return job.wait() if wait else run
 
     def cancel(self) -> None:
-        """Give up the training that is being started, or ask the one this logic started to stop."""
+        """Cancel the training that is being started, or ask it to stop if it runs already."""
         if self.job is not None and not self.job.ended:
             self.job.cancel()
 
     def release(self) -> None:
-        """Let go of the trainings, which go on by themselves; for the end of Slicer."""
+        """Stop observing the trainings, which continue; called when Slicer quits."""
         for job in self._jobs:
             job.release()
 
@@ -118,14 +117,14 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         """Write the dataset of a parameter node into a folder and return its file; blocks.
 
         Raises:
-            LeudaError: a volume cannot be used, or the folder cannot be written; nothing is left behind then.
+            LeudaError: a volume cannot be used, or the folder cannot be written; no files are left behind.
         """
         for _progress in write_dataset(parameterNode, Path(folder)):
             pass
         return Path(folder) / DATASET_FILE
 
     def newRunFolder(self, name: str) -> Path:
-        """Return ``NAME/run`` in the folder of all runs; a name taken gets a number."""
+        """Return ``NAME/run`` in the folder of all runs; a number is added to a name that exists."""
         base = _folder_name(name)
         folder, number = runsFolder() / base, 2
         while folder.exists():
@@ -133,19 +132,19 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         return folder / RUN_FOLDER
 
     def runs(self) -> list[RunStatus]:
-        """Return what every run in the folder of all runs is doing, the latest first."""
+        """Return the status of every run in the folder of all runs, the newest first."""
         return [state.status(path) for path in _newest_first(runsFolder().glob(f"*/{RUN_FOLDER}/run.json"))]
 
     def status(self, run: Run | Path | str) -> RunStatus:
-        """Return what one run is doing."""
+        """Return the status of one run."""
         return state.status(run)
 
     def stop(self, run: Run | Path | str) -> None:
-        """Ask a run to write a checkpoint and end."""
+        """Ask a run to write a checkpoint and stop."""
         control.request_stop(run)
 
     def kill(self, run: Run | Path | str) -> bool:
-        """End a run: after five seconds by force. Return whether force was needed."""
+        """Stop a run, by force after five seconds. Return whether force was needed."""
         return control.kill(run)
 
     def resume(
@@ -156,9 +155,9 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         onDone: Callable[[Run], None] | None = None,
         onError: Callable[[LeudaError], None] | None = None,
     ) -> Run:
-        """Go on with a stopped or crashed run from its last checkpoint, in a process of its own.
+        """Resume a stopped or crashed run from its last checkpoint, in a separate process.
 
-        ``onDone`` is told when it runs again; ``wait`` blocks until then.
+        ``onDone`` is called when it runs again; ``wait`` blocks until then.
         """
         found = run if isinstance(run, Run) else Run(Path(run))
         command = self.commandFactory(
@@ -167,15 +166,15 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
             onError=onError or (lambda _error: None),
         )
         command.start()
-        self._resuming = command  # else nothing keeps the process alive
+        self._resuming = command  # otherwise the process would be garbage-collected
         if wait:
             command.wait(60)
         return found
 
 
 def _wrapped(dataset: Any) -> Any:
-    """Return a parameter node with its names, also when it was found in the scene; anything else as it is."""
-    return LEUDATrainingParameterNode(dataset) if hasattr(dataset, "GetID") else dataset
+    """Return a node of the scene as a parameter node; anything else unchanged."""
+    return named(dataset) if hasattr(dataset, "GetID") else dataset
 
 
 def _name_of(dataset: Any, method: str) -> str:
@@ -185,7 +184,7 @@ def _name_of(dataset: Any, method: str) -> str:
 
 
 def _folder_name(name: str) -> str:
-    """Return a name as every file system takes it."""
+    """Return a name that every file system accepts."""
     return re.sub(r"[^\w .()-]", "_", name).strip(" .")[:80] or "training"
 
 

@@ -1,4 +1,4 @@
-"""Puts the sections of the window together and keeps them in step with the parameter node."""
+"""Assembles the sections of the window and keeps them consistent with the parameter node."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runsFolder
 from LEUDASegmentationLib.processes.worker_client import sharedWorker
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
-from LEUDATrainingLib.cases.cases_table import CasesPanel
-from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.cases.readiness import examine
-from LEUDATrainingLib.cases.source_cases import SourceCasesPanel
 from LEUDATrainingLib.cases.structures import read_structures
-from LEUDATrainingLib.cases.structures_panel import StructuresPanel
+from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.dataset.readiness import examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
-from LEUDATrainingLib.labels.marking import MarkingPanel
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 from LEUDATrainingLib.method.method_form import MethodForm
-from LEUDATrainingLib.method.start_panel import StartPanel
 from LEUDATrainingLib.parameter_node import read_json
 from LEUDATrainingLib.runs.model_transfer import use_model
 from LEUDATrainingLib.runs.run_list import RunList
 from LEUDATrainingLib.runs.run_view import RunView
+from LEUDATrainingLib.sections.cases_table import CasesPanel
+from LEUDATrainingLib.sections.marking import MarkingPanel
+from LEUDATrainingLib.sections.source_cases import SourceCasesPanel
+from LEUDATrainingLib.sections.start_panel import StartPanel
+from LEUDATrainingLib.sections.structures_panel import StructuresPanel
 
 
 class TrainingPanel:
-    """Everything below the module's title.
+    """The content of the window.
 
     Args:
         ui: the widgets of ``LEUDATraining.ui`` by name.
@@ -57,11 +57,11 @@ class TrainingPanel:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """The sections that show the parameter node, in the order of the work."""
+        """The sections that show the parameter node, from top to bottom."""
         return (self.structures, self.source, self.marking, self.target, self.start)
 
     def set_parameter_node(self, node: Any) -> None:
-        """Show another parameter node, ``None`` while the scene is closed."""
+        """Show another parameter node; ``None`` while the scene is closed."""
         self._node = node
         if node is None:
             self._marks.forget()
@@ -70,7 +70,7 @@ class TrainingPanel:
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the scene holds now."""
+        """Update everything that is shown."""
         if self._node is None:
             return
         self._marks.use(read_structures(self._node))
@@ -80,16 +80,16 @@ class TrainingPanel:
         self.source.select(self._node.currentCase)
 
     def enter(self) -> None:
-        """The module is shown."""
-        self.runs.setFolder(runsFolder())
+        """Called when the module is shown."""
+        self.runs.set_folder(runsFolder())
         self.marking.enter()
 
     def leave(self) -> None:
-        """Another module is shown."""
+        """Called when another module is shown."""
         self.marking.leave()
 
     def cleanup(self) -> None:
-        """Slicer ends: trainings go on by themselves."""
+        """Called when Slicer quits; trainings continue."""
         self.marking.leave()
         self.form.cleanup()
         self.view.cleanup()
@@ -97,7 +97,7 @@ class TrainingPanel:
         self._logic.release()
 
     def source_segmentations(self) -> list[Any]:
-        """Return the segmentation nodes whose changes change the counts."""
+        """Return the segmentation nodes whose slices are counted."""
         if self._node is None:
             return []
         found = [self.source.store.segmentation(case) for case in self.source.store]
@@ -115,21 +115,21 @@ class TrainingPanel:
             (self._ui.runsSection, self.view),
         ):
             section.layout().addWidget(widget)
-        for name, message in self.messages.items():  # each where the user just clicked
+        for name, message in self.messages.items():  # each in the section in which the user clicked
             getattr(self._ui, f"{name}Section").layout().addWidget(message.widget)
 
     def _reporter(self, name: str) -> Callable[[LeudaError | None], None]:
-        """Return what shows an error in a section, and puts the last one away when the next thing worked."""
+        """Return a function that shows an error in a section, or clears the message if there is none."""
         message = self.messages[name]
         return lambda error: message.show_error(error) if error else message.clear()
 
     def _connect(self) -> None:
         self._ui.markingSection.connect("contentsCollapsed(bool)", self._on_marking_opened)
         self._ui.methodSection.connect("contentsCollapsed(bool)", self._on_method_opened)
-        self.form.onChanged = self._keep_method
-        self.form.setDatasetProvider(self._dataset_for_estimate)
-        self.runs.onCurrentChanged = self._on_current_run
-        self.view.onUseModel = self._use_model
+        self.form.on_changed = self._keep_method
+        self.form.set_dataset_provider(self._dataset_for_estimate)
+        self.runs.on_current_changed = self._on_current_run
+        self.view.on_use_model = self._use_model
 
     def _on_marking_opened(self, collapsed: bool) -> None:
         if not collapsed:
@@ -137,7 +137,7 @@ class TrainingPanel:
 
     def _on_method_opened(self, collapsed: bool) -> None:
         if not collapsed:
-            self.form.fillDevices(sharedWorker())
+            self.form.fill_devices(sharedWorker())
 
     def _on_current_case(self, key: str) -> None:
         if self._node is not None and self._node.currentCase != key:
@@ -145,12 +145,12 @@ class TrainingPanel:
             self.marking.refresh()
 
     def _on_current_run(self, *_path: Any) -> None:
-        self.view.setRun(self.runs.currentRun)
+        self.view.set_run(self.runs.current_run)
 
     def _on_started(self, run: Run) -> None:
-        self.runs.setFolder(run.path.parent.parent)
-        self.runs.setCurrentRun(run.path)
-        self.view.setRun(run.path)
+        self.runs.set_folder(run.path.parent.parent)
+        self.runs.set_current_run(run.path)
+        self.view.set_run(run.path)
         self._ui.runsSection.collapsed = False
 
     def _use_model(self, bundle: Path) -> None:
@@ -162,7 +162,7 @@ class TrainingPanel:
             report(error)
 
     def _keep_method(self) -> None:
-        """Keep the form's choices in the scene."""
+        """Store the choices of the form in the scene."""
         node, form = self._node, self.form
         if node is None:
             return
@@ -171,15 +171,15 @@ class TrainingPanel:
             node.settings = json.dumps(form.settings)
 
     def _show_method(self) -> None:
-        """Show the scene's choices in the form."""
+        """Show the choices of the scene in the form."""
         node, form = self._node, self.form
         settings = read_json(node.settings, {})
         kept = (node.method, node.steps, node.seed, node.device, settings)
         if kept != (form.method, form.steps, form.seed, form.device, form.settings):
-            form.setValues(node.method, node.steps, node.seed, node.device, settings)
+            form.set_values(node.method, node.steps, node.seed, node.device, settings)
 
     def _dataset_for_estimate(self) -> EstimateDataset:
-        """Return a dataset, not yet written, that an estimate can read.
+        """Return a dataset for an estimate, to be written first.
 
         Raises:
             LeudaError: something that a training needs is missing.

@@ -1,8 +1,8 @@
-"""The state of the module, in the scene: saved with it, restored with it, one for each scene.
+"""The state of the module. It is part of the scene, and saved and restored with it.
 
 Lists are JSON text, because each entry has a key under which the parameter node also references its volume and its
-segmentation (roles ``KEY.volume``, ``KEY.segmentation``): the scene keeps such references right when it renames nodes
-on loading, and drops them when a node is deleted.
+segmentation (roles ``KEY.volume``, ``KEY.segmentation``): the scene updates such references when nodes are renamed on
+loading, and removes them when a node is deleted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
+from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
 
 
 @parameterNodeWrapper
 class LEUDATrainingParameterNode:
-    """What a training is made of. ``structures``, ``sourceCases``, ``targetCases``, ``testCases`` and ``settings`` are
-    JSON; read and write them through :mod:`structures`, :mod:`cases` and :func:`read_json`.
+    """The input and the settings of a training.
+
+    ``structures``, ``sourceCases``, ``targetCases``, ``testCases`` and ``settings`` are JSON; read and write them
+    through :mod:`structures`, :mod:`cases` and :func:`read_json`.
     """
 
     runName: str = ""
@@ -36,8 +38,14 @@ class LEUDATrainingParameterNode:
     settings: str = "{}"
 
 
+def named(node: Any) -> LEUDATrainingParameterNode:
+    """Return a parameter node of the scene with its values as attributes."""
+    wrapper: Any = LEUDATrainingParameterNode  # the decorated class takes a node, which mypy does not know
+    return wrapper(node)
+
+
 def read_json(text: str, empty: Any) -> Any:
-    """Return what ``text`` holds, or ``empty`` when a scene from elsewhere holds something else."""
+    """Return the parsed ``text``, or ``empty`` if it is not valid JSON of the same type."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the module's self-test learns from: discs of two brightnesses, as volumes and segmentations of the scene."""
+"""The training data of the self-test: discs of two brightnesses, as volumes and segmentations of the scene."""
 
 from __future__ import annotations
 

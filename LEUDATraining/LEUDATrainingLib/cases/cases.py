@@ -1,7 +1,7 @@
-"""Source cases and target volumes of a training, kept in the scene.
+"""Source cases and target volumes of a training, stored in the scene.
 
-A case's volume is a node of the scene, or a file that has never been loaded; files stay where they are and are read
-by the training process alone, so that hundreds of them cost no memory here.
+The volume of a case is a node of the scene, or a file that is not loaded. Files stay where they are, and only the
+training process reads them, so hundreds of files need no memory in Slicer.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from leuda_core.io.names import EXTENSIONS, volume_stem
 from LEUDATrainingLib.parameter_node import read_json
 
 Role = Literal["source", "target"]
+ROLES: tuple[Role, ...] = ("source", "target")
 
 LABEL_ENDINGS = ("_label", "-label", "_labels", "-labels", "_seg", "-seg", "_segmentation", "_mask", ".seg")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One volume. ``image`` and ``label`` are files, empty when the volume is a node of the scene.
+    """One volume. ``image`` and ``label`` are files; empty if the volume is a node of the scene.
 
-    ``labelled`` are indices along the slicing axis that somebody labelled completely, background included; ``None``
-    means every slice that holds any label.
+    ``labelled`` are the indices, along the slicing axis, of the slices that are labelled completely, background
+    included; ``None`` means every slice that contains a label.
     """
 
     key: str
@@ -41,7 +42,7 @@ class Case:
 
 
 class CaseStore:
-    """The source cases, or the target volumes, of a parameter node."""
+    """The source cases or the target volumes of a parameter node."""
 
     def __init__(self, parameter_node: Any, role: Role) -> None:
         self.role = role
@@ -50,7 +51,7 @@ class CaseStore:
 
     @property
     def node(self) -> Any:
-        """The MRML node that keeps the cases."""
+        """The MRML node in which the cases are stored."""
         return self._node.parameterNode
 
     def __iter__(self) -> Iterator[Case]:
@@ -60,26 +61,26 @@ class CaseStore:
         return len(self._read())
 
     def find(self, key: str) -> Case | None:
-        """Return the case of a key."""
+        """Return the case with a key, ``None`` if there is none."""
         return next((case for case in self if case.key == key), None)
 
     def volume(self, case: Case) -> Any | None:
-        """Return the case's volume node; ``None`` when it is a file or has been deleted."""
+        """Return the volume node of a case; ``None`` if it is a file or was deleted."""
         return self._reference(f"{case.key}.volume")
 
     def segmentation(self, case: Case) -> Any | None:
-        """Return the case's segmentation node; ``None`` when there is none."""
+        """Return the segmentation node of a case; ``None`` if there is none."""
         return self._reference(f"{case.key}.segmentation")
 
     def is_missing(self, case: Case) -> bool:
-        """Say whether the case's volume is neither in the scene nor a file that is there."""
+        """Return whether the volume of a case is neither in the scene nor an existing file."""
         return self.volume(case) is None and not (case.image and Path(case.image).exists())
 
     def add_node(self, volume: Any, segmentation: Any = None) -> Case:
         """Add a volume of the scene.
 
         Raises:
-            InputError: the volume is no scalar volume, or already listed here.
+            InputError: the volume is not a scalar volume, or is already in the list.
         """
         check_volume(volume)
         if any(self.volume(case) is volume for case in self):
@@ -94,7 +95,7 @@ class CaseStore:
     def add_file(
         self, image: Path, label: Path | None = None, labelled: Sequence[int] | None = None, name: str = ""
     ) -> Case:
-        """Add a volume's file, which is not loaded; ``labelled`` as in :class:`Case`."""
+        """Add a volume as a file, without loading it; ``labelled`` as in :class:`Case`."""
         case = Case(
             key=secrets.token_hex(4),
             name=self._free_name(name or volume_stem(image)),
@@ -106,25 +107,25 @@ class CaseStore:
         return case
 
     def remove(self, key: str) -> None:
-        """Take a case out of the list; its nodes stay in the scene."""
+        """Remove a case from the list; its nodes stay in the scene."""
         with slicer.util.NodeModify(self.node):
             for what in ("volume", "segmentation"):
                 self.node.RemoveNodeReferenceIDs(f"{key}.{what}")
             self._write([case for case in self if case.key != key])
 
     def set_volume(self, key: str, volume: Any) -> None:
-        """Let a case be a node of the scene from now on, in place of its file or of a node that is gone."""
+        """Use a node of the scene as the volume of a case, instead of its file or of a deleted node."""
         with slicer.util.NodeModify(self.node):
             self._refer(Case(key, ""), "volume", volume)
             self._change(key, image="", label="")
 
     def set_segmentation(self, key: str, segmentation: Any | None) -> None:
-        """Choose the segmentation node that holds a case's labels."""
+        """Set the segmentation node with the labels of a case."""
         self._refer(Case(key, ""), "segmentation", segmentation)
         self.node.Modified()
 
     def set_labelled(self, key: str, labelled: Sequence[int] | None) -> None:
-        """Say which slices are labelled completely; ``None``: every slice that holds any label."""
+        """Set which slices are labelled completely; ``None``: every slice that contains a label."""
         self._change(key, labelled=tuple(sorted(set(labelled))) if labelled is not None else None)
 
     def _change(self, key: str, **values: Any) -> None:
@@ -134,13 +135,13 @@ class CaseStore:
         self.node.SetNodeReferenceID(f"{case.key}.{what}", node.GetID() if node else None)
 
     def _reference(self, role: str) -> Any | None:
-        """Return the node of a role; a reference may outlast its node."""
+        """Return the node of a role, if it is in the scene: a reference may point to a deleted node."""
         node = self.node.GetNodeReference(role)
         return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
 
     def _free_name(self, name: str) -> str:
-        """Return a name no case has yet, in either list: training knows cases by it."""
-        taken = {case.name for role in ("source", "target") for case in CaseStore(self._node, role)}
+        """Return a name that no case of either list has: training identifies cases by name."""
+        taken = {case.name for role in ROLES for case in CaseStore(self._node, role)}
         free, number = name, 2
         while free in taken:
             free, number = f"{name} {number}", number + 1
@@ -154,7 +155,7 @@ class CaseStore:
                 entry["labelled"] = tuple(int(index) for index in labelled) if labelled is not None else None
                 found.append(Case(**entry))
             except (AttributeError, TypeError, ValueError):
-                continue  # a scene from elsewhere
+                continue  # an invalid entry, for example of a scene that another program wrote
         return found
 
     def _write(self, cases: Sequence[Case]) -> None:
@@ -162,40 +163,50 @@ class CaseStore:
 
 
 def check_volume(volume: Any) -> None:
-    """Refuse what training cannot read.
+    """Check that training can read a volume.
 
     Raises:
-        InputError: a label map, a colour or vector image, or a volume without voxels.
+        InputError: it is a label map, a colour or vector image, or has no voxels.
     """
     name = volume.GetName()
     if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(_("{name} is no image").format(name=name), _("choose a scalar (grey-value) volume"))
+        raise InputError(_("{name} is not an image").format(name=name), _("choose a scalar (grey-value) volume"))
     image = volume.GetImageData()
     if image is None or 0 in image.GetDimensions():
-        raise InputError(_("{name} holds no voxels").format(name=name), _("load its image again"))
+        raise InputError(_("{name} contains no voxels").format(name=name), _("load its image again"))
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(
-            _("{name} has {count} numbers a voxel").format(name=name, count=image.GetNumberOfScalarComponents()),
-            _("choose a scalar (grey-value) volume, such as one made with Vector to Scalar Volume"),
+            _("{name} has {count} values per voxel").format(name=name, count=image.GetNumberOfScalarComponents()),
+            _("choose a scalar (grey-value) volume, such as one created with Vector to Scalar Volume"),
         )
+
+
+def missing_volume(case: Case) -> InputError:
+    """Return the error for a case whose volume is missing."""
+    what = _("the file {path} of case {name} is missing") if case.image else _("the volume of case {name} was deleted")
+    return InputError(
+        what.format(path=case.image, name=case.name), _("load the volume and choose it again, or remove the case")
+    )
 
 
 def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return (image, label or None) for every volume in a folder.
 
-    A label lies beside its image as ``NAME_label``, ``NAME_seg``, ``NAME.seg.nrrd`` …, or under the same name in a
-    folder ``labels`` beside it.
+    The label of an image is in the same folder as ``NAME_label``, ``NAME_seg``, ``NAME.seg.nrrd`` …, or has the same
+    name and is in the subfolder ``labels``.
 
     Raises:
-        InputError: no volume is there.
+        InputError: the folder contains no volume.
     """
     files = sorted(path for path in Path(folder).iterdir() if path.name.lower().endswith(EXTENSIONS))
     labels = {path: image for path in files if (image := _labelled_by(path)) is not None}
     images = [path for path in files if path not in labels]
     if not images:
         raise InputError(
-            _("{folder} holds no volume").format(folder=folder),
-            _("choose a folder with files ending in {extensions}").format(extensions=", ".join(EXTENSIONS)),
+            _("{folder} contains no volume").format(folder=folder),
+            _("choose a folder that contains files of these types: {extensions}").format(
+                extensions=", ".join(EXTENSIONS)
+            ),
         )
     by_name = {name: path for path, name in labels.items()}
     for path in sorted(Path(folder).glob("labels/*")):
@@ -205,10 +216,8 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
 
 
 def _labelled_by(path: Path) -> str | None:
-    """Return the name of the image that a file is the label of, ``None`` for an image."""
+    """Return the name of the image to which a label file belongs; ``None`` if the file is an image."""
     name = volume_stem(path)
-    if path.name.lower().endswith(".seg.nrrd"):
-        ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
-        return name[: len(name) - len(ending)]
-    ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), None)
-    return name[: len(name) - len(ending)] if ending else None
+    ending = next((name[-len(one) :] for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
+    is_label = bool(ending) or path.name.lower().endswith(".seg.nrrd")
+    return name.removesuffix(ending) if is_label else None

@@ -1,4 +1,4 @@
-"""The structures to learn: value, name, colour and terminology; from a segmentation, from a model, or typed."""
+"""The structures to segment: value, name, colour and terminology; from a segmentation, a model, or typed."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ class Structure:
 
 
 def read_structures(parameter_node: Any) -> list[Structure]:
-    """Return the structures of the scene, by value; entries that another program damaged are left out."""
+    """Return the structures of the scene, by value; invalid entries are ignored."""
     found = []
     for entry in read_json(parameter_node.structures, []):
         try:
-            color = tuple(float(part) for part in entry["color"])
-            found.append(Structure(int(entry["value"]), str(entry["name"]), color, str(entry.get("terminology", ""))))
+            red, green, blue = (float(part) for part in entry["color"])
+            terminology = str(entry.get("terminology", ""))
+            found.append(Structure(int(entry["value"]), str(entry["name"]), (red, green, blue), terminology))
         except (KeyError, TypeError, ValueError):
             continue
     return sorted(found, key=lambda structure: structure.value)
 
 
 def write_structures(parameter_node: Any, structures: Iterable[Structure]) -> None:
-    """Keep the structures in the scene."""
+    """Store the structures in the scene."""
     parameter_node.structures = json.dumps([asdict(structure) for structure in structures], ensure_ascii=False)
 
 
 def add_structure(structures: Sequence[Structure], name: str) -> list[Structure]:
-    """Return the structures with one more, of the next value and a colour of its own; a name taken gets a number."""
+    """Return the structures and a new one with the next value and another colour; a used name gets a number."""
     taken = {structure.name for structure in structures}
     unique, number = name, 2
     while unique in taken:
@@ -62,7 +63,7 @@ def add_structure(structures: Sequence[Structure], name: str) -> list[Structure]
 
 
 def merge_structures(structures: Sequence[Structure], others: Iterable[Structure]) -> list[Structure]:
-    """Return the structures and those of ``others`` whose name is new; a value that is taken is replaced."""
+    """Return the structures and those of ``others`` whose name is new; a value that is in use is replaced."""
     merged = list(structures)
     for other in others:
         if other.name in {structure.name for structure in merged}:
@@ -77,13 +78,15 @@ def rename_structure(structures: Sequence[Structure], value: int, name: str) -> 
     """Return the structures with one renamed.
 
     Raises:
-        InputError: the name is empty or another structure has it.
+        InputError: the name is empty, or another structure has it.
     """
     name = name.strip()
     if not name:
-        raise InputError(_("a structure needs a name"), _("type one, or remove the structure"))
+        raise InputError(_("a structure needs a name"), _("enter a name, or remove the structure"))
     if any(structure.name == name and structure.value != value for structure in structures):
-        raise InputError(_("two structures cannot both be called {name}").format(name=name), _("choose another name"))
+        raise InputError(
+            _("two structures cannot have the same name, {name}").format(name=name), _("choose another name")
+        )
     return [replace(one, name=name) if one.value == value else one for one in structures]
 
 
@@ -96,7 +99,7 @@ def structures_of_segmentation(segmentation: Any) -> list[Structure]:
 
 
 def structures_of_labels(labels: Iterable[Any]) -> list[Structure]:
-    """Return a structure for every label of a model: anything with ``value``, ``name``, ``color``, ``terminology``."""
+    """Return a structure for every label of a model (``value``, ``name``, ``color``, ``terminology``)."""
     return [Structure(int(one.value), one.name, tuple(one.color), one.terminology) for one in labels]
 
 
@@ -108,24 +111,24 @@ def segments(segmentation: Any) -> list[tuple[str, Any]]:
 
 
 def terminology_of(segment: Any) -> str:
-    """Return a segment's terminology in Slicer's notation; empty when it has none."""
+    """Return the terminology of a segment in Slicer's notation; empty if it has none."""
     text = vtk.reference("")
     found = segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), text)
     return str(text) if found else ""
 
 
 def terminology_text(terminology: str) -> str:
-    """Return terminology as people read it: ``Heart (SCT 80891009)``; empty for none."""
+    """Return a terminology in readable form, such as ``Heart (SCT 80891009)``; empty if there is none."""
     fields = terminology.split("~")
     parts = fields[2].split("^") if len(fields) > 2 else []
     return f"{parts[2]} ({parts[0]} {parts[1]})" if len(parts) == 3 and parts[1] else ""
 
 
 def parse_terminology(text: str) -> str:
-    """Return Slicer's notation for what a user typed: empty, that notation itself, or ``Heart (SCT 80891009)``.
+    """Return Slicer's notation for a typed text: an empty text, that notation, or ``Heart (SCT 80891009)``.
 
     Raises:
-        InputError: it is none of these.
+        InputError: the text is none of these.
     """
     text = text.strip()
     if not text or text.count("~") >= 2:
@@ -133,8 +136,8 @@ def parse_terminology(text: str) -> str:
     match = re.fullmatch(r"([^()^~]+?)\s*\(\s*([A-Za-z0-9-]+)\s+([A-Za-z0-9.-]+)\s*\)", text)
     if match is None:
         raise InputError(
-            _("{text!r} is no terminology").format(text=text),
-            _("write the meaning and its code, such as: Heart (SCT 80891009)"),
+            _("{text!r} is not a terminology").format(text=text),
+            _("enter a meaning and its code, such as: Heart (SCT 80891009)"),
         )
     meaning, scheme, code = match.groups()
     return f"{_CONTEXT}~{_CATEGORY}~{scheme}^{code}^{meaning}~^^~{_REGION_CONTEXT}~^^~^^"

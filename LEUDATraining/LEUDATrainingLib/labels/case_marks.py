@@ -1,7 +1,7 @@
-"""The marks of each case, counted in its segmentation and kept until something changes.
+"""The marks of each case, counted in its segmentation and cached until something changes.
 
-What is small is counted when it is asked for; what is large a piece a turn of the event loop, one case after the
-other. Until then the count from before the change stands.
+Small segmentations are counted on request; large ones piece by piece in the event loop, one case after another. Until
+a new count is complete, the previous one remains valid.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.labels.marks import Marks, make_marks
 
 AT_ONCE_BYTES = 2**19
-"""What is counted when it is asked for; it takes less than a millisecond."""
+"""Up to this size labels are counted on request, which takes less than a millisecond."""
 
 
 class _Stamp(NamedTuple):
-    """What a count was made of: ``place`` says of which voxels and structures, ``times`` when they last changed."""
+    """The input of a count: ``place`` identifies voxels and structures, ``times`` are when they last changed."""
 
     place: tuple[Any, ...]
     times: tuple[int, ...]
 
 
 class CaseMarks:
-    """Answers which slices of a case hold which structure, counting again only after a change.
+    """Counts which slices of a case contain which structure, again only after a change.
 
     Args:
-        on_counted: called when a count is there that was not when it was asked for.
+        on_counted: called when a count that was not available on request is complete.
     """
 
     def __init__(self, on_counted: Callable[[], None] = lambda: None) -> None:
@@ -45,13 +45,13 @@ class CaseMarks:
         self._work: EventLoopWork | None = None
 
     def use(self, structures: Sequence[Structure]) -> None:
-        """Count these structures from now on."""
+        """Set the structures to count."""
         self._structures = tuple(structures)
 
     def of(self, store: CaseStore, case: Case) -> Marks | None:
-        """Return a case's marks as they were last counted.
+        """Return the marks of a case as last counted.
 
-        ``None`` for a file, for a missing volume, where nothing can be counted, and before the first count.
+        ``None`` for a file, for a missing volume, if nothing can be counted, and before the first count.
         """
         volume, segmentation = store.volume(case), store.segmentation(case)
         if volume is None or segmentation is None or 0 in volume_shape(volume):
@@ -61,18 +61,18 @@ class CaseMarks:
             if stamp != self._latest_stamp(case.key):
                 self._count(case.key, stamp, LabelReader(segmentation, volume, self._structures), slice_axis_of(volume))
         except LeudaError:
-            return None  # a non-linear transform; the list says so
+            return None  # a non-linear transform, which the list of cases shows
         known, by_structure = self._counts.get(case.key, (None, {}))
         if known is None or known.place != stamp.place:
             return None
         return make_marks(volume_shape(volume)[slice_axis_of(volume)], case.labelled, by_structure)
 
     def is_counting(self, case: Case) -> bool:
-        """Say whether the case is being counted, or waits for it."""
+        """Return whether the case is being counted or waits for it."""
         return case.key in self._queue
 
     def when_counted(self, store: CaseStore, case: Case, action: Callable[[], None]) -> None:
-        """Do something that needs a case's marks as they are now: at once, or as soon as they are counted."""
+        """Run an action that needs the current marks of a case: now, or as soon as they are counted."""
         self.of(store, case)
         if self.is_counting(case):
             self._later.append(action)
@@ -80,13 +80,13 @@ class CaseMarks:
             action()
 
     def forget(self) -> None:
-        """Stop counting and forget what was counted; when the scene closes and at the end."""
+        """Stop counting and clear all counts; called when the scene closes and when Slicer quits."""
         if self._work is not None:
             self._work.stop()
         self._counts, self._queue, self._later = {}, {}, []
 
     def _latest_stamp(self, key: str) -> _Stamp | None:
-        """Return what the count that is being made, else the one that is known, is made of."""
+        """Return the stamp of the count in progress, or else of the last complete count."""
         return (self._queue.get(key) or self._counts.get(key) or (None,))[0]
 
     def _count(self, key: str, stamp: _Stamp, reader: LabelReader, axis: int) -> None:
@@ -95,12 +95,12 @@ class CaseMarks:
             self._queue.pop(key, None)
             self._counts[key] = stamp, finish(counting)
             return
-        self._queue[key] = stamp, counting  # a count that has become pointless is given up
+        self._queue[key] = stamp, counting  # replaces an outdated count in progress
         if self._work is None or not self._work.running:
-            self._work = EventLoopWork(self._work_off(), on_done=self._on_worked_off).start()
+            self._work = EventLoopWork(self._count_queue(), on_done=self._on_all_counted).start()
 
-    def _work_off(self) -> Generator[None, None, None]:
-        """Count what is asked for; what changes meanwhile is counted as it is then."""
+    def _count_queue(self) -> Generator[None, None, None]:
+        """Count all cases of the queue, including those that are added meanwhile."""
         while self._queue:
             key, (stamp, counting) = next(iter(self._queue.items()))
             try:
@@ -111,7 +111,7 @@ class CaseMarks:
                 self._on_counted()
             yield
 
-    def _on_worked_off(self, _nothing: Any) -> None:
+    def _on_all_counted(self, _nothing: Any) -> None:
         later, self._later = self._later, []
         for action in later:
             action()
@@ -129,6 +129,6 @@ class CaseMarks:
 
 
 def _label_time(segmentation: Any) -> int:
-    """Return when labels were last drawn: voxels change without the segmentation's own time."""
+    """Return when labels were last drawn: the time of the segmentation does not change with the voxels."""
     label_maps = [segment.GetRepresentation(BINARY) for _id, segment in segments(segmentation)]
     return max((label_map.GetMTime() for label_map in label_maps if label_map), default=0)

@@ -1,6 +1,6 @@
-"""Where a volume's slices lie: the slicing axis of training, and the way between slice views and slice indices.
+"""The slices of a volume: the slicing axis of training, and slice views and slice indices.
 
-Arrays of Slicer are indexed (k, j, i); affines take (i, j, k) to RAS mm in the world, parent transforms included.
+Arrays of Slicer are indexed (k, j, i); affines map (i, j, k) to RAS mm in the world, including parent transforms.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from leuda_core.data.geometry import slicing_axis
 from leuda_core.errors import InputError
 
 ALIGNED = 0.99
-"""Cosine between a view's normal and the slicing direction above which the view shows the slices as they are learnt."""
+"""Cosine between the normals of view and slices above which the view shows the slices as training uses them."""
 
 
 def world_affine(node: Any) -> np.ndarray:
     """Return the ``(4, 4)`` affine from voxel index (i, j, k) to world RAS mm of a volume node.
 
     Raises:
-        InputError: the volume is under a non-linear transform, which no affine can express.
+        InputError: the volume has a non-linear transform, which no affine can express.
     """
     to_parent = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(to_parent)
@@ -31,10 +31,10 @@ def world_affine(node: Any) -> np.ndarray:
 
 
 def parent_matrix(node: Any) -> np.ndarray:
-    """Return the ``(4, 4)`` matrix from a node's own coordinates to the world.
+    """Return the ``(4, 4)`` matrix from the local coordinates of a node to the world.
 
     Raises:
-        InputError: the node is under a non-linear transform.
+        InputError: the node has a non-linear transform.
     """
     transform = node.GetParentTransformNode()
     if transform is None:
@@ -44,7 +44,7 @@ def parent_matrix(node: Any) -> np.ndarray:
             _("{name} is under the non-linear transform {transform}").format(
                 name=node.GetName(), transform=transform.GetName()
             ),
-            _("harden the transform on it in the Data module, or take it out of the transform"),
+            _("harden the transform in the Data module, or remove the volume from it"),
         )
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)
@@ -52,9 +52,14 @@ def parent_matrix(node: Any) -> np.ndarray:
 
 
 def volume_shape(node: Any) -> tuple[int, int, int]:
-    """Return the voxels along i, j and k; ``(0, 0, 0)`` for a volume without image."""
+    """Return the number of voxels along i, j and k; ``(0, 0, 0)`` for a volume without an image."""
     image = node.GetImageData()
     return tuple(image.GetDimensions()) if image else (0, 0, 0)
+
+
+def spacing_mm(affine: np.ndarray) -> np.ndarray:
+    """Return the ``(3,)`` distances between voxels along i, j and k of an affine."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def slice_axis_of(node: Any) -> int:
@@ -63,7 +68,7 @@ def slice_axis_of(node: Any) -> int:
 
 
 def shown_slice(slice_node: Any, volume: Any) -> int:
-    """Return the index of the slice nearest to the centre of a slice view, within the volume."""
+    """Return the index of the slice of a volume that is nearest to the centre of a slice view."""
     to_world = slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())
     index = np.linalg.solve(world_affine(volume), to_world[:, 3])
     axis = slice_axis_of(volume)
@@ -71,16 +76,16 @@ def shown_slice(slice_node: Any, volume: Any) -> int:
 
 
 def alignment(slice_node: Any, volume: Any) -> float:
-    """Return the cosine, 0 to 1, between a view's normal and the normal of the volume's slices."""
+    """Return the cosine, 0 to 1, between the normal of a view and that of the slices of a volume."""
     normal = slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())[:3, 2]
     axes = world_affine(volume)[:3, :3]
-    in_plane = [axes[:, axis] for axis in range(3) if axis != slice_axis_of(volume)]
-    across = np.cross(*in_plane)
+    row, column = (axes[:, axis] for axis in range(3) if axis != slice_axis_of(volume))
+    across = np.cross(row, column)
     return float(abs(normal @ across) / (np.linalg.norm(normal) * np.linalg.norm(across)))
 
 
 def jump_to_slice(slice_node: Any, volume: Any, index: int) -> None:
-    """Move a slice view to a slice, keeping its zoom and pan."""
+    """Move a slice view to a slice of a volume without changing zoom and pan."""
     position = np.append((np.array(volume_shape(volume)) - 1) / 2, 1.0)
     position[slice_axis_of(volume)] = index
     slice_node.JumpSliceByOffsetting(*(world_affine(volume) @ position)[:3])

@@ -1,8 +1,8 @@
 """Labels of a segmentation on the voxel grid of a volume, read from its layers a few slices at a time.
 
-Segments share layers: arrays in which each has a value of its own. A layer on the volume's grid, the usual case, is
-read where it lies, whatever part of the volume it covers; one on another grid is sampled at the volume's voxels. What
-is drawn while a reading goes on may or may not be in its result.
+Segments share layers: arrays in which each segment has another value. A layer on the grid of the volume, the usual
+case, is read without a copy, whatever part of the volume it covers; a layer on another grid is sampled at the voxels
+of the volume. Labels that are drawn during reading may or may not be in the result.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from LEUDASegmentationLib.scene.volume_files import slabs
 from LEUDATrainingLib.cases.structures import Structure, segments
 from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
 
-_SAMPLING_COST = 16  # how many times longer a voxel takes that is sampled than one that is read
-_TIE = 1e-6  # of a voxel: centres half-way between two others go the same way in spite of rounding errors
+_SAMPLING_COST = 16  # the time to sample a voxel, relative to reading it
+_TIE = 1e-6  # of a voxel: centres midway between two others are rounded consistently despite rounding errors
 
 
 class _Piece(NamedTuple):
-    """Some slices: ``values`` (n, J', I') begin at voxel ``first`` (i, j, k) and hold a structure where they equal the
-    first of a pair of ``labels``; the second is the structure's own value.
+    """Some slices: ``values`` (n, J', I') begin at voxel ``first`` (i, j, k). ``labels`` are pairs of a value in
+    ``values`` and the value of the structure that it represents.
     """
 
     first: tuple[int, int, int]
@@ -36,14 +36,14 @@ class _Piece(NamedTuple):
 
 
 class LabelReader:
-    """The labels of the segments that are named like a structure; of overlapping ones the later structure wins.
+    """The labels of the segments that have the name of a structure. If they overlap, the later structure wins.
 
     Attributes:
         shape: voxels along i, j and k of the volume.
-        cost: what reading all of it takes, in bytes that are gone through.
+        cost: of reading everything, in bytes that are processed.
 
     Raises:
-        InputError: volume or segmentation is under a non-linear transform, or has no label maps to make.
+        InputError: volume or segmentation has a non-linear transform, or no label maps can be created.
     """
 
     def __init__(self, segmentation: Any, volume: Any, structures: Sequence[Structure]) -> None:
@@ -56,7 +56,7 @@ class LabelReader:
         self.cost = (self._slices[1] - self._slices[0]) * self.shape[1] * self.shape[0] * self._voxel_cost
 
     def read(self) -> Generator[float, None, np.ndarray]:
-        """Return, from a generator that yields the part done, the label map: (K, J, I), uint8 where that will do."""
+        """Yield the completed fraction; return the label map (K, J, I), uint8 if the values allow it."""
         labels = np.zeros(self.shape[::-1], self._type)
         for slab in self._slabs():
             self._paint(labels[slab], slab.start)
@@ -64,7 +64,7 @@ class LabelReader:
         return labels
 
     def count_slices(self, axis: int) -> Generator[None, None, dict[int, tuple[int, ...]]]:
-        """Return, from a generator, the slices along ``axis`` (0 = i) that hold each structure that is drawn."""
+        """Count piece by piece; return the slices along ``axis`` (0 = i) that contain each structure that is drawn."""
         found: dict[int, np.ndarray] = {}
         for piece in self._pieces():
             for inside, value in piece.labels:
@@ -76,7 +76,7 @@ class LabelReader:
         return {value: tuple(map(int, indices)) for value, indices in sorted(drawn.items()) if len(indices)}
 
     def _pieces(self) -> Iterator[_Piece]:
-        """Yield the labels; a single layer as it is, several painted over each other."""
+        """Yield the labels: a single layer as it is, several layers combined."""
         for slab in self._slabs():
             if len(self._layers) == 1:
                 yield self._layers[0].piece(slab.start, slab.stop)
@@ -87,7 +87,7 @@ class LabelReader:
             yield _Piece((0, 0, slab.start), labels, [(value, value) for value in values])
 
     def _paint(self, labels: np.ndarray, k: int) -> None:
-        """Put the structures into ``labels`` (n, J, I), the slices from ``k`` on."""
+        """Write the structures into ``labels`` (n, J, I), the slices that start at ``k``."""
         for layer in self._layers:
             first, values, pairs = layer.piece(k, k + len(labels))
             box = tuple(slice(o, o + n) for o, n in zip((first[2] - k, first[1], first[0]), values.shape, strict=True))
@@ -95,7 +95,7 @@ class LabelReader:
                 np.copyto(labels[box], value, where=values == inside)
 
     def _slabs(self) -> Iterator[slice]:
-        """Yield ranges along k, each worked on in some milliseconds, from the first labelled slice to the last."""
+        """Yield ranges along k, each processed in a few milliseconds, from the first labelled slice to the last."""
         begin, end = self._slices
         for slab in slabs((end - begin, *self.shape[1::-1]), self._voxel_cost):
             yield slice(begin + slab.start, begin + slab.stop)
@@ -108,10 +108,10 @@ class _Layer:
         voxels: (K', J', I') of the layer.
         to_layer: (4, 4), from a voxel index (i, j, k) of the volume to one of ``voxels``.
         shape: voxels along i, j and k of the volume.
-        labels: (value in the layer, value of the structure), for each structure to read from it.
+        labels: (value in the layer, value of the structure) for each structure to read from it.
 
     Attributes:
-        box: half-open ranges along i, j and k of the volume outside of which the layer holds nothing.
+        box: half-open ranges along i, j and k of the volume; the layer is empty outside of them.
     """
 
     def __init__(
@@ -127,20 +127,20 @@ class _Layer:
 
     @property
     def voxel_cost(self) -> int:
-        """How many bytes are gone through for a voxel of the volume."""
+        """The number of bytes that are processed per voxel of the volume."""
         reading = len(self.labels) if self._shift is not None else len(self.labels) + _SAMPLING_COST
         return self._voxels.itemsize * reading
 
     def piece(self, k: int, end: int) -> _Piece:
-        """Return the part of the slices from ``k`` to ``end`` that the layer reaches."""
+        """Return the part of the slices from ``k`` to ``end`` that the layer covers."""
         (i0, i1), (j0, j1), (k0, k1) = self.box
         k0 = max(k, k0)
         box = (i0, i1), (j0, j1), (k0, max(k0, min(end, k1)))
-        values = self._sampled(box) if self._shift is None else self._lying(box)
+        values = self._sampled(box) if self._shift is None else self._shifted(box, self._shift)
         return _Piece((i0, j0, k0), values, self.labels)
 
     def _reach(self) -> list[tuple[int, int]]:
-        """Return half-open ranges of voxel indices, not below 0, that hold every voxel the layer reaches."""
+        """Return half-open ranges of voxel indices, not below 0, that contain every voxel of the layer."""
         sizes = self._voxels.shape[::-1]
         if self._shift is not None:
             return [(max(0, -by), max(0, n - by)) for n, by in zip(sizes, self._shift, strict=True)]
@@ -150,9 +150,9 @@ class _Layer:
         low, high = np.floor(reached.min(axis=1)), np.ceil(reached.max(axis=1)) + 1
         return [(max(0, int(a)), max(0, int(b))) for a, b in zip(low, high, strict=True)]
 
-    def _lying(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Return the voxels of a box as they lie in the layer, without copying them."""
-        ranges = [slice(a + by, b + by) for (a, b), by in zip(box, self._shift, strict=True)]
+    def _shifted(self, box: Sequence[tuple[int, int]], shift: Sequence[int]) -> np.ndarray:
+        """Return the voxels of a box of a layer that is shifted by whole voxels, without a copy."""
+        ranges = [slice(a + by, b + by) for (a, b), by in zip(box, shift, strict=True)]
         return self._voxels[tuple(reversed(ranges))]
 
     def _sampled(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -168,13 +168,13 @@ class _Layer:
 
 
 def segments_of(segmentation: Any, structures: Sequence[Structure]) -> list[tuple[str, Structure]]:
-    """Return (segment id, structure) for every segment that has a structure's name, in the order of the structures."""
+    """Return (segment id, structure) for every segment with the name of a structure, in the order of the structures."""
     by_name = {segment.GetName(): segment_id for segment_id, segment in segments(segmentation)}
     return [(by_name[structure.name], structure) for structure in structures if structure.name in by_name]
 
 
 def _layers_of(segmentation: Any, volume: Any, structures: Sequence[Structure]) -> Iterator[_Layer]:
-    """Yield the layers in the order in which they are painted; those that hold nothing in the volume are left out."""
+    """Yield the layers in the order in which they are combined, without those that are empty in the volume."""
     chosen = segments_of(segmentation, structures)
     if not chosen or 0 in volume_shape(volume):
         return
@@ -196,16 +196,16 @@ def _ensure_label_maps(segmentation: Any) -> None:
     content = segmentation.GetSegmentation()
     if not content.ContainsRepresentation(BINARY) and not content.CreateRepresentation(BINARY):
         raise InputError(
-            _("no label map can be made of {name}").format(name=segmentation.GetName()),
+            _("no label map can be created from {name}").format(name=segmentation.GetName()),
             _("open it in the Segmentations module and create the representation Binary labelmap"),
         )
 
 
 def _whole_shift(to_layer: np.ndarray, shape: tuple[int, int, int]) -> tuple[int, ...] | None:
-    """Return by how many voxels a layer on the volume's grid is shifted; ``None`` when it lies on another grid.
+    """Return by how many voxels a layer on the grid of the volume is shifted; ``None`` if it is on another grid.
 
-    It is on the grid when the nearest voxel of the layer is that of the shift everywhere: being linear, the way there
-    is longest in a corner of the volume.
+    It is on the same grid if the shift leads to the nearest voxel of the layer everywhere. Because the mapping is
+    linear, the deviation is largest in a corner of the volume.
     """
     corners = np.array([(*corner, 1.0) for corner in itertools.product(*((0, n - 1) for n in shape))]).T
     away = (to_layer @ corners - corners)[:3]
@@ -214,8 +214,8 @@ def _whole_shift(to_layer: np.ndarray, shape: tuple[int, int, int]) -> tuple[int
 
 
 def _slices_with(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Return which slices along ``axis`` (0 = i) of a mask (n, J, I) hold a voxel."""
+    """Return which slices along ``axis`` (0 = i) of a mask (n, J, I) contain a voxel."""
     if axis == 2:
-        return mask.reshape(len(mask), -1).any(axis=1)
+        return np.logical_or.reduce(mask.reshape(len(mask), -1), axis=1)
     flat = np.bitwise_or.reduce(mask, axis=0)
-    return flat.any(axis=1 if axis == 1 else 0)
+    return np.logical_or.reduce(flat, axis=1 if axis == 1 else 0)

@@ -1,4 +1,4 @@
-"""Segmentations whose segments are the structures to learn: made, completed, and filled from label maps."""
+"""Segmentations whose segments are the structures: creating, completing and filling them from label maps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from LEUDATrainingLib.labels.label_layers import segments_of
 
 
 def unknown_segments(segmentation: Any, structures: Sequence[Structure]) -> list[str]:
-    """Return the names of segments that are no structure; what they hold counts as background."""
+    """Return the names of segments that are not structures; their labels count as background."""
     known = {structure.name for structure in structures}
     return [segment.GetName() for _id, segment in segments(segmentation) if segment.GetName() not in known]
 
 
 def set_labels(segmentation: Any, volume: Any, labels: np.ndarray, structures: Sequence[Structure]) -> None:
-    """Replace each structure's segment by what ``labels`` (K, J, I), on the grid of ``volume``, holds of its value."""
+    """Replace the segment of each structure by its voxels in ``labels`` (K, J, I), on the grid of ``volume``."""
     ensure_segments(segmentation, structures)
     for segment_id, structure in segments_of(segmentation, structures):
         mask = (labels == structure.value).astype(np.uint8)
@@ -27,7 +27,7 @@ def set_labels(segmentation: Any, volume: Any, labels: np.ndarray, structures: S
 
 
 def ensure_segments(segmentation: Any, structures: Sequence[Structure]) -> None:
-    """Add an empty segment, with colour and terminology, for every structure that has none yet."""
+    """Add an empty segment, with colour and terminology, for every structure without a segment."""
     names = {segment.GetName() for _id, segment in segments(segmentation)}
     for structure in structures:
         if structure.name in names:
@@ -37,11 +37,11 @@ def ensure_segments(segmentation: Any, structures: Sequence[Structure]) -> None:
         if structure.terminology:
             segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.terminology)
         segmentation.GetSegmentation().AddSegment(segment)
-        segment.SetColor(*structure.color)  # after adding: a grey segment is given another colour there
+        segment.SetColor(*structure.color)  # after adding, which changes the colour of a grey segment
 
 
 def new_segmentation(volume: Any, structures: Sequence[Structure], name: str) -> Any:
-    """Return a new segmentation node on a volume's grid, under its transform, with an empty segment a structure."""
+    """Return a new segmentation on the grid of a volume, with its transform and an empty segment for each structure."""
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)

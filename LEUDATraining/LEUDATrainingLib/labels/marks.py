@@ -1,4 +1,4 @@
-"""Which slices of a case count as labelled, and which one to label next. Pure functions of slice indices."""
+"""Which slices of a case count as labelled, and which slice to label next. Pure functions of slice indices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Marks:
     """The slices of one case.
 
-    ``complete`` are those that training learns from; ``drawn`` hold some label; ``by_structure`` maps a structure's
-    value to the slices that hold it. ``explicit``: somebody said which slices are complete.
+    ``complete`` are used for training; ``drawn`` contain a label; ``by_structure`` maps the value of a structure to the
+    slices that contain it. ``explicit``: the user has marked which slices are complete.
     """
 
     n_slices: int
@@ -21,33 +21,33 @@ class Marks:
     by_structure: Mapping[int, tuple[int, ...]]
 
     @property
-    def forgotten(self) -> tuple[int, ...]:
-        """Slices that hold labels but are not marked complete: nothing is learnt from them."""
+    def unmarked(self) -> tuple[int, ...]:
+        """Slices that contain labels but are not marked complete: training does not use them."""
         return tuple(index for index in self.drawn if index not in set(self.complete))
 
-    def learnt(self, value: int) -> tuple[int, ...]:
-        """Return the slices that training learns a structure from."""
+    def used(self, value: int) -> tuple[int, ...]:
+        """Return the slices that training uses and that contain a structure."""
         return tuple(index for index in self.by_structure.get(value, ()) if index in set(self.complete))
 
 
 def make_marks(n_slices: int, labelled: Sequence[int] | None, by_structure: Mapping[int, tuple[int, ...]]) -> Marks:
-    """Return the marks of a case whose labels lie in ``by_structure``; ``labelled=None``: every drawn slice counts."""
+    """Return the marks of a case with labels in ``by_structure``; ``labelled=None``: every drawn slice counts."""
     drawn = tuple(sorted({index for indices in by_structure.values() for index in indices}))
     complete = drawn if labelled is None else tuple(index for index in labelled if 0 <= index < n_slices)
     return Marks(n_slices, complete, drawn, labelled is not None, by_structure)
 
 
 def neighbour(complete: Collection[int], index: int, step: int) -> int | None:
-    """Return the labelled slice next to ``index``, before it (``step`` -1) or after it (+1)."""
+    """Return the nearest labelled slice before (``step`` -1) or after (+1) ``index``."""
     beyond = [one for one in complete if (one - index) * step > 0]
     return (min(beyond) if step > 0 else max(beyond)) if beyond else None
 
 
 def suggest_slice(marks: Marks) -> int | None:
-    """Return the slice to label next: the one farthest from all labelled ones.
+    """Return the slice to label next: the one farthest from all labelled slices.
 
-    It lies within the range of the slices that hold labels as long as that has slices left, else anywhere in the
-    volume; ``None`` when every slice is labelled. Even spacing is all there is to it: no model is asked.
+    It is within the range of the slices that contain labels until all of these are labelled, then anywhere in the
+    volume; ``None`` if every slice is labelled. This only spaces the slices evenly; no model is used.
     """
     complete = set(marks.complete)
     if not complete and not marks.drawn:

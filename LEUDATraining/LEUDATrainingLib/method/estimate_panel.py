@@ -1,4 +1,4 @@
-"""How long a training will take and how much memory it needs, measured by probe steps; and what to mend first."""
+"""Estimates the duration and the memory of a training with a few probe steps, and shows warnings."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ from LEUDASegmentationLib.scene.steps import EventLoopWork
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
-from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
+
+
+def _nothing_to_write() -> Generator[WriteProgress, None, None]:
+    yield from ()
 
 
 @dataclass(frozen=True)
 class EstimateDataset:
-    """What an estimate is made of.
+    """The dataset of an estimate.
 
-    ``path`` is the dataset file; ``writing`` writes it first, where it is not there yet; ``temporary`` is a folder that
-    is deleted when the estimate is there.
+    ``path`` is the dataset file; ``writing`` writes it first if it does not exist yet; ``temporary`` is a folder that
+    is deleted after the estimate.
     """
 
     path: Path
-    writing: Generator[WriteProgress, None, Any] = field(default_factory=lambda: (one for one in ()))
+    writing: Generator[WriteProgress, None, Any] = field(default_factory=_nothing_to_write)
     temporary: Path | None = None
 
 
 class EstimatePanel:
-    """The button "Estimate time and memory" and its answer.
+    """The button "Estimate time and memory" and its result.
 
-    ``words()`` gives what follows the dataset in the call of ``leuda plan``.
+    ``words()`` returns the arguments of ``leuda plan`` after the dataset.
     """
 
     def __init__(self, words: Callable[[], Sequence[str]]) -> None:
@@ -63,76 +67,79 @@ class EstimatePanel:
         column.addWidget(self._result)
         self._update()
 
-    def setProvider(self, provider: Callable[[], EstimateDataset]) -> None:
-        """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
+    def set_provider(self, provider: Callable[[], EstimateDataset]) -> None:
+        """Set what provides the dataset; ``provider`` may raise a LeudaError."""
         self._provider = provider
         self._update()
 
-    def setOutdated(self) -> None:
-        """Mark the answer as one to another question."""
+    def set_outdated(self) -> None:
+        """Mark the result as outdated."""
         if self._answer:
-            note = _("The settings have changed since: estimate again.")
+            note = _("The settings have changed: estimate again.")
             self._result.text = f"<i>{note}</i><br>{self._answer}"
             self._result.enabled = False
 
     def start(self) -> None:
-        """Write the dataset, and take the probe steps in another process."""
+        """Write the dataset, and run the probe steps in another process."""
         self._message.clear()
         self._show("")
         try:
-            if not ensureInstalled(self.widget):
+            if self._provider is None or not ensureInstalled(self.widget):
                 return
-            self._dataset = self._provider()
+            dataset = self._provider()
         except LeudaError as error:
             self._message.show_error(error)
             return
+        self._dataset = dataset
         self._progress.start(_("Writing the volumes"))
-        self._writing = EventLoopWork(self._write(), on_done=self._probe, on_error=self._failed).start()
+        self._writing = EventLoopWork(
+            self._write(dataset), on_done=lambda _written: self._probe(dataset), on_error=self._failed
+        ).start()
         self._update()
 
     def cancel(self) -> None:
-        """Give up."""
+        """Cancel the estimate."""
         if self._command is not None:
             self._command.cancel()
-        elif self._dataset is not None:
+        elif self._writing is not None:
             self._writing.stop()
             self._end()
 
     def cleanup(self) -> None:
-        """Give up for good, without the event loop, and leave nothing behind."""
+        """Cancel immediately and delete temporary files; called when Slicer quits."""
         self.cancel()
         if self._dataset is not None:
             self._end()
 
-    def _write(self) -> Generator[None, None, None]:
-        """Write the dataset a piece at a time, saying how far it is."""
-        with closing(self._dataset.writing) as writing:
+    def _write(self, dataset: EstimateDataset) -> Generator[None, None, None]:
+        """Write the dataset piece by piece and show the progress."""
+        with closing(dataset.writing) as writing:
             for progress in writing:
                 self._progress.update(progress.stage, progress.fraction)
                 yield
 
-    def _probe(self, _written: Any) -> None:
-        words = ["plan", self._dataset.path, *self._words()]
+    def _probe(self, dataset: EstimateDataset) -> None:
+        words = ["plan", dataset.path, *self._words()]
         self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
-        self._progress.update(_("Taking a few probe steps…"), None)
+        self._progress.update(_("Running a few probe steps…"), None)
         self._command.start()
 
     def _done(self, plan: Mapping[str, Any]) -> None:
         if self._dataset is None:
-            return  # given up for good
+            return  # cancelled by cleanup
         self._end()
         self._show(plan_html(plan))
 
     def _failed(self, error: LeudaError) -> None:
         if self._dataset is None:
-            return  # given up for good
+            return  # cancelled by cleanup
         self._end()
         if not isinstance(error, Cancelled):
             self._message.show_error(error)
 
     def _end(self) -> None:
-        dataset, self._dataset, self._command = self._dataset, None, None
-        if dataset.temporary is not None:
+        dataset, self._dataset, self._writing, self._command = self._dataset, None, None, None
+        if dataset is not None and dataset.temporary is not None:
             shutil.rmtree(dataset.temporary, ignore_errors=True)
         self._progress.finish()
         self._update()
@@ -146,11 +153,11 @@ class EstimatePanel:
     def _update(self) -> None:
         self._button.visible = self._dataset is None
         self._button.enabled = self._provider is not None
-        self._button.toolTip = _("Takes a few steps of each phase on the chosen device, in another process")
+        self._button.toolTip = _("Runs a few steps of each phase on the chosen device, in another process")
 
 
 def plan_html(plan: Mapping[str, Any]) -> str:
-    """Return the answer of ``leuda plan`` as rich text: time, memory, labels, then each warning with its remedy."""
+    """Return the result of ``leuda plan`` as rich text: time, memory, labels, and each warning with its remedy."""
     time = estimated_duration(plan["seconds"])
     facts = [_("about {time} on {device}").format(time=time, device=html.escape(plan["device"]))]
     if plan.get("peak_memory_mib"):

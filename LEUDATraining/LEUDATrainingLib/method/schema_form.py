@@ -1,6 +1,6 @@
-"""A form made of a JSON schema: one row a setting, with its range, its description and a way back to the default.
+"""A form for a JSON schema: one row per setting, with its range, its description and a button to reset it.
 
-A value out of range cannot be entered, so that what a form holds can always be used.
+A value out of range cannot be entered, so the values of a form are always valid.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Schema = Mapping[str, Any]
 class SchemaForm(qt.QWidget):
     """Rows for the properties of a JSON schema.
 
-    ``onChanged`` is called without arguments after every change made by hand, not by ``setValues``.
+    ``on_changed`` is called without arguments after every change by the user, not after ``set_values``.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onChanged: Callable[[], None] | None = None
+        self.on_changed: Callable[[], None] | None = None
         self._rows: dict[str, _Row] = {}
         self._grid = qt.QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(1, 1)
 
-    def setProperties(self, properties: Mapping[str, Schema]) -> None:
-        """Show these settings at their defaults, in place of those shown before."""
+    def set_properties(self, properties: Mapping[str, Schema]) -> None:
+        """Show these settings with their defaults, instead of those shown before."""
         for row in self._rows.values():
             row.remove()
         self._rows = {
@@ -45,21 +45,21 @@ class SchemaForm(qt.QWidget):
         return {name: row.field.value() for name, row in self._rows.items()}
 
     @property
-    def changedValues(self) -> dict[str, Any]:
+    def changed_values(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""
-        return {name: row.field.value() for name, row in self._rows.items() if row.isChanged()}
+        return {name: row.field.value() for name, row in self._rows.items() if row.is_changed()}
 
-    def setValues(self, values: Mapping[str, Any]) -> None:
-        """Put the settings named in ``values`` and leave the others; names that the schema lacks are passed over.
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Set the settings in ``values`` and keep the others; names that are not in the schema are ignored.
 
-        A value out of range becomes the nearest one in range.
+        A value out of range is replaced by the nearest valid one.
         """
         for name, value in values.items():
             if name in self._rows:
                 self._rows[name].put(value)
 
     def reset(self) -> None:
-        """Put every setting back to its default."""
+        """Reset every setting to its default."""
         for row in self._rows.values():
             row.reset()
 
@@ -68,16 +68,16 @@ class SchemaForm(qt.QWidget):
         return self._rows[name].field.widget
 
     def _changed(self) -> None:
-        if self.onChanged:
-            self.onChanged()
+        if self.on_changed:
+            self.on_changed()
 
 
 class _Row:
-    """A setting's name, its field and the button that puts it back."""
+    """The name of a setting, its field and the button that resets it."""
 
-    def __init__(self, grid: Any, index: int, name: str, schema: Schema, onChanged: Callable[[], None]) -> None:
+    def __init__(self, grid: Any, index: int, name: str, schema: Schema, on_changed: Callable[[], None]) -> None:
         self._default = schema.get("default")
-        self._onChanged = onChanged
+        self._on_changed = on_changed
         self._putting = False
         self.field = make_field(schema, self._edited)
         self._label = qt.QLabel(readable(name))
@@ -85,17 +85,17 @@ class _Row:
         self._back = qt.QToolButton()
         self._back.text = "↺"
         self._back.autoRaise = True
-        self._back.connect("clicked()", self._resetByHand)
+        self._back.connect("clicked()", self._reset_by_hand)
         self._describe(name, schema)
         for column, widget in enumerate((self._label, self.field.widget, self._back)):
             grid.addWidget(widget, index, column)
         self.put(self._default)
 
-    def isChanged(self) -> bool:
+    def is_changed(self) -> bool:
         return self.field.value() != self._default
 
     def put(self, value: Any) -> None:
-        """Show a value without calling back."""
+        """Show a value without calling ``on_changed``."""
         self._putting = True
         try:
             self.field.put(value)
@@ -119,33 +119,33 @@ class _Row:
         self.field.widget.toolTip = tip
         self.field.widget.objectName = name
         self._back.objectName = f"{name}Reset"
-        self._back.toolTip = _("Back to the default ({value})").format(value=shown(self._default))
+        self._back.toolTip = _("Reset to the default ({value})").format(value=shown(self._default))
 
     def _edited(self) -> None:
         if not self._putting:
             self._mark()
-            self._onChanged()
+            self._on_changed()
 
-    def _resetByHand(self) -> None:
+    def _reset_by_hand(self) -> None:
         self.reset()
-        self._onChanged()
+        self._on_changed()
 
     def _mark(self) -> None:
-        """Make a changed setting stand out."""
+        """Highlight a setting that differs from its default."""
         font = self._label.font
-        font.setBold(self.isChanged())
+        font.setBold(self.is_changed())
         self._label.setFont(font)
-        self._back.enabled = self.isChanged()
+        self._back.enabled = self.is_changed()
 
 
 def readable(name: str) -> str:
-    """Return a setting's name as a label: ``patch_size`` becomes ``Patch size``, ``spacing_mm`` ``Spacing (mm)``."""
+    """Return the label of a setting: ``patch_size`` becomes ``Patch size``, ``spacing_mm`` ``Spacing (mm)``."""
     words = name.replace("_mm", " (mm)").replace("ema_", "EMA ").replace("_", " ")
     return words[:1].upper() + words[1:]
 
 
 def allowed(schema: Schema) -> str:
-    """Say what a setting may be."""
+    """Describe the valid values of a setting."""
     if "enum" in schema:
         return _("one of: {values}").format(values=", ".join(map(str, schema["enum"])))
     parts = []
@@ -162,7 +162,7 @@ def allowed(schema: Schema) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a person would write it."""
+    """Return a value in readable form."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, float):

@@ -1,3 +1,3 @@
-"""Training runs: started, followed, shown, stopped and resumed."""
+"""Training runs: starting, observing, showing, stopping and resuming them."""
 
 __all__ = ["model_transfer", "run_list", "run_view", "training_job"]

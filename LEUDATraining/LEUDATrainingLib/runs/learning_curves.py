@@ -1,4 +1,4 @@
-"""Learning curves of a run: one loss, its steps pale and their mean bold, or all losses of a phase at once."""
+"""Learning curves of a run: one loss with its running mean, or all losses of a phase."""
 
 from __future__ import annotations
 
@@ -19,72 +19,72 @@ from LEUDATrainingLib.runs.loss_history import LossHistory, smooth
 ALL = ""
 _HEIGHT_PX = 260
 _COLORS = ((0.12, 0.40, 0.75), (0.84, 0.37, 0.0), (0.0, 0.55, 0.40), (0.70, 0.25, 0.55), (0.45, 0.45, 0.45))
-_FEW = 10  # points, below which a mean says nothing new
+_FEW = 10  # points, below which a running mean is not useful
 
 
 class LearningCurves(qt.QWidget):
-    """A plot with a choice of phase and of loss. Follows the run's current phase until another one is chosen."""
+    """A plot with a choice of phase and loss. Shows the current phase of the run until another one is chosen."""
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
         self._history = LossHistory()
         self._follows = True
         self._filling = False
-        self._drawnPhase = ""
+        self._drawn_phase = ""
         self._build()
         self.clear()
 
     def _build(self) -> None:
         column = column_in(self)
-        self._empty = empty_state("noCurvesLabel", _("The curves begin with the first ten training steps."))
+        self._empty = empty_state("noCurvesLabel", _("The curves appear after the first training steps."))
         column.addWidget(self._empty)
         self._choices = qt.QWidget()
         row = qt.QHBoxLayout(self._choices)
         row.setContentsMargins(0, 0, 0, 0)
-        self._phase = self._addChoice(row, _("Phase:"), "curvePhase", self._onPhaseChosen)
-        self._loss = self._addChoice(row, _("Loss:"), "curveLoss", self._onLossChosen)
+        self._phase = self._add_choice(row, _("Phase:"), "curvePhase", self._on_phase_chosen)
+        self._loss = self._add_choice(row, _("Loss:"), "curveLoss", self._on_loss_chosen)
         column.addWidget(self._choices)
         self._view = slicer.qMRMLPlotWidget()
         self._view.setMinimumHeight(_HEIGHT_PX)
         self._view.setMaximumHeight(_HEIGHT_PX)
-        self._view.plotController().hide()  # it would let one put another chart here
+        self._view.plotController().hide()  # it would allow the user to choose another chart
         column.addWidget(self._view)
         self._plot = CurvePlot(self._view)
 
     @staticmethod
-    def _addChoice(row: Any, text: str, name: str, onChosen: Any) -> Any:
+    def _add_choice(row: Any, text: str, name: str, on_chosen: Any) -> Any:
         box = ChoiceBox()
         box.objectName = name
         label = qt.QLabel(text)
         label.setBuddy(box)
         row.addWidget(label)
         row.addWidget(box)
-        box.connect("currentIndexChanged(int)", onChosen)
+        box.connect("currentIndexChanged(int)", on_chosen)
         return box
 
     @property
-    def chartNode(self) -> Any:
-        """The vtkMRMLPlotChartNode that is shown, or None while there is nothing to show."""
-        return self._plot.chartNode
+    def chart_node(self) -> Any:
+        """The vtkMRMLPlotChartNode that is shown; None while there is nothing to show."""
+        return self._plot.chart_node
 
     def clear(self) -> None:
-        """Show nothing, for another run."""
+        """Clear everything, before another run is shown."""
         self._history = LossHistory()
         self._follows = True
-        self._drawnPhase = ""
+        self._drawn_phase = ""
         self._refill(self._phase, [])
         self._refill(self._loss, [])
         self._plot.remove()
-        self._showEmpty(True)
+        self._show_empty(True)
 
-    def addEvents(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take in further events of the run; ``draw`` shows them."""
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Add further events of the run; ``draw`` shows them."""
         self._history.add(events)
 
     def draw(self) -> None:
-        """Show what was taken in."""
+        """Show the events that were added."""
         phases = self._history.phases()
-        self._showEmpty(not phases)
+        self._show_empty(not phases)
         if not phases:
             return
         chosen = phases[-1] if self._follows else self._chosen(self._phase)
@@ -92,38 +92,38 @@ class LearningCurves(qt.QWidget):
         self._draw()
 
     def restore(self) -> None:
-        """Draw again if the scene was closed, and the plot's nodes with it."""
-        if self._drawnPhase and self.chartNode is None and not slicer.mrmlScene.IsBatchProcessing():
+        """Draw again if the scene was closed and the nodes of the plot were deleted."""
+        if self._drawn_phase and self.chart_node is None and not slicer.mrmlScene.IsBatchProcessing():
             self._draw()
 
     def cleanup(self) -> None:
-        """Take the plot's nodes out of the scene."""
+        """Remove the nodes of the plot from the scene."""
         self._plot.remove()
 
-    def _onPhaseChosen(self, _index: int) -> None:
+    def _on_phase_chosen(self, _index: int) -> None:
         if not self._filling:
             self._follows = self._chosen(self._phase) == self._history.phases()[-1]
             self._draw()
 
-    def _onLossChosen(self, _index: int) -> None:
+    def _on_loss_chosen(self, _index: int) -> None:
         if not self._filling:
             self._draw()
 
     def _draw(self) -> None:
         phase = self._chosen(self._phase)
-        self._refillLosses(phase)
+        self._refill_losses(phase)
         loss = self._chosen(self._loss)
-        curves = self._allCurves(phase) if loss == ALL else self._oneCurve(phase, loss)
+        curves = self._all_curves(phase) if loss == ALL else self._one_curve(phase, loss)
         what = _("all losses") if loss == ALL else _("{name} loss").format(name=readable(loss).lower())
         self._plot.show(
             curves,
             title=f"{phase_title(phase)}: {what}",
-            xTitle=_("Training step"),
-            yTitle=_("Loss"),
-            xRange=self._history.span(phase),
+            x_title=_("Training step"),
+            y_title=_("Loss"),
+            x_range=self._history.span(phase),
         )
 
-    def _oneCurve(self, phase: str, loss: str) -> list[Curve]:
+    def _one_curve(self, phase: str, loss: str) -> list[Curve]:
         steps, values = self._history.curve(phase, loss)
         if len(values) < _FEW:
             return [Curve(readable(loss), steps, values, _COLORS[0])]
@@ -132,23 +132,23 @@ class LearningCurves(qt.QWidget):
             Curve(_("Running mean"), steps, smooth(values), _COLORS[0], width=3),
         ]
 
-    def _allCurves(self, phase: str) -> list[Curve]:
+    def _all_curves(self, phase: str) -> list[Curve]:
         curves = []
         for index, loss in enumerate(self._history.losses(phase)):
             steps, values = self._history.curve(phase, loss)
             curves.append(Curve(readable(loss), steps, smooth(values), _COLORS[index % len(_COLORS)]))
         return curves
 
-    def _refillLosses(self, phase: str) -> None:
-        """Offer the phase's losses, the main one first chosen; keep the choice while the phase stays."""
+    def _refill_losses(self, phase: str) -> None:
+        """List the losses of the phase; keep the choice, or choose the main loss of a new phase."""
         losses = self._history.losses(phase)
-        chosen = self._chosen(self._loss) if phase == self._drawnPhase else losses[0]
-        self._drawnPhase = phase
+        chosen = self._chosen(self._loss) if phase == self._drawn_phase else losses[0]
+        self._drawn_phase = phase
         items = [(readable(loss), loss) for loss in losses]
         self._refill(self._loss, [*items, (_("All"), ALL)] if len(losses) > 1 else items, chosen)
 
     def _refill(self, box: Any, items: list[tuple[str, str]], chosen: str | None = None) -> None:
-        """Put (text, value) into a combo box without calling back; leave it alone when nothing changed."""
+        """Fill a combo box with (text, value) without calling back; do nothing if it has not changed."""
         self._filling = True
         try:
             if [value for _text, value in items] != [box.itemData(index) for index in range(box.count)]:
@@ -164,14 +164,14 @@ class LearningCurves(qt.QWidget):
     def _chosen(box: Any) -> str:
         return box.itemData(box.currentIndex)
 
-    def _showEmpty(self, empty: bool) -> None:
+    def _show_empty(self, empty: bool) -> None:
         self._empty.visible = empty
         self._choices.visible = not empty
         self._view.visible = not empty
 
 
 def phase_title(phase: str) -> str:
-    """Return a phase of training in words."""
+    """Return the title of a phase of training."""
     known = {
         "": _("Training"),
         "prepare": _("Reading volumes"),

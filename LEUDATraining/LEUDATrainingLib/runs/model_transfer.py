@@ -1,4 +1,4 @@
-"""A finished run's model goes into the list of LEUDASegmentation, once."""
+"""Adds the model of a finished run to the list of LEUDASegmentation, only once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DOCUMENT = "bundle.json"
 
 
 def add_to_models(bundle: Path, name: str) -> ModelEntry:
-    """Return the list's entry of a bundle, after importing it unless the same model is there already.
+    """Return the entry of a bundle in the list, after importing it if the list does not contain the same model.
 
     Raises:
         InputError: the bundle is damaged.
     """
     folder = modelsFolder()
     folder.mkdir(parents=True, exist_ok=True)
-    document = (bundle / DOCUMENT).read_bytes()  # names the hash of every file, so it stands for all of them
+    document = (bundle / DOCUMENT).read_bytes()  # contains the hash of every file, so it identifies the bundle
     for entry in list_models(folder):
         if not entry.problem and (entry.path / DOCUMENT).read_bytes() == document:
             return entry
@@ -28,7 +28,7 @@ def add_to_models(bundle: Path, name: str) -> ModelEntry:
 
 
 def use_model(bundle: Path, name: str) -> None:
-    """Open LEUDASegmentation with a finished run's model chosen.
+    """Open LEUDASegmentation and choose the model of a finished run.
 
     Raises:
         InputError: the bundle is damaged.

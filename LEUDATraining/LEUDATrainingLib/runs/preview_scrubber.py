@@ -1,4 +1,4 @@
-"""The pinned target slice as the model outlined it at each checkpoint; a slider goes back in time."""
+"""The preview slice with the outlines of each checkpoint; a slider shows earlier checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEIGHT_PX = 280
 
 
 class PreviewScrubber(qt.QWidget):
-    """A picture, a slider over the checkpoints, and what the colours mean. Shows the newest until scrubbed back."""
+    """A picture, a slider over the checkpoints, and a legend. Shows the newest checkpoint until the slider is moved."""
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
@@ -34,7 +34,7 @@ class PreviewScrubber(qt.QWidget):
         self._caption.setWordWrap(True)
         self._slider = qt.QSlider(qt.Qt.Horizontal)
         self._slider.objectName = "previewSlider"
-        self._slider.toolTip = _("Earlier checkpoints to the left, the newest at the right")
+        self._slider.toolTip = _("Earlier checkpoints to the left, the newest on the right")
         self._slider.connect("valueChanged(int)", lambda _value: self._show())
         column.addWidget(self._slider)
         column.addWidget(self._caption)
@@ -50,35 +50,35 @@ class PreviewScrubber(qt.QWidget):
         return sorted(self._files)
 
     @property
-    def currentStep(self) -> int | None:
+    def current_step(self) -> int | None:
         """The checkpoint that is shown."""
         return self.steps[self._slider.value] if self._files else None
 
     def clear(self) -> None:
-        """Show nothing, for another run."""
+        """Clear everything, before another run is shown."""
         self._files = {}
         self._legend.text = ""
         self._update()
 
-    def setLabels(self, labels: Sequence[tuple[str, str]]) -> None:
-        """Tell what the outlines mean: (name, CSS colour) of each structure."""
+    def set_labels(self, labels: Sequence[tuple[str, str]]) -> None:
+        """Set the legend: (name, CSS colour) of each structure."""
         parts = [f"<span style='color:{color}'>■</span>&nbsp;{_escape(name)}" for name, color in labels]
         self._legend.text = "&nbsp;&nbsp; ".join(parts)
         self._update()
 
-    def addEvents(self, folder: Path, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the previews among further events; ``folder`` holds their pictures."""
+    def add_events(self, folder: Path, events: Iterable[Mapping[str, Any]]) -> None:
+        """Add the previews among further events; ``folder`` contains their pictures."""
         new = {}
         for event in events:
             step, name = event.get("step"), event.get("file")
             if event["event"] == "preview" and isinstance(step, int) and isinstance(name, str):
-                new[step] = folder / Path(name).name  # whatever an event says, only from that folder
+                new[step] = folder / Path(name).name  # never a file outside of that folder
         if new:
             self._files |= new
             self._update()
 
     def _update(self) -> None:
-        """Make room for new pictures; who looks at the newest goes on to the newest."""
+        """Extend the slider; if it was at the newest picture, move it to the new one."""
         at_end = self._slider.value == self._slider.maximum
         self._filling = True
         self._slider.setRange(0, max(0, len(self._files) - 1))
@@ -92,10 +92,10 @@ class PreviewScrubber(qt.QWidget):
     def _show(self) -> None:
         if self._filling:
             return
-        step = self.currentStep
+        step = self.current_step
         if step is None:
             self._picture.hide()
-            self._caption.text = _("The first picture comes with the first checkpoint of the adaptation phase.")
+            self._caption.text = _("The first picture appears with the first checkpoint of the adaptation phase.")
             return
         shown = self._picture.load(self._files[step])
         self._picture.visible = shown
@@ -109,13 +109,13 @@ class PreviewScrubber(qt.QWidget):
 
 
 class Picture(qt.QLabel):
-    """A picture as large as the panel's width and ``HEIGHT_PX`` allow, in its proportions."""
+    """A picture, scaled to the width of the panel and ``HEIGHT_PX`` without distortion."""
 
     def __init__(self, parent: Any = None) -> None:
         qt.QLabel.__init__(self, parent)
         self._full = qt.QPixmap()
         self.setAlignment(qt.Qt.AlignCenter)
-        self.setMinimumSize(1, HEIGHT_PX)  # else a picture could never become narrower again
+        self.setMinimumSize(1, HEIGHT_PX)  # otherwise the panel could not become narrower
         self.setMaximumHeight(HEIGHT_PX)
 
     def load(self, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The buttons of a run; only those that make sense in its state are there."""
+"""The buttons of a run; only those that apply to its state are visible."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ _RESUMABLE = ("created", "stopped", "failed", "crashed")
 
 
 class RunButtons:
-    """Use this model, above a row of End now, Resume, Report and Export. Each argument is called on a click."""
+    """Use this model, above a row of Stop now, Resume, Report and Export. Each argument is called on a click."""
 
     def __init__(
         self,
         *,
         kill: Callable[[], None],
         resume: Callable[[], None],
-        useModel: Callable[[], None],
+        use_model: Callable[[], None],
         report: Callable[[], None],
         export: Callable[[], None],
     ) -> None:
         self.widget = qt.QWidget()
         column = column_in(self.widget)
-        self.useModel = new_button(column, "useModelButton", _("Use this model"), useModel)
-        self.useModel.toolTip = _("Put the model into LEUDASegmentation and go there")
-        font = self.useModel.font
+        self.use_model = new_button(column, "useModelButton", _("Use this model"), use_model)
+        self.use_model.toolTip = _("Add the model to LE-UDA Segmentation and open this module")
+        font = self.use_model.font
         font.setBold(True)
-        self.useModel.setFont(font)
-        self.useModel.setMinimumHeight(32)
+        self.use_model.setFont(font)
+        self.use_model.setMinimumHeight(32)
         self._row = qt.QHBoxLayout()
         column.addLayout(self._row)
-        tip = _("The run has not stopped yet. End its process: what it did since the last checkpoint is lost")
-        self.kill = self._add("killButton", _("End now"), kill, tip)
+        tip = _("Stop the process of the run by force; the steps since the last checkpoint are lost")
+        self.kill = self._add("killButton", _("Stop now"), kill, tip)
         self.kill.hide()
-        self.resume = self._add("resumeButton", _("Resume"), resume, _("Go on from the last checkpoint"))
-        tip = _("Write one page with curves, pictures and scores, and open it in the browser")
+        self.resume = self._add("resumeButton", _("Resume"), resume, _("Continue from the last checkpoint"))
+        tip = _("Write a report with curves, pictures and scores, and open it in the browser")
         self.report = self._add("reportButton", _("Report"), report, tip)
         self.export = self._add("exportButton", _("Export…"), export, _("Save the model as one zip file"))
         self._row.addStretch(1)
 
-    def _add(self, name: str, text: str, onClicked: Callable[[], None], tip: str) -> qt.QPushButton:
-        button = new_button(self._row, name, text, onClicked)
+    def _add(self, name: str, text: str, on_clicked: Callable[[], None], tip: str) -> qt.QPushButton:
+        button = new_button(self._row, name, text, on_clicked)
         button.toolTip = tip
         return button
 
     def show(self, state: str, *, busy: bool) -> None:
-        """Show what can be done in a state (``""``: unknown); while ``busy`` nothing can be pressed."""
+        """Show the buttons for a state (``""``: unknown); all are disabled while ``busy``."""
         finished = state == "finished"
-        self.useModel.visible = self.export.visible = finished
+        self.use_model.visible = self.export.visible = finished
         self.report.visible = finished or state in ("running", "stopped", "failed", "crashed")
         self.resume.visible = state in _RESUMABLE
-        for button in (self.useModel, self.export, self.report, self.resume):
+        for button in (self.use_model, self.export, self.report, self.resume):
             button.enabled = not busy
 
     @property
-    def killOffered(self) -> bool:
-        """Whether ending the run by force is offered."""
+    def kill_offered(self) -> bool:
+        """Whether stopping the run by force is offered."""
         return not self.kill.isHidden()
 
-    def offerKill(self, offered: bool) -> None:
-        """Offer to end the run by force, or take the offer back."""
+    def offer_kill(self, offered: bool) -> None:
+        """Show or hide the button that stops the run by force."""
         self.kill.visible = offered

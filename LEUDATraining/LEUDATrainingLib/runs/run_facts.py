@@ -1,4 +1,4 @@
-"""What a run folder says about its run, for a heading and a legend. Standard library only."""
+"""Facts about a run from its folder, for a heading and a legend. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import read_model
 from leuda_core.errors import LeudaError
 from leuda_core.runs.folder import Run
-from LEUDATrainingLib.method.method_catalog import load_methods
+from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import read_run_config, run_name
 
 
 def headline(run: Run) -> str:
-    """Return the run's name and what it was asked to do, as rich text."""
+    """Return the name and the main settings of a run, as rich text."""
     config: dict[str, Any] = {}
     with suppress(OSError):
         config = read_run_config(run)
@@ -33,7 +33,7 @@ def headline(run: Run) -> str:
 
 
 def label_colors(run: Run) -> list[tuple[str, str]]:
-    """Return (name, CSS colour) of the structures, from the model or else from the dataset; those with a colour."""
+    """Return (name, CSS colour) of the structures with a colour, from the model or else from the dataset."""
     with suppress(LeudaError, OSError):
         return [(label.name, _css([255 * part for part in label.color])) for label in read_model(run.bundle).labels]
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The runs of today and of earlier days: found in the files, so that one that is still running is found again."""
+"""The list of all runs, read from their files, so that a running one is found after a restart of Slicer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
-from LEUDATrainingLib.method.method_catalog import load_methods
+from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import RunFinder, RunRecord, delete_run, folder_bytes
 
 REFRESH_MS = 2000
@@ -23,14 +23,14 @@ _MOST_ROWS = 7
 
 
 class RunList(qt.QWidget):
-    """A table of runs with buttons to show a run's folder and to delete a run.
+    """A table of runs with buttons to show the folder of a run and to delete a run.
 
-    ``onCurrentChanged`` is called without arguments when another run, or none, becomes the current one.
+    ``on_current_changed`` is called without arguments when another run, or none, is selected.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onCurrentChanged: Callable[[], None] | None = None
+        self.on_current_changed: Callable[[], None] | None = None
         self._folder: Path | None = None
         self._finder = RunFinder()
         self._records: list[RunRecord] = []
@@ -40,16 +40,18 @@ class RunList(qt.QWidget):
         self._build()
         self._timer = qt.QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        self._timer.connect("timeout()", self._refreshIfSeen)
+        self._timer.connect("timeout()", self._refresh_if_seen)
         self._timer.start()
         self.refresh()
 
     def _build(self) -> None:
         column = column_in(self)
-        self._empty = empty_state("noRunsLabel", _("No training yet. Fill in the sections above and press Start."))
+        self._empty = empty_state(
+            "noRunsLabel", _("No trainings yet. Complete the sections above and press Start training.")
+        )
         column.addWidget(self._empty)
-        self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Made")])
-        self._table.connect("itemSelectionChanged()", self._onSelection)
+        self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Created")])
+        self._table.connect("itemSelectionChanged()", self._on_selection)
         column.addWidget(self._table)
         self._message = MessageStrip()
         column.addWidget(self._message.widget)
@@ -57,28 +59,28 @@ class RunList(qt.QWidget):
         row = qt.QHBoxLayout(self._buttons)
         row.setContentsMargins(0, 0, 0, 0)
         row.addStretch(1)
-        self._reveal = new_button(row, "showRunFolderButton", _("Show folder"), self.revealCurrent)
-        self._delete = new_button(row, "deleteRunButton", _("Delete…"), self.deleteCurrent)
+        self._reveal = new_button(row, "showRunFolderButton", _("Show folder"), self.reveal_current)
+        self._delete = new_button(row, "deleteRunButton", _("Delete…"), self.delete_current)
         column.addWidget(self._buttons)
 
     @property
-    def currentRun(self) -> Path | None:
-        """The folder of the chosen run (the one with ``run.json``), or None."""
+    def current_run(self) -> Path | None:
+        """The folder of the selected run (which contains ``run.json``), or None."""
         return self._current
 
-    def setFolder(self, folder: Path) -> None:
+    def set_folder(self, folder: Path) -> None:
         """Show the runs in this folder."""
         self._folder = Path(folder)
         self._finder = RunFinder()
         self.refresh()
 
-    def setCurrentRun(self, path: Path | None) -> None:
-        """Choose a run of the folder, such as one that was just started."""
+    def set_current_run(self, path: Path | None) -> None:
+        """Select a run of the folder, such as one that was just started."""
         self._choose(Path(path) if path else None)
         self.refresh()
 
     def refresh(self) -> None:
-        """Look into the folder again. When nothing is chosen yet, a run that is running is, else the newest."""
+        """Read the folder again. If nothing is selected, select a running run, or else the newest."""
         try:
             self._records = self._finder.find(self._folder) if self._folder else []
         except LeudaError as error:
@@ -88,17 +90,17 @@ class RunList(qt.QWidget):
         known = {record.run.path for record in self._records}
         if self._current not in known:
             running = [record for record in self._records if record.state == "running"]
-            self._choose((running or self._records or [None])[0])
+            self._choose(next(iter(running or self._records), None))
         self._update()
 
-    def revealCurrent(self) -> None:
-        """Open the chosen run's folder in the system's file browser."""
+    def reveal_current(self) -> None:
+        """Open the folder of the selected run in the file browser of the system."""
         record = self._record()
         if record:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(record.folder)))
 
-    def deleteCurrent(self) -> None:
-        """Delete the chosen run after asking; never one that is running."""
+    def delete_current(self) -> None:
+        """Delete the selected run after confirmation; never a running one."""
         record = self._record()
         if record is None or not self._confirmed(record):
             return
@@ -113,12 +115,12 @@ class RunList(qt.QWidget):
     @staticmethod
     def _confirmed(record: RunRecord) -> bool:
         text = _(
-            "Delete the run '{name}' ({size}) with its model, checkpoints, and the copies of volumes made for it?\n"
-            "The volumes in your scene and files stay. This cannot be undone."
+            "Delete the run '{name}' ({size}) with its model, its checkpoints and its copies of volumes?\n"
+            "The volumes in the scene and your own files are kept. This cannot be undone."
         ).format(name=record.name, size=_size(folder_bytes(record.folder)))
         return slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Delete run"))
 
-    def _refreshIfSeen(self) -> None:
+    def _refresh_if_seen(self) -> None:
         if self._folder is not None and self.isVisible():
             self.refresh()
 
@@ -133,17 +135,17 @@ class RunList(qt.QWidget):
             self._tell()
 
     def _tell(self) -> None:
-        if self.onCurrentChanged:
-            self.onCurrentChanged()
+        if self.on_current_changed:
+            self.on_current_changed()
 
-    def _onSelection(self) -> None:
+    def _on_selection(self) -> None:
         items = self._table.selectedItems()
         if not self._filling and items:
             self._choose(self._records[items[0].row()])
             self._update()
 
     def _fill(self) -> None:
-        """Bring the rows up to date in place, so that the scroll position stays."""
+        """Update the rows in place, so that the scroll position does not change."""
         self._filling = True
         try:
             self._table.setRowCount(len(self._records))
@@ -194,13 +196,17 @@ class RunList(qt.QWidget):
         self._reveal.enabled = record is not None
         running = record is not None and record.state == "running"
         self._delete.enabled = record is not None and not running
-        self._delete.toolTip = _("Stop the run first") if running else _("Delete the run and everything made for it")
+        self._delete.toolTip = (
+            _("Stop the run first")
+            if running
+            else _("Delete the run with its model, checkpoints and copies of volumes")
+        )
 
 
 def state_text(record: RunRecord) -> str:
-    """Return a run's state in a word, with how far it came where it did not end."""
+    """Return the state of a run, with its progress if it has not finished."""
     names = {
-        "created": _("not begun"),
+        "created": _("not started"),
         "running": _("running"),
         "finished": _("finished"),
         "stopped": _("stopped"),
@@ -209,12 +215,13 @@ def state_text(record: RunRecord) -> str:
         "damaged": _("damaged"),
     }
     text = names.get(record.state, record.state)
-    part = record.status is not None and record.state in ("running", "stopped", "failed", "crashed")
-    return f"{text} {record.status.progress:.0%}" if part else text
+    if record.status is None or record.state not in ("running", "stopped", "failed", "crashed"):
+        return text
+    return f"{text} {record.status.progress:.0%}"
 
 
 def _day(made: datetime) -> str:
-    """Return the time for today, else the day, of another year with the year."""
+    """Return the time for today, or else the date, with the year if it is another one."""
     now = datetime.now()
     if made.date() == now.date():
         return made.strftime("%H:%M")

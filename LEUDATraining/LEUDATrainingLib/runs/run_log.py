@@ -1,4 +1,4 @@
-"""Follows a log file: the lines that were added, however large the file is."""
+"""Follows a log file and reads the lines that were added, even if the file is large."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class LogTail:
         self._offset = 0
         self._buffer = LineBuffer(b"\n\r")
 
-    def newLines(self) -> list[str]:
-        """Return the lines added since the last call; where that is more than 64 KiB, the last of them.
+    def new_lines(self) -> list[str]:
+        """Return the lines added since the last call; only the last 64 KiB if there are more.
 
         A file that cannot be read has no lines.
         """
         try:
             size = self._path.stat().st_size
-            if size < self._offset:  # written anew
+            if size < self._offset:  # the file was replaced
                 self._offset, self._buffer = 0, LineBuffer(b"\n\r")
             start = max(self._offset, size - _MOST_BYTES)
             with open(self._path, "rb") as stream:
@@ -36,5 +36,5 @@ class LogTail:
         self._offset = start + len(data)
         if skipped:
             self._buffer = LineBuffer(b"\n\r")
-            data = data.partition(b"\n")[2]  # begin with a whole line
+            data = data.partition(b"\n")[2]  # start with a complete line
         return self._buffer.feed(data)

@@ -1,4 +1,4 @@
-"""The runs in a folder, as a list shows them. Standard library only; everything comes from the files."""
+"""The runs in a folder, read from their files. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leuda_core.runs.state import RunStatus, status_of
 _READ_BYTES = 16 * 1024
 
 RUN_FOLDER = "run"
-"""A run made by the module lies in ``NAME/run``, beside the dataset that was written for it."""
+"""A run of the module is in ``NAME/run``, next to the dataset that was written for it."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class RunRecord:
     """One run of a list.
 
     Attributes:
-        folder: what belongs to the run: its own folder, or the one that also holds the dataset written for it.
-        created: when the run was made, in seconds since 1970.
-        status: None when the folder is damaged; ``problem`` then says how.
+        folder: everything of the run: its own folder, or the one that also contains the dataset written for it.
+        created: when the run was created, in seconds since 1970.
+        status: None if the folder is damaged; ``problem`` then describes how.
     """
 
     name: str
@@ -45,13 +45,13 @@ class RunRecord:
 
 
 class RunFinder:
-    """Lists the runs of a folder. What has not changed since the last time is not read again."""
+    """Lists the runs of a folder. Runs that have not changed since the last time are not read again."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[object, RunRecord]] = {}
 
     def find(self, folder: Path) -> list[RunRecord]:
-        """Return the runs in ``folder``, the newest first; a missing folder has none.
+        """Return the runs in ``folder``, the newest first; none for a missing folder.
 
         Raises:
             InputError: the folder cannot be read.
@@ -70,7 +70,7 @@ def read_record(run: Run) -> RunRecord:
     """Read one run.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: it was deleted.
     """
     config, problem = _read_config(run.config)
     found = None
@@ -92,33 +92,33 @@ def read_record(run: Run) -> RunRecord:
 
 
 def run_name(path: Path) -> str:
-    """Return what to call the run in a folder."""
+    """Return the name of the run in a folder."""
     return path.parent.name if path.name == RUN_FOLDER else path.name
 
 
 def read_run_config(run: Run) -> dict[str, Any]:
-    """Return what ``run.json`` says, or nothing where it cannot be read."""
+    """Return the content of ``run.json``; an empty dictionary if it cannot be read."""
     return _read_config(run.config)[0]
 
 
 def delete_run(record: RunRecord) -> None:
-    """Delete a run and what was written for it.
+    """Delete a run and the dataset that was written for it.
 
     Raises:
         InputError: the run is in use, or its folder cannot be deleted.
     """
     try:
-        with RunLock(record.run):  # nobody has it, nor takes it in this moment
+        with RunLock(record.run):  # fails if another process uses it
             pass
         hidden = record.folder.with_name(f".deleted-{secrets.token_hex(4)}")
-        record.folder.rename(hidden)  # at once: half a run is never listed
+        record.folder.rename(hidden)  # at once, so that a partially deleted run is never listed
         shutil.rmtree(hidden)
     except FileNotFoundError:
         return
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         what = f"run '{record.name}' cannot be deleted ({reason})"
-        raise InputError(what, "close the programs that use it and check the folder's permissions") from error
+        raise InputError(what, "close the programs that use it and check the permissions of the folder") from error
 
 
 def folder_bytes(folder: Path) -> int:
@@ -132,33 +132,35 @@ def _runs(folder: Path) -> list[Run]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror})", "check the folder's permissions") from error
+        raise InputError(
+            f"{folder} cannot be read ({error.strerror})", "check the permissions of the folder"
+        ) from error
     places = [Run(place) for entry in entries for place in (entry / RUN_FOLDER, entry)]
     return [run for run in places if run.config.is_file()]
 
 
 def _read_status(run: Run) -> RunStatus:
-    """Return what a run is doing, all but its metrics, without reading the whole of a long one.
+    """Return the status of a run without its metrics and without reading all events of a long run.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder contains no run.
     """
     run.check()
-    running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
+    running = is_running(run)  # before the events, so that an end in between does not look like a crash
     return status_of(run, _first_and_latest_events(run.events), running=running)
 
 
 def _first_and_latest_events(path: Path) -> list[dict[str, Any]]:
-    """Return the first event, which says that the run has begun, and the latest, which say where it is."""
+    """Return the first event, which shows that the run has started, and the latest events."""
     size = path.stat().st_size if path.exists() else 0
     if size <= 2 * _READ_BYTES:
         return read_events(path)[0]
     first, latest = read_events(path, 0, _READ_BYTES)[0], read_events(path, size - _READ_BYTES)[0]
-    return [*first[:1], *latest]  # a line that the latest begin within is no event and is left out
+    return [*first[:1], *latest]  # an incomplete first line of the latest events is not an event
 
 
 def _stamp(run: Run) -> object:
-    """Return something that differs whenever the record would."""
+    """Return a value that changes whenever the record would change."""
     events = run.events.stat() if run.events.exists() else None
     return (
         run.config.stat().st_mtime_ns,

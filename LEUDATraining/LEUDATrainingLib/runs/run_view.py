@@ -1,4 +1,4 @@
-"""One run: how far it is, its learning curves and previews, its log, and what can be done with it."""
+"""One run: its progress, learning curves, previews and log, and the actions on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import qt
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
@@ -23,49 +24,50 @@ from LEUDATrainingLib.runs.run_actions import RunActions
 from LEUDATrainingLib.runs.run_buttons import RunButtons
 from LEUDATrainingLib.runs.run_facts import headline, label_colors
 from LEUDATrainingLib.runs.run_log import LogTail
+from LEUDATrainingLib.runs.run_records import run_name
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
 KILL_AFTER_S = 10.0
-"""How long a run may take to stop before ending it by force is offered."""
+"""How long a run may take to stop before stopping it by force is offered."""
 
 _TICK_MS = 1000
 
 
 class RunView(qt.QWidget):
-    """Shows a run and follows it while it is shown.
+    """Shows a run and updates it.
 
-    ``onUseModel`` is called with the folder of a finished run's model when the user wants to segment with it.
+    ``on_use_model`` is called with the bundle of a finished run when the user wants to segment with it.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onUseModel: Callable[[Path], None] | None = None
-        self._watcher = RunWatcher(self, self._onRunChanged)
-        self._actions = RunActions(onBusy=self._onBusy, onError=self._onActionError, onLine=self._addLine)
+        self.on_use_model: Callable[[Path], None] | None = None
+        self._watcher = RunWatcher(self, self._on_run_changed)
+        self._actions = RunActions(on_busy=self._on_busy, on_error=self._on_action_error, on_line=self._add_line)
         self._undrawn = False
-        self._shownState = ""
+        self._shown_state = ""
         self._tail: LogTail | None = None
         self._build()
         self._timer = qt.QTimer(self)
         self._timer.setInterval(_TICK_MS)
-        self._timer.connect("timeout()", self._onTick)
-        self.setRun(None)
+        self._timer.connect("timeout()", self._on_tick)
+        self.set_run(None)
 
     @property
-    def runPath(self) -> Path | None:
+    def run_path(self) -> Path | None:
         """The folder of the run that is shown, or None."""
         return self._watcher.run.path if self._watcher.run else None
 
     @property
     def status(self) -> RunStatus | None:
-        """What the run is doing, as far as it was read."""
+        """The status of the run, None before it is read."""
         return self._watcher.status
 
-    def setRun(self, path: Path | None) -> None:
-        """Show another run, or none. Showing the same one again changes nothing."""
-        if path is not None and Path(path) == self.runPath:
+    def set_run(self, path: Path | None) -> None:
+        """Show another run, or none. Setting the same run again has no effect."""
+        if path is not None and Path(path) == self.run_path:
             return
-        self._undrawn, self._shownState = False, ""
+        self._undrawn, self._shown_state = False, ""
         self._message.clear()
         self._curves.clear()
         self._previews.clear()
@@ -77,27 +79,27 @@ class RunView(qt.QWidget):
         self._tail = LogTail(run.log) if run else None
         self._title.text = headline(run) if run else ""
         if run:
-            self._previews.setLabels(label_colors(run))
+            self._previews.set_labels(label_colors(run))
             self._timer.start()
-            self._onTick()
+            self._on_tick()
         else:
             self._timer.stop()
 
     def cleanup(self) -> None:
-        """Stop following, and take the plot's nodes out of the scene."""
+        """Stop observing the run, and remove the nodes of the plot from the scene."""
         self._watcher.stop()
         self._timer.stop()
         self._curves.cleanup()
 
     def _build(self) -> None:
         column = column_in(self)
-        text = _("Choose a run above, or start a training: progress, curves and previews appear here.")
+        text = _("Select a run above, or start a training: progress, curves and previews appear here.")
         self._empty = empty_state("noRunLabel", text)
         column.addWidget(self._empty)
         self._content = qt.QWidget()
         column.addWidget(self._content)
         inner = column_in(self._content)
-        self._buildHead(inner)
+        self._build_head(inner)
         self._curves = LearningCurves()
         self._previews = PreviewScrubber()
         inner.addWidget(_section("curvesSection", _("Learning curves"), self._curves))
@@ -106,115 +108,123 @@ class RunView(qt.QWidget):
         inner.addWidget(self._log.widget)
         inner.addStretch(1)
 
-    def _buildHead(self, layout: Any) -> None:
+    def _build_head(self, layout: Any) -> None:
         self._title = qt.QLabel()
         self._title.objectName = "runTitle"
         self._title.setWordWrap(True)
         layout.addWidget(self._title)
-        self._progress = RunProgress(on_cancel=self._stop, cancel_text=_("Stop"))
+        self._progress = RunProgress(on_cancel=self._with_run(self._stop), cancel_text=_("Stop"))
         self._progress.cancel_button.objectName = "stopButton"
-        self._progress.cancel_button.toolTip = _("Write a checkpoint and end; the run can be resumed")
+        self._progress.cancel_button.toolTip = _("Write a checkpoint and stop; the run can be resumed")
         layout.addWidget(self._progress.widget)
         self._message = MessageStrip()
         layout.addWidget(self._message.widget)
         self._work = RunProgress(on_cancel=self._actions.cancel)
         layout.addWidget(self._work.widget)
         self._buttons = RunButtons(
-            kill=lambda: self._actions.kill(self._watcher.run),
-            resume=lambda: self._actions.resume(self._watcher.run, self),
-            useModel=self._useModel,
-            report=lambda: self._actions.report(self._watcher.run),
-            export=self._export,
+            kill=self._with_run(self._actions.kill),
+            resume=self._with_run(lambda run: self._actions.resume(run, self)),
+            use_model=self._with_run(self._use_model),
+            report=self._with_run(self._actions.report),
+            export=self._with_run(self._export),
         )
         layout.addWidget(self._buttons.widget)
 
-    def _onRunChanged(self) -> None:
+    def _with_run(self, action: Callable[[Run], None]) -> Callable[[], None]:
+        """Return a function that applies an action to the run that is shown, if there is one."""
+
+        def act() -> None:
+            if self._watcher.run is not None:
+                action(self._watcher.run)
+
+        return act
+
+    def _on_run_changed(self) -> None:
         if self._watcher.error is not None:
             self._message.show_error(self._watcher.error)
             self._progress.finish()
-        else:
-            self._takeEvents()
+        elif self._watcher.run is not None:
+            self._take_events(self._watcher.run)
         if self._watcher.status is not None:
-            self._showProgress(self._watcher.status)
-            self._showState(self._watcher.status)
-        self._showButtons()
+            self._show_progress(self._watcher.status)
+            self._show_state(self._watcher.status)
+        self._show_buttons()
 
-    def _takeEvents(self) -> None:
-        """Give what is new to the curves and the previews."""
+    def _take_events(self, run: Run) -> None:
+        """Pass new events to the curves and the previews."""
         new = self._watcher.new
-        if self._watcher.anew:
+        if self._watcher.replaced:
             self._curves.clear()
             self._previews.clear()
-            self._previews.setLabels(label_colors(self._watcher.run))
+            self._previews.set_labels(label_colors(run))
         if new:
-            self._curves.addEvents(new)
-            self._previews.addEvents(self._watcher.run.previews, new)
+            self._curves.add_events(new)
+            self._previews.add_events(run.previews, new)
         self._undrawn = self._undrawn or bool(new)
-        if self._undrawn and self._watcher.status is not None:  # else further pieces follow at once
+        if self._undrawn and self._watcher.status is not None:  # otherwise more events follow immediately
             self._undrawn = False
             self._curves.draw()
 
-    def _showProgress(self, status: RunStatus) -> None:
+    def _show_progress(self, status: RunStatus) -> None:
         if status.state != "running":
             self._progress.finish()
             return
         if not self._progress.running:
             self._progress.start("")
-        stopping = self._watcher.stopRequestedAt is not None
+        stopping = self._watcher.stop_requested_at is not None
         self._progress.cancel_button.enabled = not stopping
         self._progress.cancel_button.text = _("Stopping…") if stopping else _("Stop")
         stage, fraction = _stage(status, self._watcher.last, stopping)
         self._progress.update(stage, fraction, None if stopping else status.seconds_left)
 
-    def _showState(self, status: RunStatus) -> None:
-        """Say once what a new state means, so that a message that was put away stays away."""
-        if status.state == self._shownState:
+    def _show_state(self, status: RunStatus) -> None:
+        """Show a message for each new state once, so that a dismissed message does not return."""
+        if status.state == self._shown_state:
             return
-        self._shownState = status.state
+        self._shown_state = status.state
         self._message.clear()
         if status.state in ("failed", "crashed"):
             self._message.show_error(_failure(status))
         elif status.state == "stopped":
             where = _("Stopped at step {step} of {total}").format(step=status.step, total=status.total)
-            self._message.show_info(where, _("Resume goes on exactly there."))
+            self._message.show_info(where, _("Resume continues exactly from there."))
         elif status.state == "created":
-            self._message.show_info(_("This run has not begun"), _("Press Resume to begin it."))
+            self._message.show_info(_("This run has not started"), _("Press Resume to start it."))
         elif status.state == "finished":
-            self._message.show_info(_("Finished"), _("The model is ready to segment with."))
+            self._message.show_info(_("Finished"), _("The model can be used for segmentation."))
 
-    def _showButtons(self) -> None:
+    def _show_buttons(self) -> None:
         state = self._watcher.status.state if self._watcher.status else ""
-        waited = self._watcher.secondsSinceStop()
+        waited = self._watcher.seconds_since_stop()
         self._buttons.show(state, busy=self._actions.busy)
         offered = waited is not None and waited >= KILL_AFTER_S and not self._actions.busy
-        if offered and not self._buttons.killOffered:
+        if offered and not self._buttons.kill_offered:
             self._message.show_warning(
                 _("The training has not stopped yet"),
-                _("It stops after the step that it is taking. End now loses what was done since the last checkpoint."),
+                _("It stops after the current step. Stop now loses the steps since the last checkpoint."),
             )
-        self._buttons.offerKill(offered)
+        self._buttons.offer_kill(offered)
 
-    def _onTick(self) -> None:
-        for line in self._tail.newLines() if self._tail else []:
-            self._addLine(line)
+    def _on_tick(self) -> None:
+        for line in self._tail.new_lines() if self._tail else []:
+            self._add_line(line)
         if self.isVisible():
             self._curves.restore()
-        self._showButtons()
+        self._show_buttons()
 
-    def _addLine(self, line: str) -> None:
+    def _add_line(self, line: str) -> None:
         self._log.append(line)
 
-    def _stop(self) -> None:
-        self._actions.stop(self._watcher.run)
+    def _stop(self, run: Run) -> None:
+        self._actions.stop(run)
         self._watcher.poll()
 
-    def _useModel(self) -> None:
-        if self.onUseModel:
-            self.onUseModel(self._watcher.run.bundle)
+    def _use_model(self, run: Run) -> None:
+        if self.on_use_model:
+            self.on_use_model(run.bundle)
 
-    def _export(self) -> None:
-        run = self._watcher.run
-        name = f"{run.path.parent.name if run.path.name == 'run' else run.path.name}.zip"
+    def _export(self, run: Run) -> None:
+        name = f"{run_name(run.path)}.zip"
         chosen = qt.QFileDialog.getSaveFileName(self, _("Export model"), name, _("Model (*.zip)"))
         if not chosen:
             return
@@ -222,16 +232,16 @@ class RunView(qt.QWidget):
         if self._actions.export(run, path):
             self._message.show_info(_("Exported to {path}").format(path=path))
 
-    def _onBusy(self, text: str) -> None:
+    def _on_busy(self, text: str) -> None:
         if text:
             self._message.clear()
             self._work.start(text)
         else:
             self._work.finish()
             self._watcher.poll()
-        self._showButtons()
+        self._show_buttons()
 
-    def _onActionError(self, error: LeudaError) -> None:
+    def _on_action_error(self, error: LeudaError) -> None:
         self._message.show_error(error)
 
 
@@ -246,7 +256,7 @@ def _section(name: str, title: str, widget: Any) -> Any:
 
 
 def _stage(status: RunStatus, last: dict[str, Any], stopping: bool) -> tuple[str, float | None]:
-    """Return what a running run is doing, and how far it is in [0, 1] or None."""
+    """Return the current stage of a running run, and its progress in [0, 1] or None."""
     if stopping:
         return _("Stopping: a checkpoint is written first…"), status.progress
     if last.get("event") == "progress" and last.get("stage") == "prepare":
@@ -261,7 +271,7 @@ def _stage(status: RunStatus, last: dict[str, Any], stopping: bool) -> tuple[str
 def _failure(status: RunStatus) -> LeudaError:
     if status.state == "crashed":
         return LeudaError(
-            _("The training ended without a word, at step {step}").format(step=status.step),
-            _("Press Resume to go on from the last checkpoint; the log below may say why it ended."),
+            _("The training stopped unexpectedly at step {step}").format(step=status.step),
+            _("Press Resume to continue from the last checkpoint; the log below may show the cause."),
         )
     return LeudaError(status.message or _("the training failed"), status.remedy or _("see the log below"))

@@ -1,6 +1,6 @@
-"""Follows a run folder from outside: reads what its events file has gained, a bounded piece at a time.
+"""Observes a run through its folder: reads new events from its file, in pieces of limited size.
 
-Everything comes from the files, so that a run is found again whoever started it and however often Slicer restarted.
+Everything is read from files, so a run can be observed whoever started it, also after a restart of Slicer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.events import read_events
@@ -21,99 +22,103 @@ from leuda_core.runs.state import RunStatus, status_of
 
 INTERVAL_MS = 500
 _LATEST = 500  # events
-_PIECE_BYTES = 64 * 1024  # parsed in some 5 ms: a long run is read over several turns of the event loop
+_PIECE_BYTES = 64 * 1024  # parsed in about 5 ms; a long run is read in several pieces
 
 
 class RunWatcher:
-    """Calls ``onChange()`` whenever a run's events, its lock or its request to stop have changed.
+    """Calls ``on_change()`` whenever the events, the lock or the stop request of a run have changed.
 
-    A long run comes in several pieces, each with a call; its status with the last one. Events are not kept, however
-    long the run is: a call brings the new ones.
+    A long run is read in several pieces, with one call for each; the status is available with the last one. Each call
+    provides only the new events; earlier ones are not kept.
 
     Attributes:
-        run: the run that is followed, or None.
-        new: the events that came since the call before.
-        anew: whether the run was made anew in the same folder, so that nothing holds that came before.
-        status: what all events say; None before the first complete reading.
-        error: why the run cannot be followed any more, such as a folder that was deleted.
+        run: the run that is observed, or None.
+        new: the events since the previous call.
+        replaced: whether another run was created in the same folder, so that all earlier events are invalid.
+        status: the status of the run; None before all events are read.
+        error: why the run cannot be observed any more, for example because its folder was deleted.
     """
 
-    def __init__(self, parent: Any, onChange: Callable[[], None]) -> None:
-        self._onChange = onChange
+    run: Run | None
+    new: list[dict[str, Any]]
+    replaced: bool
+    status: RunStatus | None
+    error: LeudaError | None
+
+    def __init__(self, parent: Any, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
         self._timer = qt.QTimer(parent)
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self.poll)
         self._forget(None)
 
     def watch(self, path: Path | None) -> None:
-        """Follow another run, or none; what there is to read is read at once if it is short."""
+        """Observe another run, or none; a short run is read immediately."""
         self._timer.stop()
         self._forget(Run(path) if path else None)
         if self.run is None:
-            self._onChange()
+            self._on_change()
             return
         self._timer.start()
         self.poll()
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last event, empty before the first."""
+        """The last event; empty before the first."""
         return self._latest[-1] if self._latest else {}
 
     def stop(self) -> None:
-        """Stop following; what was read stays."""
+        """Stop observing; the status is kept."""
         self._timer.stop()
 
     @property
-    def stopRequestedAt(self) -> float | None:
-        """When somebody asked the run to stop (seconds since 1970), or None; also before Slicer was restarted."""
+    def stop_requested_at(self) -> float | None:
+        """When the run was asked to stop (seconds since 1970), or None; also by an earlier session of Slicer."""
         with suppress(OSError):
             return self.run.stop.stat().st_mtime if self.run else None
         return None
 
-    def secondsSinceStop(self) -> float | None:
-        """Return how long a running run has been asked to stop, or None."""
-        asked = self.stopRequestedAt
+    def seconds_since_stop(self) -> float | None:
+        """Return the time since a running run was asked to stop, or None."""
+        asked = self.stop_requested_at
         running = self.status is not None and self.status.state == "running"
         return max(0.0, time.time() - asked) if asked and running else None
 
     def poll(self) -> None:
-        """Read what is new, and call back if anything is."""
-        self.new, self.anew = [], False
+        """Read new events, and call ``on_change`` if anything has changed."""
+        self.new, self.replaced = [], False
         try:
             changed = self._read()
         except (OSError, LeudaError) as error:
             changed = self._fail(error)
         if changed:
-            self._onChange()
+            self._on_change()
 
     def _forget(self, run: Run | None) -> None:
         self.run = run
-        self.new: list[dict[str, Any]] = []
-        self.anew = False
-        self.status: RunStatus | None = None
-        self.error: LeudaError | None = None
-        self._turns: list[dict[str, Any]] = []  # beginnings and ends, of before the latest
+        self.new, self.replaced = [], False
+        self.status, self.error = None, None
+        self._turns: list[dict[str, Any]] = []  # start, end and error events before the latest events
         self._latest: deque[dict[str, Any]] = deque()
         self._offset = 0
         self._seen: tuple[bool, bool] | None = None
         self._stale = False
 
     def _read(self) -> bool:
-        """Take one piece of the events in. Return whether anything is new."""
+        """Read one piece of the events. Return whether anything has changed."""
         run = self.run
         if run is None:
             return False
         run.check()
-        if self._size() < self._offset:  # written anew
+        if _size(run.events) < self._offset:  # the file was replaced
             self._forget(run)
-            self._stale = self.anew = True
-        running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
+            self._stale = self.replaced = True
+        running = is_running(run)  # before the events, so that an end in between does not look like a crash
         self._take(run)
-        if self.new and self._size() > self._offset:
-            qt.QTimer.singleShot(0, self._go_on)
+        if self.new and _size(run.events) > self._offset:
+            qt.QTimer.singleShot(0, self._read_on)
             return True
-        seen = running, self.stopRequestedAt is not None
+        seen = running, self.stop_requested_at is not None
         if not self._stale and seen == self._seen:
             return False
         self._seen, self._stale = seen, False
@@ -121,13 +126,13 @@ class RunWatcher:
         self.status = status_of(run, [*self._turns, *self._latest], running=running)
         return True
 
-    def _go_on(self) -> None:
-        """Read the next piece of a long run, unless following it has ended."""
+    def _read_on(self) -> None:
+        """Read the next piece of a long run, unless it is not observed any more."""
         if self._timer.active:
             self.poll()
 
     def _take(self, run: Run) -> None:
-        """Read a piece; keep what tells the status: the latest events, and earlier ones of a beginning or an end."""
+        """Read a piece; keep the events that determine the status: the latest, and earlier starts and ends."""
         self.new, self._offset = read_events(run.events, self._offset, _PIECE_BYTES)
         self._stale = self._stale or bool(self.new)
         self._latest.extend(self.new)
@@ -136,15 +141,16 @@ class RunWatcher:
             if event["event"] in ("start", "end", "error"):
                 self._turns.append(event)
 
-    def _size(self) -> int:
-        with suppress(FileNotFoundError):
-            return self.run.events.stat().st_size
-        return 0
-
     def _fail(self, error: Exception) -> bool:
-        """Keep the reason. Return whether it is news."""
+        """Store the error. Return whether it is a new one."""
         news = str(error) != str(self.error or "")
-        known = isinstance(error, LeudaError)
-        self.error = error if known else InputError(str(error), "check that the folder can be read")
-        self.status = None
+        if not isinstance(error, LeudaError):
+            error = InputError(str(error), _("check that the folder can be read"))
+        self.error, self.status = error, None
         return news
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

@@ -1,13 +1,13 @@
-"""One training from the call to its model: write the dataset, check it, launch the detached run, wait for its end.
+"""One training from the call to the model: write and check the dataset, launch the detached run, wait for its end.
 
-Everything is driven by the event loop: the dataset is written a few megabytes at a time, the commands run in child
-processes, and the run, which nothing here holds on to, is followed through its files.
+Everything is driven by the event loop: the dataset is written in pieces of a few megabytes, the commands run in child
+processes, and the independent run is observed through its files.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,16 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
-from LEUDATrainingLib.cases.dataset_writer import WriteProgress, discard_dataset
+from LEUDATrainingLib.dataset.dataset_writer import WriteProgress, discard_dataset
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
 _SHORT_PAUSE_S = 0.005
-_CHECKED, _WRITTEN = 0.8, 0.6  # shares of the way to a started run
+_CHECKED, _WRITTEN = 0.8, 0.6  # fractions of the progress until the run starts
 
 
 @dataclass(frozen=True)
 class TrainingCall:
-    """What to train: see ``leuda train``. ``out`` is the run folder to make, ``settings`` differ from the defaults."""
+    """The arguments of ``leuda train``. ``out`` is the run folder to create; ``settings`` differ from the defaults."""
 
     dataset: Path
     method: str
@@ -40,7 +40,7 @@ class TrainingCall:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def words(self) -> list[str]:
-        """Return the words of the command line."""
+        """Return the arguments of the command line."""
         words = ["train", str(self.dataset), "--method", self.method, "--out", str(self.out)]
         words += ["--seed", str(self.seed), "--device", self.device]
         words += ["--steps", str(self.steps)] if self.steps is not None else []
@@ -49,29 +49,29 @@ class TrainingCall:
         return [*words, "--detach"]
 
 
-def _ignore(*_values: Any) -> None:
-    pass
+def ignore(*_values: Any) -> None:
+    """Do nothing; the default of a listener."""
 
 
 @dataclass
 class Listeners:
-    """Who is told what: ``onProgress(stage, fraction)`` until the run starts, ``onStarted(run)``, then one of
-    ``onDone(run)`` and ``onError(LeudaError)``; ``onLine`` gets the log of the commands.
+    """Callbacks: ``on_progress(stage, fraction)`` until the run starts, ``on_started(run)``, then either
+    ``on_done(run)`` or ``on_error(LeudaError)``; ``on_line(text)`` for each line of the log of the commands.
     """
 
-    onProgress: Callable[[str, float | None], None] = _ignore
-    onStarted: Callable[[Run], None] = _ignore
-    onDone: Callable[[Run], None] = _ignore
-    onError: Callable[[LeudaError], None] = _ignore
-    onLine: Callable[[str], None] = _ignore
+    on_progress: Callable[[str, float | None], None] = ignore
+    on_started: Callable[[Run], None] = ignore
+    on_done: Callable[[Run], None] = ignore
+    on_error: Callable[[LeudaError], None] = ignore
+    on_line: Callable[[str], None] = ignore
 
 
 class TrainingJob:
-    """A training under way. ``stage`` is "write", "check", "launch", "train" or "ended"; ``error`` says how it failed.
+    """A training in progress. ``stage`` is "write", "check", "launch", "train" or "ended"; ``error`` is why it failed.
 
     Args:
-        writing: writes the dataset when the call's is not there yet.
-        command: makes a command of words and callbacks, as ``LeudaCommand``.
+        writing: writes the dataset of the call if it does not exist yet.
+        command: creates a command from arguments and callbacks, as ``LeudaCommand``.
     """
 
     def __init__(
@@ -80,10 +80,11 @@ class TrainingJob:
         command: Callable[..., Any],
         listeners: Listeners,
         *,
-        writing: Iterator[WriteProgress] | None = None,
+        writing: Generator[WriteProgress, None, Any] | None = None,
     ) -> None:
         self.call, self.run = call, Run(call.out)
-        self.stage, self.error = "write", None
+        self.stage = "write"
+        self.error: LeudaError | None = None
         self._command, self._listeners, self._writing = command, listeners, writing
         self._running_command: Any = None
         self._wrote = False
@@ -92,20 +93,20 @@ class TrainingJob:
         self._watcher = RunWatcher(None, self._look)
 
     def start(self) -> TrainingJob:
-        """Begin, and return at once."""
+        """Start, and return immediately."""
         self._timer.start(0)
         return self
 
     @property
     def ended(self) -> bool:
-        """Whether the training is over, one way or another."""
+        """Whether the training has ended, successfully or not."""
         return self.stage == "ended"
 
     def wait(self) -> Run:
-        """Return the finished run; Slicer goes on working meanwhile.
+        """Return the finished run; Slicer stays responsive meanwhile.
 
         Raises:
-            LeudaError: the call was wrong, the run failed, or somebody stopped it.
+            LeudaError: an argument was invalid, the run failed, or it was stopped.
         """
         while not self.ended:
             slicer.app.processEvents()
@@ -115,7 +116,7 @@ class TrainingJob:
         return self.run
 
     def cancel(self) -> None:
-        """Give up what has not started; ask a run that has started to write a checkpoint and end."""
+        """Cancel a run that has not started; ask a running one to write a checkpoint and stop."""
         if self.stage == "train":
             request_stop(self.run)
         elif self._running_command is not None:
@@ -124,7 +125,7 @@ class TrainingJob:
             self._fail(Cancelled())
 
     def release(self) -> None:
-        """Stop looking at the run, which goes on; what has not started is given up. For the end of Slicer."""
+        """Stop observing the run, which continues; cancel it if it has not started. Called when Slicer quits."""
         if self.stage != "train":
             self.cancel()
         self._timer.stop()
@@ -134,18 +135,18 @@ class TrainingJob:
         """Write the next piece of the dataset."""
         try:
             self._write()
-        except Exception as error:  # from a timer nothing reaches the caller
+        except Exception as error:  # an exception in a timer would not reach the caller
             self._fail(error if isinstance(error, LeudaError) else LeudaError(f"{type(error).__name__}: {error}"))
 
     def _write(self) -> None:
         progress = next(self._writing, None) if self._writing is not None else None
         if progress is not None:
             self._wrote = True
-            self._listeners.onProgress(progress.stage, progress.fraction * _WRITTEN)
+            self._listeners.on_progress(progress.stage, progress.fraction * _WRITTEN)
             return
         self._timer.stop()
         self.stage = "check"
-        self._listeners.onProgress(_("Checking every volume"), _WRITTEN)
+        self._listeners.on_progress(_("Checking every volume"), _WRITTEN)
         self._run_command(["check", str(self.call.dataset)], self._checked)
 
     def _checked(self, report: Mapping[str, Any]) -> None:
@@ -154,12 +155,12 @@ class TrainingJob:
             self._fail(dataset_error(problems))
             return
         self.stage = "launch"
-        self._listeners.onProgress(_("Starting the training"), _CHECKED)
+        self._listeners.on_progress(_("Starting the training"), _CHECKED)
         self._run_command(self.call.words(), self._launched)
 
     def _launched(self, _document: Any) -> None:
         self.stage = "train"
-        self._listeners.onStarted(self.run)
+        self._listeners.on_started(self.run)
         self._watcher.watch(self.run.path)
 
     def _look(self) -> None:
@@ -180,11 +181,11 @@ class TrainingJob:
             self._running_command = None
             self._fail(error)
 
-        self._running_command = self._command(words, onDone=done, onError=failed, onLine=self._listeners.onLine)
+        self._running_command = self._command(words, onDone=done, onError=failed, onLine=self._listeners.on_line)
         self._running_command.start()
 
     def _fail(self, error: LeudaError) -> None:
-        """End before the run has begun, leaving nothing behind that was not there."""
+        """End before the run has started, and delete the files written so far."""
         if self._writing is not None:
             self._writing.close()
         if self._wrote and not self.run.config.exists():
@@ -196,19 +197,19 @@ class TrainingJob:
         self._watcher.stop()
         self.stage, self.error = "ended", error
         if error is None:
-            self._listeners.onDone(self.run)
+            self._listeners.on_done(self.run)
         else:
-            self._listeners.onError(error)
+            self._listeners.on_error(error)
 
 
 def dataset_error(problems: Sequence[str]) -> InputError:
-    """Return the error that tells all problems of a dataset at once."""
+    """Return one error for all problems of a dataset."""
     if len(problems) == 1:
         message, _semicolon, remedy = problems[0].partition("; ")
         return InputError(message, remedy)
     listed = " ".join(f"({number}) {problem}." for number, problem in enumerate(problems, start=1))
     return InputError(
-        _("the dataset has {count} problems").format(count=len(problems)), _("mend them: {list}").format(list=listed)
+        _("the dataset has {count} problems").format(count=len(problems)), _("fix them: {list}").format(list=listed)
     )
 
 

@@ -45,8 +45,8 @@ def test_every_drawn_slice_counts_until_somebody_says_which(node, source) -> Non
     assert (found.complete, found.drawn, found.explicit) == ((1, 2), (1, 2), False)
     source.set_labelled(case.key, [5, 1])
     found = marks_of(source, source.find(case.key))
-    assert (found.complete, found.forgotten, found.explicit) == ((1, 5), (2,), True)
-    assert (found.learnt(1), found.learnt(3)) == ((1,), (1,))
+    assert (found.complete, found.unmarked, found.explicit) == ((1, 5), (2,), True)
+    assert (found.used(1), found.used(3)) == ((1,), (1,))
 
 
 def test_drawing_is_counted_at_once(node, source) -> None:

@@ -34,7 +34,7 @@ def test_renaming_refuses_what_would_be_ambiguous(slicer_app) -> None:
     from LEUDATrainingLib.cases.structures import rename_structure
 
     assert rename_structure(structures(), 3, " spleen ")[1].name == "spleen"
-    with pytest.raises(InputError, match="both be called"):
+    with pytest.raises(InputError, match="cannot have the same name"):
         rename_structure(structures(), 3, "Herz ♥")
     with pytest.raises(InputError, match="needs a name"):
         rename_structure(structures(), 3, "  ")

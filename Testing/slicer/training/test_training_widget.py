@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from test_training_logic import Commands
 
 from repository import ROOT
-from training_scene import add_labels, add_volume, fill, labels_of, source_store, structures
+from training_scene import Commands, add_labels, add_volume, fill, labels_of, source_store, structures
 
 MODULES = [ROOT / name / f"{name}.py" for name in ("LEUDASegmentation", "LEUDATraining")]
 REFRESH_S = 2.0
@@ -57,7 +56,7 @@ def test_an_empty_window_says_what_to_do_and_that_nothing_leaves(slicer_app, wid
         assert find(name).isVisible(), name
         assert find(name).text
     assert not find("startButton").enabled
-    assert "No structure is named" in find("startButton").toolTip
+    assert "There are no structures" in find("startButton").toolTip
     assert find("startNotes").text.count("<li>") == 3
 
 
@@ -78,7 +77,7 @@ def test_structures_are_typed_renamed_and_removed(slicer_app, widget, find, node
     assert "SCT^80891009^Heart" in read_structures(node)[0].terminology
     table.item(0, 2).setText("nonsense")
     settle(slicer_app, widget)
-    assert "is no terminology" in widget.panel.messages["structures"].cause
+    assert "is not a terminology" in widget.panel.messages["structures"].cause
     assert table.item(0, 2).text() == "Heart (SCT 80891009)"
     slicer_app.click(find("removeStructureButton"))
     settle(slicer_app, widget)
@@ -94,7 +93,7 @@ def test_renaming_a_structure_keeps_its_labels(slicer_app, widget, find, node) -
     assert segmentation.GetSegmentation().GetNthSegment(1).GetName() == "Leber"
     assert find("sourceTable").item(0, 2).text() == "2 of 6"
     find("structuresTable").item(1, 1).setText("Herz ♥")
-    assert "cannot both be called" in widget.panel.messages["structures"].cause
+    assert "cannot have the same name" in widget.panel.messages["structures"].cause
     assert find("structuresTable").item(1, 1).text() == "Leber"
 
 
@@ -153,7 +152,7 @@ def test_a_deleted_volume_is_shown_missing_and_is_no_crash(slicer_app, widget, f
     assert find("sourceTable").item(0, 3).text() == "Missing"
     assert find("targetTable").item(0, 3).text() == "Missing"
     assert not find("startButton").enabled
-    assert "is gone" in find("startButton").toolTip
+    assert "was deleted" in find("startButton").toolTip
 
 
 def test_a_folder_and_a_dataset_bring_files(slicer_app, widget, find, node, tmp_path: Path) -> None:
@@ -223,17 +222,17 @@ def test_previous_and_next_jump_between_labelled_slices(slicer_app, widget, find
     assert shown_slice(marking, volume) == 1
 
 
-def test_drawn_but_not_complete_is_said_and_mended(slicer_app, widget, find, node, marking) -> None:
+def test_drawn_but_not_complete_is_shown_and_fixed(slicer_app, widget, find, node, marking) -> None:
     from LEUDATrainingLib.labels.label_maps import set_labels
 
     source = source_store(node)
     case = next(iter(source))
     source.set_labelled(case.key, (1,))
     settle(slicer_app, widget)
-    assert "Drawn on but not complete: 1" in find("markingCountLabel").text
+    assert "With labels but not complete: 1" in find("markingCountLabel").text
     set_labels(source.segmentation(case), source.volume(case), labels_of(slices=(1, 2, 3)), structures())
     settle(slicer_app, widget)
-    assert "Drawn on but not complete: 2" in find("markingCountLabel").text
+    assert "With labels but not complete: 2" in find("markingCountLabel").text
     slicer_app.click(find("markAllDrawnButton"))
     settle(slicer_app, widget)
     assert source.find(case.key).labelled == (1, 2, 3)
@@ -256,7 +255,7 @@ def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node)
     assert names == ["Herz ♥", "liver"]
     assert store.find(case.key).labelled == ()
     assert find("suggestSliceButton").text == "Suggested: 3"
-    assert widget.panel.marking._editor.segmentationNode() is store.segmentation(case)
+    assert widget.panel.marking.editor.widget.segmentationNode() is store.segmentation(case)
 
 
 def test_a_long_estimate_is_shown_whole(slicer_app, widget, find) -> None:
@@ -302,7 +301,7 @@ def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> Non
     settle(slicer_app, widget)
     slicer_app.click(find("startButton"))
     run = runsFolder() / "MR to CT" / "run"
-    slicer_app.wait_until(lambda: widget.panel.view.runPath == run, 20)
+    slicer_app.wait_until(lambda: widget.panel.view.run_path == run, 20)
     assert "is training" in widget.panel.messages["start"].cause
     assert "--set batch_size=3" in " ".join(commands.words[-1])
     assert not find("runsSection").collapsed

@@ -1,4 +1,4 @@
-"""The methods to choose from, read from a file so that the form opens before anything is installed.
+"""The available methods, read from a file so that the form opens before anything is installed.
 
 ``Resources/methods.json`` is what ``leuda methods --json`` prints; a test compares the two.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-METHODS_FILE = Path(__file__).resolve().parents[2] / "Resources" / "methods.json"
+METHODS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "methods.json"
 RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
-"""The first choice and its default number of steps."""
+"""The default method and its default number of steps."""
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """One method: its name in files and commands, words for people, and the JSON schema of each setting."""
+    """One method: its name in files and commands, its description, and the JSON schema of each setting."""
 
     name: str
     title: str
@@ -30,7 +30,7 @@ class MethodInfo:
 
 
 def load_methods(path: Path = METHODS_FILE) -> dict[str, MethodInfo]:
-    """Return the methods by name: the recommended one first, those that are comparisons only last."""
+    """Return the methods by name: the recommended one first; those for comparison only last."""
     entries = json.loads(path.read_text(encoding="utf-8"))
     methods = [
         MethodInfo(

@@ -1,4 +1,4 @@
-"""The section Mark labels: the Segment Editor, a way between slices, and which of them are complete."""
+"""The section Mark labels: the Segment Editor, navigation between slices, and which slices are complete."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state
 from LEUDATrainingLib.cases.cases import Case, CaseStore
-from LEUDATrainingLib.cases.source_cases import start_labels
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
 from LEUDATrainingLib.labels.label_maps import ensure_segments
 from LEUDATrainingLib.labels.marks import Marks, neighbour, suggest_slice
-
-EDITOR_TAG = "LEUDATraining"
+from LEUDATrainingLib.sections.segment_editor import SegmentEditor
+from LEUDATrainingLib.sections.slice_view import SliceViewBox
+from LEUDATrainingLib.sections.source_cases import start_labels
 
 
 class MarkingPanel:
-    """Draws and marks the slices of the source case that is selected in the list.
-
-    The Segment Editor is made when it is first needed: it takes a noticeable time.
+    """Edits the labels of the selected source case and marks its complete slices.
 
     Args:
         marks: counts labelled slices.
@@ -35,35 +32,30 @@ class MarkingPanel:
     def __init__(self, marks: CaseMarks) -> None:
         self._marks = marks
         self._parameter_node: Any = None
-        self._observed: tuple[Any, int] | None = None
-        self._editor: Any = None
         self.widget = qt.QWidget()
-        self._layout = column_in(self.widget)
+        layout = column_in(self.widget)
         self._empty = empty_state("markingEmpty", "")
-        self._layout.addWidget(self._empty)
-        self.start_button = new_button(self._layout, "startLabelsButton", _("Start labelling"), self.start_labels)
+        layout.addWidget(self._empty)
+        self.start_button = new_button(layout, "startLabelsButton", _("Start labelling"), self.start_labels)
+        self.view = SliceViewBox(on_chosen=self.refresh, on_moved=self._show_slice)
         self._tools = self._new_tools()
-        self._layout.addWidget(self._tools)
+        layout.addWidget(self._tools)
+        self.editor = SegmentEditor(layout)
 
     def set_parameter_node(self, node: Any) -> None:
-        """Mark the cases of another parameter node, ``None`` for none."""
+        """Mark the cases of another parameter node; ``None`` for none."""
         self._parameter_node = node
         self.refresh()
 
     def enter(self) -> None:
-        """Take the keyboard shortcuts and the views; when the module is shown."""
-        if self._editor is not None:
-            self._editor.installKeyboardShortcuts()
-            self._editor.setupViewObservations()
-            self.refresh()
+        """Take over keyboard shortcuts and views; called when the module is shown."""
+        self.editor.enter()
+        self.refresh()
 
     def leave(self) -> None:
-        """Give the keyboard shortcuts and the views back; when another module is shown or the scene closes."""
-        self._observe(None)
-        if self._editor is not None:
-            self._editor.setActiveEffect(None)
-            self._editor.uninstallKeyboardShortcuts()
-            self._editor.removeViewObservations()
+        """Release keyboard shortcuts and views; called when another module is shown or the scene closes."""
+        self.view.stop_following()
+        self.editor.leave()
 
     def refresh(self) -> None:
         """Show the current case."""
@@ -74,24 +66,27 @@ class MarkingPanel:
         self.start_button.visible = volume is not None and segmentation is None
         self._tools.visible = found is not None
         self._show_in_editor(volume, segmentation)
-        self._observe(self._view_node() if found is not None else None)
+        if found is not None:
+            self.view.follow()
+        else:
+            self.view.stop_following()
         self._show_slice()
 
     def set_complete(self, complete: bool) -> None:
-        """Say that the slice shown is, or is not, labelled completely: every structure on it, the rest background."""
-        view, volume = self._view_node(), self._nodes()[1]
+        """Mark the shown slice as complete or not: every structure on it is drawn, the rest is background."""
+        view, volume = self.view.node(), self._nodes()[1]
         if volume is None or view is None:
             return
         shown = {shown_slice(view, volume)}
         self._relabel(lambda found: shown.union(found.complete) if complete else {*found.complete} - shown)
 
     def mark_all_drawn(self) -> None:
-        """Say that every slice that holds a label is complete."""
+        """Mark every slice that contains a label as complete."""
         self._relabel(lambda found: {*found.complete, *found.drawn})
 
     def go(self, step: int) -> None:
-        """Show the labelled slice before (-1) or after (+1) the one shown."""
-        found, view = self._found(), self._view_node()
+        """Show the labelled slice before (-1) or after (+1) the current one."""
+        found, view = self._found(), self.view.node()
         if found is not None and view is not None:
             self._jump(neighbour(found.complete, shown_slice(view, self._nodes()[1]), step))
 
@@ -102,8 +97,10 @@ class MarkingPanel:
             self._jump(suggest_slice(found))
 
     def show_volume(self) -> None:
-        """Show the case's volume in the chosen view, cut as it is learnt from. Only when the user asks for it."""
-        view, volume = self._view_node(), self._nodes()[1]
+        """Show the volume in the chosen view, with the slices that training uses; only at the request of the user."""
+        view, volume = self.view.node(), self._nodes()[1]
+        if view is None or volume is None:
+            return
         logic = slicer.app.applicationLogic().GetSliceLogic(view)
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
         view.RotateToVolumePlane(volume)
@@ -111,36 +108,34 @@ class MarkingPanel:
         self._show_slice()
 
     def start_labels(self) -> None:
-        """Make an empty segmentation for the case."""
+        """Create an empty segmentation for the case."""
         case = self._case()
         if case is not None and self._store().volume(case) is not None:
             start_labels(self._store(), case, self._parameter_node)
             self.refresh()
 
     def _relabel(self, complete: Callable[[Marks], set[int]]) -> None:
-        """Say which slices of the current case are complete, from its marks as they are now."""
+        """Mark the complete slices of the current case, computed from its current marks."""
         case = self._case()
-
-        def relabel() -> None:
-            found = self._marks.of(self._store(), case)
-            if found is not None:
-                self._store().set_labelled(case.key, sorted(complete(found)))
-            self.refresh()
-
         if case is not None:
-            self._marks.when_counted(self._store(), case, relabel)
+            self._marks.when_counted(self._store(), case, lambda: self._set_labelled(case, complete))
+
+    def _set_labelled(self, case: Case, complete: Callable[[Marks], set[int]]) -> None:
+        found = self._marks.of(self._store(), case)
+        if found is not None:
+            self._store().set_labelled(case.key, sorted(complete(found)))
+        self.refresh()
 
     def _new_tools(self) -> Any:
         tools = qt.QWidget()
         layout = column_in(tools)
         row = qt.QHBoxLayout()
         row.addWidget(qt.QLabel(_("View:")))
-        self.view_box = qt.QComboBox()
-        self.view_box.objectName = "markingViewBox"
-        self.view_box.connect("currentIndexChanged(int)", lambda _index: self.refresh())
-        row.addWidget(self.view_box, 1)
+        row.addWidget(self.view.widget, 1)
         self.show_button = new_button(row, "showVolumeButton", _("Show volume"), self.show_volume)
-        self.show_button.toolTip = _("Show the volume in this view, turned so that its slices are seen as learnt")
+        self.show_button.toolTip = _(
+            "Show the volume in this view, in the orientation in which training uses its slices"
+        )
         layout.addLayout(row)
         self.slice_label = qt.QLabel()
         self.slice_label.objectName = "markingSliceLabel"
@@ -149,7 +144,7 @@ class MarkingPanel:
         layout.addLayout(self._slice_row())
         self.complete_box = qt.QCheckBox(_("This slice is complete"))
         self.complete_box.objectName = "completeBox"
-        self.complete_box.toolTip = _("Every structure on it is drawn; what is not drawn is learnt as background")
+        self.complete_box.toolTip = _("Every structure on this slice is drawn; everything else is used as background")
         self.complete_box.connect("clicked(bool)", self.set_complete)
         layout.addWidget(self.complete_box)
         layout.addLayout(self._count_row())
@@ -158,12 +153,12 @@ class MarkingPanel:
     def _slice_row(self) -> Any:
         row = qt.QHBoxLayout()
         self.previous_button = new_button(row, "previousSliceButton", _("Previous"), lambda: self.go(-1))
-        self.previous_button.toolTip = _("Show the labelled slice before this one")
+        self.previous_button.toolTip = _("Show the previous labelled slice")
         self.next_button = new_button(row, "nextSliceButton", _("Next"), lambda: self.go(+1))
-        self.next_button.toolTip = _("Show the labelled slice after this one")
+        self.next_button.toolTip = _("Show the next labelled slice")
         self.suggest_button = new_button(row, "suggestSliceButton", "", self.go_to_suggestion)
         self.suggest_button.toolTip = _(
-            "Show the slice farthest from all labelled ones, first within the range of the structures"
+            "Show the slice that is farthest from all labelled slices, first within the range of the structures"
         )
         return row
 
@@ -173,8 +168,8 @@ class MarkingPanel:
         self.count_label.objectName = "markingCountLabel"
         self.count_label.wordWrap = True
         row.addWidget(self.count_label, 1)
-        self.all_button = new_button(row, "markAllDrawnButton", _("Mark all drawn"), self.mark_all_drawn)
-        self.all_button.toolTip = _("Mark every slice that holds a label as complete")
+        self.all_button = new_button(row, "markAllDrawnButton", _("Mark all with labels"), self.mark_all_drawn)
+        self.all_button.toolTip = _("Mark every slice that contains a label as complete")
         return row
 
     def _store(self) -> CaseStore:
@@ -198,53 +193,28 @@ class MarkingPanel:
         if found is not None:
             return ""
         if case is None:
-            return _("Select a volume in the list above to mark its slices.")
+            return _("Select a volume in the list of source volumes to mark its slices.")
         if volume is None:
-            return _("{name} is not in the scene: press Load in the list above to mark its slices.").format(
+            return _("{name} is not loaded: press Load below the list of source volumes to mark its slices.").format(
                 name=case.name
             )
         if segmentation is None:
             return _("{name} has no segmentation yet.").format(name=case.name)
         if self._marks.is_counting(case):
             return _("The labelled slices of {name} are being counted…").format(name=case.name)
-        return _("The slices of {name} cannot be marked: see its state in the list above.").format(name=case.name)
-
-    def _view_node(self) -> Any | None:
-        """Return the slice view that is chosen; the list of views is brought up to date first."""
-        views = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
-        names = [self.view_box.itemText(index) for index in range(self.view_box.count)]
-        if names != list(views):
-            self._fill_views(list(views))
-        return views.get(self.view_box.currentText)
-
-    def _fill_views(self, names: list[str]) -> None:
-        chosen = self.view_box.currentText
-        was_blocked = self.view_box.blockSignals(True)
-        self.view_box.clear()
-        self.view_box.addItems(names)
-        self.view_box.setCurrentIndex(names.index(chosen) if chosen in names else 0)
-        self.view_box.blockSignals(was_blocked)
-
-    def _observe(self, view: Any | None) -> None:
-        """Follow one slice view, so that the slice shown is always named."""
-        if self._observed is not None:
-            if self._observed[0] is view:
-                return
-            self._observed[0].RemoveObserver(self._observed[1])
-            self._observed = None
-        if view is not None:
-            tag = view.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self._show_slice())
-            self._observed = (view, tag)
+        return _("The slices of {name} cannot be marked: see its state in the list of source volumes.").format(
+            name=case.name
+        )
 
     def _show_slice(self) -> None:
-        """Say which slice is shown and whether it is complete."""
-        found, view, volume = self._found(), self._view_node(), self._nodes()[1]
+        """Show the number of the current slice and whether it is complete."""
+        found, view, volume = self._found(), self.view.node(), self._nodes()[1]
         if found is None or view is None:
             return
         index = shown_slice(view, volume)
         text = _("Slice {number} of {total}").format(number=index + 1, total=found.n_slices)
         if alignment(view, volume) < ALIGNED:
-            text += _(". This view is not cut as the slices are learnt: press Show volume.")
+            text += _(". This view does not show the slices that training uses: press Show volume.")
         self.slice_label.text = text
         self.complete_box.checked = index in found.complete
         self.previous_button.enabled = neighbour(found.complete, index, -1) is not None
@@ -257,51 +227,22 @@ class MarkingPanel:
         number = "–" if suggestion is None else suggestion + 1
         self.suggest_button.text = _("Suggested: {number}").format(number=number)
         if not found.explicit:
-            text = _("Every slice that holds a label counts: {count}.").format(count=len(found.complete))
+            text = _("Every slice that contains a label counts: {count}.").format(count=len(found.complete))
         else:
             text = _("Slices marked complete: {count}.").format(count=len(found.complete))
-        if found.forgotten:
-            text += " " + _("Drawn on but not complete: {count}.").format(count=len(found.forgotten))
+        if found.unmarked:
+            text += " " + _("With labels but not complete: {count}.").format(count=len(found.unmarked))
         self.count_label.text = text
-        self.all_button.visible = bool(found.forgotten)
+        self.all_button.visible = bool(found.unmarked)
 
     def _jump(self, index: int | None) -> None:
-        view, volume = self._view_node(), self._nodes()[1]
+        view, volume = self.view.node(), self._nodes()[1]
         if index is not None and view is not None:
             jump_to_slice(view, volume, index)
 
     def _show_in_editor(self, volume: Any, segmentation: Any) -> None:
         if segmentation is None or volume is None or not self.widget.isVisible():
-            if self._editor is not None:
-                self._editor.visible = False
+            self.editor.hide()
             return
         ensure_segments(segmentation, read_structures(self._parameter_node))
-        editor = self._editor or self._new_editor()
-        editor.visible = True
-        if editor.segmentationNode() is not segmentation or editor.sourceVolumeNode() is not volume:
-            editor.setSegmentationNode(segmentation)
-            editor.setSourceVolumeNode(volume)
-
-    def _new_editor(self) -> Any:
-        editor = slicer.qMRMLSegmentEditorWidget()
-        editor.setSegmentationNodeSelectorVisible(False)
-        editor.setSourceVolumeNodeSelectorVisible(False)
-        editor.setAutoShowSourceVolumeNode(False)  # the user's views are left alone
-        editor.setSwitchToSegmentationsButtonVisible(False)
-        editor.setMaximumNumberOfUndoStates(10)
-        editor.setMRMLScene(slicer.mrmlScene)
-        editor.setMRMLSegmentEditorNode(_editor_node())
-        self._layout.addWidget(editor)
-        self._editor = editor
-        return editor
-
-
-def _editor_node() -> Any:
-    """Return the module's own Segment Editor node, apart from that of the Segment Editor module."""
-    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
-    if node is not None:
-        return node
-    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-    node.UnRegister(None)
-    node.SetSingletonTag(EDITOR_TAG)
-    return slicer.mrmlScene.AddNode(node)
+        self.editor.show(volume, segmentation)

@@ -1,4 +1,4 @@
-"""Loads the files of one case into the scene, so that it can be looked at and marked."""
+"""Loads the files of one case into the scene, so that it can be viewed and its slices marked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
 
 
 def load_case(store: CaseStore, case: Case, structures: Sequence[Structure]) -> None:
-    """Load a case's files into the scene, so that it can be looked at and marked; it is a node from then on.
+    """Load the files of a case into the scene and use the nodes from then on.
 
     Raises:
         InputError: a file cannot be loaded.
@@ -41,12 +41,12 @@ def _load(load: Callable[[str], Any], path: Path) -> Any:
         return load(str(path))
     except RuntimeError as error:
         raise InputError(
-            _("{file} could not be loaded").format(file=path.name), _("check that it is a volume; see Slicer's log")
+            _("{file} could not be loaded").format(file=path.name), _("check that it is a volume, and see Slicer's log")
         ) from error
 
 
 def _load_labels(path: Path, volume: Any, structures: Sequence[Structure]) -> Any:
-    """Load a label file as a segmentation with the structures' names: .seg.nrrd by name, label maps by value."""
+    """Load a label file as a segmentation: segments of .seg.nrrd files by name, label maps by value."""
     if path.name.lower().endswith(".seg.nrrd"):
         segmentation = _load(slicer.util.loadSegmentation, path)
         _name_by_value(segmentation, structures)
@@ -56,8 +56,10 @@ def _load_labels(path: Path, volume: Any, structures: Sequence[Structure]) -> An
         labels = slicer.util.arrayFromVolume(label_map)
         if labels.shape != volume_shape(volume)[::-1]:
             raise InputError(
-                _("the labels {file} have another grid than {volume}").format(file=path.name, volume=volume.GetName()),
-                _("export them again on the volume's grid"),
+                _("the grids of the labels {file} and of {volume} differ").format(
+                    file=path.name, volume=volume.GetName()
+                ),
+                _("export the labels again on the grid of the volume"),
             )
         segmentation = new_segmentation(volume, structures, f"{volume.GetName()} labels")
         set_labels(segmentation, volume, np.rint(labels), structures)
@@ -67,7 +69,7 @@ def _load_labels(path: Path, volume: Any, structures: Sequence[Structure]) -> An
 
 
 def _name_by_value(segmentation: Any, structures: Sequence[Structure]) -> None:
-    """Give segments the structures' names by label value where none of the names is known, as the core does."""
+    """If no segment has the name of a structure, name the segments by label value, as the core does."""
     known = {structure.name for structure in structures}
     found = segments(segmentation)
     if any(segment.GetName() in known for _id, segment in found):
@@ -78,7 +80,7 @@ def _name_by_value(segmentation: Any, structures: Sequence[Structure]) -> None:
 
 
 def _was_turned(path: Path, volume: Any) -> bool:
-    """Say whether loading reversed the order of the slices: Slicer does so to make left-handed axes right-handed."""
+    """Return whether loading reversed the order of the slices, which Slicer does for left-handed axes."""
     if slice_axis_of(volume) != 2:
         return False  # only the last axis is reversed
     probe = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScalarVolumeNode")

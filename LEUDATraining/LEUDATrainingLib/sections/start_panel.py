@@ -1,4 +1,4 @@
-"""Start: what is still missing, what to know before, and the way of a training until its process runs by itself."""
+"""The section Train: what is missing, warnings, and starting a training until its process runs independently."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
-from LEUDATrainingLib.cases.readiness import Readiness, examine
+from LEUDATrainingLib.dataset.readiness import Readiness, examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.method_form import MethodForm
 
 
 class StartPanel:
-    """The button, the lines above it and the progress below it.
+    """The start button, the notes above it and the progress below it.
 
     Args:
-        message: where errors are shown.
-        on_started: told the run once its process has begun.
+        message: shows errors.
+        on_started: called with the run when its process has started.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class StartPanel:
         layout.addWidget(self._log.widget)
 
     def set_parameter_node(self, node: Any) -> None:
-        """Start what another parameter node holds, ``None`` for nothing."""
+        """Use another parameter node; ``None`` for none."""
         self._parameter_node = node
         self.refresh()
 
     def refresh(self) -> None:
-        """Say what is missing and enable Start when nothing is."""
+        """Show what is missing; enable Start if nothing is."""
         starting = self._progress.running
         if self._parameter_node is None:
             self.start_button.enabled = False
@@ -80,7 +80,7 @@ class StartPanel:
         try:
             if not installation.ensureInstalled(slicer.util.mainWindow()):
                 self._message.show_warning(
-                    _("Packages that training needs are not installed"), _("Press Start again to install them")
+                    _("Packages that training needs are not installed"), _("Press Start training again to install them")
                 )
                 return
             self._log.clear()
@@ -109,18 +109,18 @@ class StartPanel:
         self._progress.finish()
         self._message.show_info(
             _("{name} is training").format(name=run.path.parent.name),
-            _("It goes on when Slicer is closed; see Trainings below"),
+            _("It runs independently of Slicer; see Trainings below"),
         )
         self._on_started(run)
         self.refresh()
 
     def _failed(self, error: LeudaError) -> None:
-        """Say why a training did not start; what happens to one that runs is shown with the run."""
+        """Show why a training did not start; errors of a running training are shown with the run."""
         starting = self._progress.running
         self._progress.finish()
         if isinstance(error, Cancelled):
             if starting:
-                self._message.show_info(_("Nothing was started"), "")
+                self._message.show_info(_("The start was cancelled"), "")
         elif starting:
             self._message.show_error(error)
         self.refresh()
@@ -137,11 +137,11 @@ class StartPanel:
 
 
 def _notes(found: Readiness) -> str:
-    """Return the warnings as short lines; what is missing only says so in the first one."""
+    """Return the problems, or else the warnings, as a list in rich text."""
     lines = found.problems or found.warnings
     if not lines:
         return ""
-    title = _("Before you can start:") if found.problems else _("Before you start:")
+    title = _("Required before the start:") if found.problems else _("Warnings:")
     return f"<b>{html.escape(title)}</b><ul style='margin: 2px 0 2px -22px'>{_items(lines)}</ul>"
 
 
@@ -156,4 +156,4 @@ def _tooltip(found: Readiness, starting: bool) -> str:
     if found.problems:
         message, remedy = found.problems[0]
         return f"{message[:1].upper()}{message[1:]}: {remedy}"
-    return _("Write the dataset and train in a process of its own")
+    return _("Write the dataset and train in a separate process")

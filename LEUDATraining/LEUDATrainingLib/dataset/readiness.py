@@ -1,4 +1,4 @@
-"""What stands between the user and Start, and what to know before pressing it; each with its remedy."""
+"""What prevents a training from starting, and what to know before; each with its remedy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
-from LEUDATrainingLib.cases.cases import Case, CaseStore, check_volume
-from LEUDATrainingLib.cases.dataset_writer import missing_volume
+from LEUDATrainingLib.cases.cases import Case, CaseStore, check_volume, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import parent_matrix, slice_axis_of, spacing_mm, volume_shape, world_affine
@@ -22,22 +21,22 @@ from LEUDATrainingLib.labels.label_maps import unknown_segments
 from LEUDATrainingLib.parameter_node import read_json
 
 FEW_SLICES = 5
-"""Fewer labelled slices than this are a warning: the augmentation has too little to vary."""
+"""Fewer labelled slices than this cause a warning."""
 
 PIXEL_RATIO, SLICE_RATIO = 2.0, 4.0
-"""How many times the source's pixel size, or slice distance, the target's may be before it is worth a warning."""
+"""The ratios of the pixel sizes, and of the slice distances, of source and target above which a warning is shown."""
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """``problems`` keep Start disabled; ``warnings`` do not. Both as (message, remedy), the gravest first."""
+    """``problems`` disable Start; ``warnings`` do not. Both are (message, remedy), the most severe first."""
 
     problems: tuple[tuple[str, str], ...]
     warnings: tuple[tuple[str, str], ...]
 
 
 def examine(parameter_node: Any, marks: CaseMarks) -> Readiness:
-    """Look at everything that can be seen without reading a file or starting a process."""
+    """Check everything that can be checked without reading a file or starting a process."""
     source, target = CaseStore(parameter_node, "source"), CaseStore(parameter_node, "target")
     structures = read_structures(parameter_node)
     problems = [
@@ -54,11 +53,11 @@ def examine(parameter_node: Any, marks: CaseMarks) -> Readiness:
 
 def _emptiness(structures: Sequence[Structure], source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
     if not structures:
-        yield _("no structure is named"), _("add one under Structures")
+        yield _("there are no structures"), _("add one under Structures")
     if not len(source):
-        yield _("no source volume is chosen"), _("add one under Labelled source volumes")
+        yield _("there are no source volumes"), _("add one under Labelled source volumes")
     if not len(target):
-        yield _("no target volume is chosen"), _("add one under Unlabelled target volumes")
+        yield _("there are no target volumes"), _("add one under Unlabelled target volumes")
 
 
 def _case_problems(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
@@ -68,11 +67,11 @@ def _case_problems(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, 
                 yield error.message, error.remedy
     shared = [case.name for case in target if _identity(target, case) in {_identity(source, one) for one in source}]
     for name in shared:
-        yield _("{name} is both source and target").format(name=name), _("remove it from one of the lists")
+        yield _("{name} is both a source and a target volume").format(name=name), _("remove it from one of the lists")
 
 
 def case_error(store: CaseStore, case: Case) -> LeudaError | None:
-    """Return what keeps a case from being used, ``None`` for a usable one."""
+    """Return why a case cannot be used; ``None`` if it can."""
     if store.is_missing(case):
         return missing_volume(case)
     volume, segmentation = store.volume(case), store.segmentation(case)
@@ -101,11 +100,14 @@ def _label_problems(source: CaseStore, structures: Sequence[Structure], marks: C
         return
     uncounted = [case.name for case in source if marks.of(source, case) is None and marks.is_counting(case)]
     if uncounted:
-        yield _("the labelled slices of {names} are being counted").format(names=", ".join(uncounted)), _("wait for it")
+        yield (
+            _("the labelled slices of {names} are being counted").format(names=", ".join(uncounted)),
+            _("wait until this is done"),
+        )
     elif not any(_may_be_labelled(source, case, marks) for case in source):
         yield (
             _("no slice is labelled"),
-            _("choose a source volume's segmentation, or draw on a slice under Mark labels"),
+            _("choose the segmentation of a source volume, or draw on a slice under Mark labels"),
         )
 
 
@@ -118,8 +120,8 @@ def _plane_problems(parameter_node: Any, source: CaseStore) -> Iterable[tuple[st
     plane = read_json(parameter_node.settings, {}).get("plane", "acquisition")
     if plane != "acquisition" and any(case.labelled is not None for case in source):
         yield (
-            _("slices are marked across the acquisition plane, the method would cut {plane} ones").format(plane=plane),
-            _("set the method's plane back to acquisition"),
+            _("slices are marked in the acquisition plane, but the method uses {plane} slices").format(plane=plane),
+            _("set Plane in the advanced settings of the method to acquisition"),
         )
 
 
@@ -130,53 +132,56 @@ def _label_warnings(source: CaseStore, structures: Sequence[Structure], marks: C
     if not files and count < FEW_SLICES:
         yield (
             _("only {count} labelled slices").format(count=count),
-            _("label at least {few}, spread over the structure").format(few=FEW_SLICES),
+            _("label at least {few}, distributed over the structure").format(few=FEW_SLICES),
         )
     if not files:
         for structure in structures:
-            if not any(one.learnt(structure.value) for _case, one in found):
+            if not any(one.used(structure.value) for _case, one in found):
                 yield (
-                    _("{name} is on no labelled slice").format(name=structure.name),
-                    _("draw it, give its segment this name, or remove the structure"),
+                    _("no labelled slice contains {name}").format(name=structure.name),
+                    _("draw it, rename its segment to this name, or remove the structure"),
                 )
     for case, one in found:
-        yield from _forgotten(source, case, one.forgotten, structures)
+        yield from _unused_labels(source, case, one.unmarked, structures)
 
 
-def _forgotten(
-    source: CaseStore, case: Case, forgotten: Sequence[int], structures: Sequence[Structure]
+def _unused_labels(
+    source: CaseStore, case: Case, unmarked: Sequence[int], structures: Sequence[Structure]
 ) -> Iterable[tuple[str, str]]:
-    if forgotten:
+    if unmarked:
         yield (
-            _("{count} slices of {name} hold labels but are not marked complete").format(
-                count=len(forgotten), name=case.name
+            _("{count} slices of {name} contain labels but are not marked complete").format(
+                count=len(unmarked), name=case.name
             ),
-            _("mark them under Mark labels, or nothing is learnt from them"),
+            _("mark them under Mark labels; otherwise they are not used for training"),
         )
     unknown = unknown_segments(source.segmentation(case), structures)
     if unknown:
         yield (
-            _("in {name}, {segments} counts as background").format(name=case.name, segments=", ".join(unknown)),
-            _("add it under Structures, or give the segment the name of a structure"),
+            _("in {name}, these segments count as background: {segments}").format(
+                name=case.name, segments=", ".join(unknown)
+            ),
+            _("add them under Structures, or rename them to the names of structures"),
         )
 
 
 def _spacing_warnings(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
-    grids = [_median_spacing(store) for store in (source, target)]
-    if any(grid is None for grid in grids):
+    source_mm, target_mm = _median_spacing(source), _median_spacing(target)
+    if source_mm is None or target_mm is None:
         return
-    what = (_("pixels"), _("slices"))
-    for index, most in enumerate((PIXEL_RATIO, SLICE_RATIO)):
-        a, b = grids[0][index], grids[1][index]
+    kinds = ((_("pixel size"), PIXEL_RATIO), (_("slice distance"), SLICE_RATIO))
+    for (what, most), a, b in zip(kinds, source_mm, target_mm, strict=True):
         if max(a, b) > most * min(a, b):
             yield (
-                _("source {what} are {a:.2g} mm apart, target {what} {b:.2g} mm").format(what=what[index], a=a, b=b),
-                _("resample one side, or expect details to be lost"),
+                _("the {what} is {a:.2g} mm in source volumes, {b:.2g} mm in target volumes").format(
+                    what=what, a=a, b=b
+                ),
+                _("resample the volumes of one domain, or expect that details are lost"),
             )
 
 
 def _median_spacing(store: CaseStore) -> tuple[float, float] | None:
-    """Return the median (pixel size, slice distance) in mm of the volumes in the scene, ``None`` without any."""
+    """Return the median (pixel size, slice distance) in mm of the volumes in the scene; ``None`` if there are none."""
     found = []
     for case in store:
         volume = store.volume(case)
@@ -184,13 +189,16 @@ def _median_spacing(store: CaseStore) -> tuple[float, float] | None:
             continue
         spacing, axis = spacing_mm(world_affine(volume)), slice_axis_of(volume)
         found.append((float(np.delete(spacing, axis).mean()), float(spacing[axis])))
-    return tuple(np.median(found, axis=0)) if found else None
+    if not found:
+        return None
+    pixel, distance = np.median(found, axis=0)
+    return float(pixel), float(distance)
 
 
 def _gpu_warnings() -> Iterable[tuple[str, str]]:
-    """Look for NVIDIA's driver: quicker than starting PyTorch, which says more under "Estimate time and memory"."""
+    """Look for the NVIDIA driver. This is faster than starting PyTorch, which "Estimate time and memory" does."""
     if sys.platform == "darwin" or not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()):
         yield (
-            _("no NVIDIA GPU driver was found, training runs on the processor"),
-            _("estimate the time first; the quick preset shows whether it works"),
+            _("no NVIDIA driver was found: training will run on the CPU"),
+            _("estimate the time first, or try the preset Quick look"),
         )

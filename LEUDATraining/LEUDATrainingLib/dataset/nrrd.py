@@ -1,7 +1,7 @@
-"""NRRD files written piece by piece, so that a large volume never freezes the window.
+"""Writes NRRD files piece by piece, so that a large volume does not block the window.
 
-The header holds the affine to the last digit, sheared ones too; the voxels are Slicer's own, in their order. The core
-reads these files through ITK.
+The header contains the affine with all digits, also a sheared one. The voxels are written in Slicer's order. The core
+reads these files with ITK.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from leuda_core.errors import InputError
 from leuda_core.io.files import atomic_path
 
 CHUNK_BYTES = 4 << 20
-_PACKED_BYTES = 1 << 20  # packing takes longer than writing
+_PACKED_BYTES = 1 << 20  # compressing takes longer than writing
 _TYPES = {
     "int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32",
     "int64": "int64", "uint64": "uint64", "float32": "float", "float64": "double",
@@ -30,15 +30,16 @@ _FAST = 1
 
 
 def write_nrrd(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compress: bool) -> Iterator[int]:
-    """Write a volume atomically, yielding the bytes of voxels done after every piece.
+    """Write a volume atomically; yield the number of bytes of voxels that are written after every piece.
 
     Args:
-        voxels: shape (K, J, I), C order, as Slicer keeps them.
+        voxels: shape (K, J, I), C order, as in Slicer.
         affine: voxel index (i, j, k) to RAS mm, ``(4, 4)``.
-        compress: gzip; for label maps, which shrink to nothing. Images are written as they are: quicker to read.
+        compress: with gzip; for label maps, which become much smaller. Uncompressed images are faster to read.
 
     Raises:
-        InputError: voxels of a kind that NRRD has not, or a place that cannot be written. LeudaError: the disk is full.
+        InputError: NRRD does not support the type of the voxels, or the file cannot be written.
+        LeudaError: the disk is full.
     """
     header = _header(path, voxels, affine, compress).encode("ascii")
     flat = np.ascontiguousarray(voxels).reshape(-1).view(np.uint8)
@@ -58,7 +59,7 @@ def write_nrrd(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compress: 
 
 
 def _settle(stream: BinaryIO) -> None:
-    """Put a piece on the disk now: all of a volume at once, at the end, would take seconds in which nothing moves."""
+    """Flush a piece to the disk: flushing a whole volume at the end would block for seconds."""
     stream.flush()
     os.fsync(stream.fileno())
 
@@ -66,7 +67,7 @@ def _settle(stream: BinaryIO) -> None:
 def _header(path: Path, voxels: np.ndarray, affine: np.ndarray, compress: bool) -> str:
     if voxels.dtype.name not in _TYPES:
         raise InputError(
-            _("{file}: voxels of type {type} cannot be written").format(file=path.name, type=voxels.dtype.name),
+            _("{file}: voxels of type {type} are not supported").format(file=path.name, type=voxels.dtype.name),
             _("convert the volume with the module Cast Scalar Volume"),
         )
     lines = [

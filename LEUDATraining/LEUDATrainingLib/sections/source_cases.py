@@ -1,4 +1,4 @@
-"""The list of source cases: volumes, the segmentations that hold their labels, and how many slices are labelled."""
+"""The list of source cases: volumes, segmentations with their labels, and how many slices are labelled."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import new_button
-from LEUDATrainingLib.cases.cases import Case, CaseStore
-from LEUDATrainingLib.cases.cases_table import CasesPanel, Row
-from LEUDATrainingLib.cases.dataset_import import add_dataset
-from LEUDATrainingLib.cases.readiness import case_error
+from LEUDATrainingLib.cases.cases import Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.dataset.dataset_import import add_dataset
+from LEUDATrainingLib.dataset.readiness import case_error
 from LEUDATrainingLib.labels.label_maps import new_segmentation
+from LEUDATrainingLib.sections.cases_table import CasesPanel, Row
 
 
 class SourceCasesPanel(CasesPanel):
-    """Source cases: volumes whose labels are drawn, wholly or on a few slices."""
+    """The list of source cases: volumes that are labelled, completely or on a few slices."""
 
     def headers(self) -> tuple[str, ...]:
         return (_("Volume"), _("Segmentation"), _("Labelled"), _("State"))
 
     def empty_text(self) -> str:
         return _(
-            "Add volumes of the modality that you can label. A few labelled slices do; unlabelled volumes help too."
+            "Add volumes of the modality with labels. A few labelled slices are enough; unlabelled volumes help too."
         )
 
     def add_dataset(self, path: str = "") -> None:
-        """Add what a dataset file names, asking which when none is named."""
+        """Add the cases of a dataset file; without an argument, ask for the file."""
         path = path or qt.QFileDialog.getOpenFileName(self.widget, _("Dataset file"), "", "Dataset (*.json)")
         if path:
             self.guard(lambda: add_dataset(self._parameter_node, Path(path)))
@@ -39,7 +39,7 @@ class SourceCasesPanel(CasesPanel):
     def add_file_buttons(self, row: Any) -> None:
         super().add_file_buttons(row)
         button = new_button(row, "sourceDatasetButton", _("Dataset…"), lambda: self.add_dataset())
-        button.toolTip = _("Add the structures, source cases and target volumes that a dataset file names")
+        button.toolTip = _("Add the structures, source volumes and target volumes of a dataset file")
 
     def row(self, store: CaseStore, case: Case) -> Row:
         error = case_error(store, case)
@@ -71,7 +71,7 @@ class SourceCasesPanel(CasesPanel):
         self.segmentation_selector.enabled = self.new_button.enabled = volume is not None
 
     def create_segmentation(self) -> None:
-        """Give the selected case a new, empty segmentation; slices count once they are marked complete."""
+        """Create an empty segmentation for the selected case; slices count when they are marked complete."""
         case = self.current()
         if case is not None:
             self.guard(lambda: start_labels(self.store, case, self._parameter_node))
@@ -83,7 +83,7 @@ class SourceCasesPanel(CasesPanel):
         self.segmentation_selector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         row.addWidget(self.segmentation_selector, 1)
         self.new_button = new_button(row, "newSegmentationButton", _("New"), self.create_segmentation)
-        self.new_button.toolTip = _("Make an empty segmentation with a segment for each structure")
+        self.new_button.toolTip = _("Create an empty segmentation with a segment for each structure")
         layout.addLayout(row)
         super().add_rows(layout)
 
@@ -95,8 +95,14 @@ class SourceCasesPanel(CasesPanel):
 
 
 def start_labels(store: CaseStore, case: Case, parameter_node: Any) -> None:
-    """Give a case an empty segmentation in which slices count once they are marked complete."""
+    """Create an empty segmentation for a case; slices count when they are marked complete.
+
+    Raises:
+        InputError: the volume is not in the scene.
+    """
     volume = store.volume(case)
+    if volume is None:
+        raise missing_volume(case)
     name = _("{name} labels").format(name=volume.GetName())
     segmentation = new_segmentation(volume, read_structures(parameter_node), name)
     with slicer.util.NodeModify(store.node):
@@ -111,6 +117,6 @@ def _segmentation_selector() -> Any:
     selector.addEnabled = selector.removeEnabled = False
     selector.renameEnabled = selector.noneEnabled = True
     selector.noneDisplay = _("None")
-    selector.toolTip = _("Where the labels of the selected volume are; segments count by the names of the structures")
+    selector.toolTip = _("The labels of the selected volume; segments must have the names of the structures")
     selector.setMRMLScene(slicer.mrmlScene)
     return selector

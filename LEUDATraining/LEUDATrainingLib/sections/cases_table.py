@@ -1,4 +1,4 @@
-"""The list of target volumes, and what it shares with that of source cases: how volumes get into it."""
+"""The list of target volumes, and the parts that it shares with the list of source cases."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from slicer.i18n import tr as _
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
-from LEUDATrainingLib.cases.case_loading import load_case
 from LEUDATrainingLib.cases.cases import Case, CaseStore, Role
-from LEUDATrainingLib.cases.dataset_import import add_folder
-from LEUDATrainingLib.cases.readiness import case_error
 from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.dataset.case_loading import load_case
+from LEUDATrainingLib.dataset.dataset_import import add_folder
+from LEUDATrainingLib.dataset.readiness import case_error
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm, volume_shape, world_affine
 
@@ -27,7 +27,7 @@ _MOST_ROWS = 8
 
 @dataclass(frozen=True)
 class Row:
-    """How a case is shown: the texts of its cells, and the tooltips over them."""
+    """How a case is shown: the texts and the tooltips of its cells."""
 
     key: str
     texts: tuple[str, ...]
@@ -35,13 +35,13 @@ class Row:
 
 
 class CasesPanel:
-    """One list of volumes: a table, a row to add from the scene, and buttons for files.
+    """A list of volumes: a table, a row to add volumes of the scene, and buttons to add files.
 
     Args:
         role: "source" or "target".
         marks: counts labelled slices.
-        on_error: told what went wrong; ``None`` when the next thing worked.
-        on_current: told the key of the case that was selected.
+        on_error: called with the error of an action that failed, and with ``None`` after one that succeeded.
+        on_current: called with the key of the case that was selected.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class CasesPanel:
         return (_("Volume"), _("Voxels"), _("Spacing (mm)"), _("State"))
 
     def empty_text(self) -> str:
-        """Return what stands in the place of an empty table."""
-        return _("Add volumes of the modality to segment. They need no labels; more volumes adapt better.")
+        """Return the text that is shown instead of an empty table."""
+        return _("Add volumes of the modality to segment. They need no labels; more volumes give better results.")
 
     def set_parameter_node(self, node: Any) -> None:
-        """Show the cases of another parameter node, ``None`` for none."""
+        """Show the cases of another parameter node; ``None`` for none."""
         self._parameter_node = node
         self.refresh()
 
     @property
     def store(self) -> CaseStore:
-        """The cases shown."""
+        """The cases that are shown."""
         return CaseStore(self._parameter_node, self._role)
 
     def current(self) -> Case | None:
@@ -94,7 +94,7 @@ class CasesPanel:
             self.table.setCurrentCell(keys.index(key), 0)
 
     def refresh(self) -> None:
-        """Show what the parameter node holds."""
+        """Show the cases of the parameter node."""
         rows = [self.row(self.store, case) for case in self.store] if self._parameter_node else []
         self._empty.visible = not rows
         self.table.visible = bool(rows)
@@ -111,43 +111,43 @@ class CasesPanel:
         return Row(case.key, (case.name, voxels, spacing, state), (where, voxels, spacing, str(error or state)))
 
     def state(self, store: CaseStore, case: Case, error: LeudaError | None) -> str:
-        """Return a word or two on whether a case can be used."""
+        """Return a short text on whether a case can be used."""
         if error is not None:
             return _("Missing") if store.is_missing(case) else _("Unusable")
         return _("File") if store.volume(case) is None else _("Ready")
 
     def update_buttons(self) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that can be used now."""
         case = self.current()
         self.add_button.enabled = self._parameter_node is not None and self.selector.currentNode() is not None
         self.remove_button.enabled = case is not None
         self.load_button.enabled = case is not None and bool(case.image) and not self.store.is_missing(case)
 
     def add_from_scene(self) -> None:
-        """Add the volume that is chosen in the selector."""
+        """Add the volume of the selector."""
         self.guard(lambda: self._select_new(self.store.add_node(self.selector.currentNode())))
 
     def add_folder(self, folder: str = "") -> None:
-        """Add the volumes of a folder, asking which when none is named."""
+        """Add the volumes of a folder; without an argument, ask for the folder."""
         folder = folder or qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of volumes"))
         if folder:
             self.guard(lambda: add_folder(self.store, Path(folder)))
 
     def load_current(self) -> None:
-        """Load the selected case's files into the scene."""
+        """Load the files of the selected case into the scene."""
         case = self.current()
         if case is not None:
             self.guard(lambda: load_case(self.store, case, read_structures(self._parameter_node)))
 
     def remove_current(self) -> None:
-        """Take the selected case out of the list; its nodes and files stay."""
+        """Remove the selected case from the list; its nodes and files stay."""
         case = self.current()
         if case is not None:
             self.store.remove(case.key)
             self.refresh()
 
     def add_rows(self, layout: Any) -> None:
-        """Add what stands under the table."""
+        """Add the widgets below the table."""
         row = qt.QHBoxLayout()
         self.selector = volume_selector(f"{self._role}Selector")
         self.selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.update_buttons())
@@ -157,9 +157,9 @@ class CasesPanel:
         row = qt.QHBoxLayout()
         self.add_file_buttons(row)
         self.load_button = new_button(row, f"{self._role}LoadButton", _("Load"), self.load_current)
-        self.load_button.toolTip = _("Load the file into the scene, to look at it and to mark slices")
+        self.load_button.toolTip = _("Load the file into the scene, to view it and to mark slices")
         self.remove_button = new_button(row, f"{self._role}RemoveButton", _("Remove"), self.remove_current)
-        self.remove_button.toolTip = _("Take the volume out of this list; it stays in the scene and on the disk")
+        self.remove_button.toolTip = _("Remove the volume from this list; it stays in the scene and on disk")
         layout.addLayout(row)
 
     def add_file_buttons(self, row: Any) -> None:
@@ -172,7 +172,7 @@ class CasesPanel:
         self.select(case.key)
 
     def guard(self, work: Callable[[], Any]) -> None:
-        """Do something the user asked for, say why if it cannot be done, and show what is there now."""
+        """Perform an action of the user, report its error if it fails, and update the list."""
         try:
             work()
             self._on_error(None)
@@ -202,20 +202,20 @@ class CasesPanel:
 
 
 def volume_selector(name: str) -> Any:
-    """Return a selector of scalar volumes, label maps left out."""
+    """Return a selector of scalar volumes, without label maps."""
     selector = slicer.qMRMLNodeComboBox()
     selector.objectName = name
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
     selector.showChildNodeTypes = False
     selector.addEnabled = selector.removeEnabled = selector.renameEnabled = False
     selector.noneEnabled = True
-    selector.noneDisplay = _("Choose a volume of the scene")
+    selector.noneDisplay = _("Choose a volume in the scene")
     selector.setMRMLScene(slicer.mrmlScene)
     return selector
 
 
 def _grid_texts(volume: Any | None) -> tuple[str, str]:
-    """Return the voxels and the spacing of a volume, slices last; dashes for a file."""
+    """Return the size in voxels and the spacing of a volume, slicing axis last; dashes for a file."""
     if volume is None or 0 in volume_shape(volume):
         return "–", "–"
     try:

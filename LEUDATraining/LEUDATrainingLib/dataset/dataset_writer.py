@@ -1,9 +1,9 @@
-"""Writes a training's dataset: ``dataset.json``, and ``volumes/`` with the volumes and labels of the scene.
+"""Writes the dataset of a training: ``dataset.json``, and ``volumes/`` with the volumes and labels of the scene.
 
-Volumes of the scene are always copied, also when they were loaded from a file that has not changed: Slicer may have
-turned that file's axes on loading, the copy has exactly the slices that were shown and marked, and a run can be
-resumed after its source was moved. Volumes that were added as files and never loaded stay where they are and are named
-by their absolute path. Linear parent transforms go into the written affine; the nodes themselves are not touched.
+Volumes of the scene are always copied, even if they were loaded from a file that has not changed: Slicer may have
+reversed an axis on loading, the copy contains exactly the slices that were shown and marked, and a run can be resumed
+after the original file was moved. Volumes that were added as files stay where they are and are referenced by their
+absolute path. Linear parent transforms are included in the written affine; the nodes are not changed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
-from LEUDATrainingLib.cases.cases import Case, CaseStore, Role, check_volume
-from LEUDATrainingLib.cases.nrrd import write_nrrd
+from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, check_volume, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
+from LEUDATrainingLib.dataset.nrrd import write_nrrd
 from LEUDATrainingLib.labels.geometry import world_affine
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.parameter_node import read_json
@@ -35,7 +35,7 @@ VOLUMES_FOLDER = "volumes"
 
 @dataclass(frozen=True)
 class WriteProgress:
-    """How far the writing is: what is being written, and the fraction done in [0, 1]."""
+    """The progress of writing: what is being written, and the completed fraction in [0, 1]."""
 
     stage: str
     fraction: float
@@ -43,7 +43,7 @@ class WriteProgress:
 
 @dataclass
 class _Writing:
-    """One dataset being written: where to, and what the bytes done so far are a part of; labels count twice."""
+    """The state of writing one dataset. Labels count twice in the bytes: they are read and written."""
 
     folder: Path
     structures: Sequence[Structure]
@@ -51,29 +51,30 @@ class _Writing:
     done_bytes: int = 0
 
     def progress(self, stage: str, new_bytes: int) -> WriteProgress:
-        """Return how far the writing is once ``new_bytes`` more than ``done_bytes`` are done."""
+        """Return the progress after ``new_bytes`` more than ``done_bytes``."""
         return WriteProgress(stage, min(1.0, (self.done_bytes + new_bytes) / max(1, self.total_bytes)))
 
 
 def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress, None, Path]:
-    """Write the dataset of a parameter node into ``folder``, yielding after every few megabytes; return its file.
+    """Write the dataset of a parameter node into ``folder``; yield after every few megabytes; return the dataset file.
 
-    The caller goes on when it likes, so that the window stays alive; closing the generator, like any error, takes away
-    again what was written.
+    The caller continues the generator between events, so that the window stays responsive. If the generator is closed
+    or an error occurs, the files written so far are deleted.
 
     Raises:
-        InputError: a volume is missing, is under a non-linear transform, or the folder cannot be written or is taken.
+        InputError: a volume is missing or has a non-linear transform, or the folder contains a dataset or cannot be
+            written.
         LeudaError: the disk is full.
     """
     folder = Path(folder)
     check_free(folder)
-    stores = {role: CaseStore(parameter_node, role) for role in ("source", "target")}
+    stores = {role: CaseStore(parameter_node, role) for role in ROLES}
     work = _Writing(folder, read_structures(parameter_node), _bytes_to_write(stores.values()))
     finished = False
     try:
         groups: dict[str, list[dict[str, Any]]] = {}
         for role, store in stores.items():
-            groups[role] = yield from _write_cases(work, store, role)
+            groups[role] = yield from _write_cases(work, store)
         write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups))
         finished = True
         yield WriteProgress(_("Dataset written"), 1.0)
@@ -84,17 +85,17 @@ def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress,
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds a dataset: a run may depend on it.
+    """Check that a folder contains no dataset, on which a run may depend.
 
     Raises:
-        InputError: it does.
+        InputError: it contains one.
     """
     if (folder / DATASET_FILE).exists() or (folder / VOLUMES_FOLDER).exists():
-        raise InputError(_("{folder} already holds a dataset").format(folder=folder), _("choose another folder"))
+        raise InputError(_("{folder} already contains a dataset").format(folder=folder), _("choose another folder"))
 
 
 def discard_dataset(folder: Path) -> None:
-    """Take a written dataset away again, and its folder if nothing else is in it."""
+    """Delete a written dataset, and its folder if nothing else is in it."""
     (folder / DATASET_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / VOLUMES_FOLDER, ignore_errors=True)
     with suppress(OSError):
@@ -118,8 +119,8 @@ def _label(structure: Structure) -> dict[str, Any]:
     return {"name": structure.name, "color": color, "terminology": structure.terminology}
 
 
-def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
-    """Write one domain's cases; return their entries in the dataset file."""
+def _write_cases(work: _Writing, store: CaseStore) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
+    """Write the cases of one domain; return their entries in the dataset file."""
     entries = []
     for number, case in enumerate(store, start=1):
         if store.is_missing(case):
@@ -128,7 +129,7 @@ def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[Writ
         if volume is None:
             entries.append(_file_entry(case))
             continue
-        base = f"{VOLUMES_FOLDER}/{role}_{number:03d}"  # plain names: those of patients do not belong into paths
+        base = f"{VOLUMES_FOLDER}/{store.role}_{number:03d}"  # no names of patients in paths
         entry: dict[str, Any] = {"id": case.name, "image": f"{base}.nrrd"}
         yield from _write_image(work, case, volume, entry["image"])
         segmentation = store.segmentation(case)
@@ -142,7 +143,7 @@ def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[Writ
 
 
 def _file_entry(case: Case) -> dict[str, Any]:
-    """Return the entry of a case that stays a file."""
+    """Return the entry of a case that is a file."""
     entry: dict[str, Any] = {"id": case.name, "image": str(Path(case.image).absolute())}
     if case.label:
         entry["label"] = str(Path(case.label).absolute())
@@ -153,7 +154,7 @@ def _file_entry(case: Case) -> dict[str, Any]:
 
 def _write_image(work: _Writing, case: Case, volume: Any, name: str) -> Generator[WriteProgress, None, None]:
     check_volume(volume)
-    voxels = slicer.util.arrayFromVolume(volume)  # keeps the voxels alive if the node is deleted meanwhile
+    voxels = slicer.util.arrayFromVolume(volume)  # keeps the voxels if the node is deleted meanwhile
     stage = _("Writing {name}").format(name=case.name)
     yield from _write(work, work.folder / name, voxels, world_affine(volume), stage, compress=False)
 
@@ -161,7 +162,7 @@ def _write_image(work: _Writing, case: Case, volume: Any, name: str) -> Generato
 def _write_labels(
     work: _Writing, case: Case, volume: Any, segmentation: Any, name: str
 ) -> Generator[WriteProgress, None, None]:
-    affine = world_affine(volume)  # before the event loop runs again and the node may be gone
+    affine = world_affine(volume)  # before the event loop runs again and the node may be deleted
     reader = LabelReader(segmentation, volume, work.structures)
     labels = yield from _read(work, reader, _("Reading the labels of {name}").format(name=case.name))
     stage = _("Writing the labels of {name}").format(name=case.name)
@@ -197,11 +198,3 @@ def _bytes_to_write(stores: Any) -> int:
                 voxels = slicer.util.arrayFromVolume(volume)
                 total += voxels.nbytes + (2 * voxels.size if store.segmentation(case) is not None else 0)
     return total
-
-
-def missing_volume(case: Case) -> InputError:
-    """Return the error for a case whose volume is gone."""
-    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
-    return InputError(
-        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
-    )

@@ -1,4 +1,4 @@
-"""The section Structures: a table of name, colour and terminology, and where to take them from."""
+"""The section Structures: a table of names, colours and terminology."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StructuresPanel:
     """Edits the structures of a parameter node.
 
     Args:
-        on_error: told what the user typed wrong; ``None`` when the next entry was right.
+        on_error: called with the error of an invalid entry, and with ``None`` after a valid one.
     """
 
     def __init__(self, on_error: Callable[[LeudaError | None], None]) -> None:
@@ -50,7 +50,7 @@ class StructuresPanel:
         layout = column_in(self.widget)
         self._empty = empty_state(
             "structuresEmpty",
-            _("Name what is to be segmented: add structures, or take them from a segmentation or a model."),
+            _("Define what to segment: add structures, or copy them from a segmentation or a model."),
         )
         layout.addWidget(self._empty)
         self.table = self._new_table()
@@ -58,12 +58,12 @@ class StructuresPanel:
         layout.addLayout(self._buttons())
 
     def set_parameter_node(self, node: Any) -> None:
-        """Show the structures of another parameter node, ``None`` for none."""
+        """Show the structures of another parameter node; ``None`` for none."""
         self._node = node
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the parameter node holds."""
+        """Show the structures of the parameter node."""
         structures = read_structures(self._node) if self._node else []
         self._empty.visible = not structures
         self.table.visible = bool(structures)
@@ -91,11 +91,15 @@ class StructuresPanel:
         table.connect("cellChanged(int,int)", self._on_cell_changed)
         table.connect("cellDoubleClicked(int,int)", self._on_cell_double_clicked)
         table.connect("itemSelectionChanged()", self._update_buttons)
-        table.setToolTip(_("Double-click a name, a terminology such as Heart (SCT 80891009), or a colour to change it"))
+        table.setToolTip(_("Double-click a name, a colour or a terminology such as Heart (SCT 80891009) to change it"))
         return table
 
     def _buttons(self) -> Any:
-        rows, by_hand, from_elsewhere = qt.QVBoxLayout(), qt.QHBoxLayout(), qt.QHBoxLayout()  # one row is too wide
+        rows, by_hand, from_elsewhere = (
+            qt.QVBoxLayout(),
+            qt.QHBoxLayout(),
+            qt.QHBoxLayout(),
+        )  # one row is too wide
         rows.addLayout(by_hand)
         rows.addLayout(from_elsewhere)
         self.add_button = new_button(by_hand, "addStructureButton", _("Add"), self._add)
@@ -160,7 +164,7 @@ class StructuresPanel:
             self._fill(self._shown)
 
     def _rename(self, structure: Structure, text: str) -> None:
-        """Rename a structure and its segments, by whose name its labels are found."""
+        """Rename a structure and its segments, because labels are found by the names of the segments."""
         renamed = rename_structure(self._shown, structure.value, text)
         store = CaseStore(self._node, "source")
         for segmentation in [store.segmentation(case) for case in store]:
