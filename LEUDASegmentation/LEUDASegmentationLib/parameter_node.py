@@ -1,6 +1,6 @@
 """What the user chose in the segmentation panel, kept in a node of the scene so that it is saved and loaded with it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import slicer
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -38,6 +38,10 @@ class SegmentationParameterNode:
     probabilities: bool = False
     showIn3D: bool = False
     smoothing: Annotated[float, WithinRange(0, 1)] = 0.5
+
+    if TYPE_CHECKING:  # the decorator gives the class its constructor
+
+        def __init__(self, parameterNode: Any) -> None: ...
 
 
 def is_alive(node) -> bool:

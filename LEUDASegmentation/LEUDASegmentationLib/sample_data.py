@@ -137,7 +137,8 @@ def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
 def _loadCases(dataset: Path) -> list[Any]:
     """Load the cases for a training, with segmentations where there are labels; not those for testing."""
     content = json.loads(dataset.read_text(encoding="utf-8"))
-    volumes, segmentations = [], []
+    volumes: list[Any] = []
+    segmentations: list[Any] = []
     for domain in ("source", "target"):
         for number, case in enumerate(content[domain]["cases"], start=1):
             name = f"{content[domain]['modality']} {number}"

@@ -74,5 +74,7 @@ def _volumes_ml(prediction: Prediction) -> dict[str, float]:
     voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
     n_values = np.iinfo(label_map.data.dtype).max + 1
     # Slab by slab: counting converts to 64 bits, eight times the memory of the label map.
-    counts = sum(np.bincount(slab.ravel(), minlength=n_values) for slab in label_map.data.T)
+    counts = np.zeros(n_values, np.int64)
+    for slab in label_map.data.T:
+        counts += np.bincount(slab.ravel(), minlength=n_values)
     return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in label_map.labels}

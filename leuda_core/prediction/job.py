@@ -38,7 +38,8 @@ class SliceJob:
         self.plan = plan_slices(volume.shape, volume.affine, task.plane)
         self.size = self.plan.working_size(task.spacing_mm)
         self._range = intensities or intensity_range(volume.data, task.normalization)
-        self._window = self.plan.window(box or tuple((0, length) for length in volume.shape))
+        i, j, k = volume.shape
+        self._window = self.plan.window(box or ((0, i), (0, j), (0, k)))
         self.indices = range(*self._window[0].indices(self.plan.n_slices))
         self._values = np.array([0, *(label.value for label in task.labels)])
         self._values = self._values.astype(np.min_scalar_type(int(self._values.max())))

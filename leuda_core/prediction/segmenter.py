@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -231,7 +231,8 @@ class SliceSegmenter:
 
     def _place(self) -> None:
         """Put a copy of the predictor on the device: one that a broken GPU held could not be read back."""
-        self._network = copy.deepcopy(self._predictor).to(self.device, memory_format=torch.channels_last)
+        layout: Any = {"memory_format": torch.channels_last}  # documented, but missing in the annotations of PyTorch
+        self._network = copy.deepcopy(self._predictor).to(self.device, **layout)
         # Not timed: labels must not depend on how busy the machine was.
         self._bf16 = has_bf16(self.device) if self._precision == "auto" else self._precision == "bfloat16"
         for module in self._network.modules():

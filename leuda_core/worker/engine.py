@@ -200,7 +200,7 @@ def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
 def _write(prediction: Prediction, wanted: SegmentRequest, request: Request) -> None:
     """Write the results; nothing is left of those of a cancelled request."""
     files: list[tuple[Path, np.ndarray]] = [(Path(wanted.output), prediction.label_map.data.T)]
-    if wanted.probabilities is not None:
+    if wanted.probabilities is not None and prediction.probabilities is not None:
         files.append((Path(wanted.probabilities), prediction.probabilities.transpose(0, 3, 2, 1)))
     total = sum(len(array) for _, array in files)
     try:

@@ -20,12 +20,15 @@ REQUESTS = ("devices", "load", "segment", "slice", "find_volumes", "segment_file
 def serve(inbox: Inbox, *, idle_seconds: float) -> None:
     """Answer requests for ever. After ``idle_seconds`` without one, memory is freed until the next."""
     server = _Server()
+    patience: float | None = idle_seconds
     while True:
-        request = inbox.take(idle_seconds)
+        request = inbox.take(patience)
         if request is None:
             server.release()
-            request = inbox.take(None)
-        server.answer(request)
+            patience = None  # nothing is left to free before the next request
+        else:
+            server.answer(request)
+            patience = idle_seconds
 
 
 class _Server:

@@ -68,11 +68,11 @@ def clipped_box(box: Box | None, shape: tuple[int, int, int]) -> Box | None:
     """
     if box is None:
         return None
-    inside = tuple((max(0, first), min(length, end)) for (first, end), length in zip(box, shape, strict=True))
-    if any(first >= end for first, end in inside):
+    i, j, k = ((max(0, first), min(length, end)) for (first, end), length in zip(box, shape, strict=True))
+    if any(first >= end for first, end in (i, j, k)):
         what = f"the region of interest {[list(ends) for ends in box]} holds no voxel of the volume {shape}"
         raise InputError(what, "move it onto the volume, or segment without it")
-    return inside
+    return i, j, k
 
 
 def slice_at(volume: Volume, plane: Plane, position: tuple[float, float, float]) -> tuple[int, int]:

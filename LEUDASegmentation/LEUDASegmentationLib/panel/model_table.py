@@ -108,6 +108,8 @@ class ModelTable:
     def export(self) -> None:
         """Ask for a file name and pack the chosen model into it."""
         entry = self.selected
+        if entry is None:
+            return
         title, kinds = _("Export the model as"), _("Zipped models") + " (*.zip)"
         path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, f"{entry.name}.zip", kinds)
         if path:
@@ -118,7 +120,9 @@ class ModelTable:
 
     def delete(self) -> None:
         """Ask, and delete the chosen model."""
-        name = self.selected.name
+        name = self.selected_name
+        if not name:
+            return
         question = _("Delete the model {name}? It is removed from this computer and cannot be brought back.")
         if slicer.util.confirmOkCancelDisplay(question.format(name=name), windowTitle=_("Delete model")):
             with self._telling():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.types import Label
 from LEUDASegmentationLib.panel.apply_control import ApplyControl
 from LEUDASegmentationLib.panel.model_table import ModelTable
 from LEUDASegmentationLib.panel.preview_control import PreviewControl
@@ -33,9 +36,9 @@ class SegmentationPanel:
 
     def __init__(self, widget, ui, logic) -> None:
         self._widget, self._ui, self._logic = widget, ui, logic
-        self._parameters = None
-        self._shown_labels = None
-        self._last_input = None
+        self._parameters: Any = None
+        self._shown_labels: tuple[Sequence[Label], Sequence[str]] | None = None
+        self._last_input: Any = None
         self._make_parts()
         self._place_parts()
         self._connect()

@@ -138,7 +138,7 @@ class _Session:
     ) -> None:
         self._worker, self._files = logic.worker, logic.volumeFiles
         self._volume, self._model, self._device, self._on_end = volume_node, model, device, on_end
-        self._slice_node: Any | None = None
+        self._slice_node: Any = None
         self._observations: list[tuple[Any, int]] = []
         self._watch = SceneWatch(volume_node.GetScene(), self._on_removed, self._on_closing)
         self._copying: EventLoopWork | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -27,7 +28,7 @@ class ResultPanel:
 
     def __init__(self, ui, logic, on_message: Callable[[LeudaError | str], None]) -> None:
         self._ui, self._logic, self._on_message = ui, logic, on_message
-        self._shown = None
+        self._shown: Any = None
         self._counting: EventLoopWork | None = None
         self._undoing: EventLoopWork | None = None
         self.statistics = StatisticsTable()

@@ -26,7 +26,7 @@ def errorFromJson(document: Mapping[str, Any]) -> LeudaError:
     """Return the error that a child process described with ``kind``, ``message`` and ``remedy``."""
     if document.get("kind") == Cancelled.kind:
         return Cancelled()
-    kind = _KINDS.get(document.get("kind"), LeudaError)
+    kind = _KINDS.get(str(document.get("kind")), LeudaError)
     return kind(str(document.get("message", _("the work failed"))), str(document.get("remedy", "")))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import qt
 import slicer
+
+import leuda_core
 
 DATA_FOLDER_SETTING = "LEUDA/DataFolder"
 
@@ -29,8 +30,7 @@ def pythonCommand() -> list[str]:
 
 def coreFolder() -> Path:
     """Return the folder that holds ``leuda_core``."""
-    spec = importlib.util.find_spec("leuda_core")
-    return Path(spec.origin).resolve().parents[1]
+    return Path(leuda_core.__file__).resolve().parents[1]
 
 
 def childEnvironment() -> qt.QProcessEnvironment:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import qt
 import slicer
@@ -113,7 +114,7 @@ def _installTorch(show: Callable[[str], None]) -> None:
             _torchLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
 
 
-def _torchLogic() -> object:
+def _torchLogic() -> Any:
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:

@@ -189,8 +189,8 @@ class WorkerClient:
             self.onLog(line)
 
     def _onEnd(self, code: int) -> None:
-        error = errorOfProcess(code, self._process.lastLogLine)
-        self._process = None
+        process, self._process = self._process, None
+        error = errorOfProcess(code, process.lastLogLine if process else "")
         self._failAll(error)
 
     def _failAll(self, error: LeudaError) -> None:

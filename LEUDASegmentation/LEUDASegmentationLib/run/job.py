@@ -25,6 +25,7 @@ from LEUDASegmentationLib.run.surfaces import make_surfaces
 from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, same_affine
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.steps import is_running
 from LEUDASegmentationLib.scene.volume_files import VolumeFiles, changed_meanwhile, content_stamp
 
 logger = logging.getLogger(__name__)
@@ -222,7 +223,7 @@ class SegmentationJob:
             self._onDone(node)
 
     def _fail(self, error: LeudaError) -> None:
-        if not self.running or self._work.gi_running:  # while the result is being written it is too late
+        if not self.running or is_running(self._work):  # while the result is being written it is too late
             return
         self.error = error
         self._end()
@@ -231,7 +232,8 @@ class SegmentationJob:
 
     def _end(self) -> None:
         self.running = False
-        self._watch.stop()
+        if self._watch is not None:
+            self._watch.stop()
         self._work.close()
         if self._requestId is not None:
             self._worker.cancel(self._requestId)

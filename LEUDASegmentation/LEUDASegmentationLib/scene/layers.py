@@ -133,7 +133,7 @@ def segment_ids(segmentation: Any) -> list[str]:
 
 def find_segment(segmentation: Any, name: str) -> str | None:
     """Return the id of the segment that holds the label of this name, also one that the user renamed since."""
-    by_tag = {}
+    by_tag: dict[str, str] = {}
     for segment_id in segment_ids(segmentation):
         tag = vtk.reference("")
         if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, tag):
@@ -155,7 +155,7 @@ class LayerCopies:
 
     def for_put(self, segmentation: Any, labels: Sequence[Label]) -> Generator[float, None, None]:
         """Copy what ``put_segments`` will need, from a generator that yields the part done."""
-        leaving = {find_segment(segmentation, label.name) for label in labels}
+        leaving = {i for label in labels if (i := find_segment(segmentation, label.name)) is not None}
         return self._make(_divided_layers(segmentation, leaving))
 
     def for_take_back(self, segmentation: Any, change: Change) -> Generator[float, None, None]:
@@ -180,7 +180,8 @@ class LayerCopies:
 
 def put_segments(segmentation: Any, layer: Any, labels: Sequence[Label], copies: LayerCopies | None = None) -> Change:
     """Make a layer hold the segments of these labels; existing ones keep id, name, colour and terminology."""
-    change, targets = Change(), {}
+    change = Change()
+    targets: dict[str, tuple[Any, int]] = {}
     for label in labels:
         segment_id = find_segment(segmentation, label.name)
         if segment_id is not None:
@@ -196,7 +197,8 @@ def put_segments(segmentation: Any, layer: Any, labels: Sequence[Label], copies:
 
 def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = None) -> None:
     """Undo ``put_segments``; segments that it left alone, and those deleted since, are left alone again."""
-    copies, targets = copies or LayerCopies(), {}
+    copies = copies or LayerCopies()
+    targets: dict[str, tuple[Any, int]] = {}
     for layer, values in _former_layers(segmentation, change):
         restored = copies.take(layer, values.values())  # what others had in it then lies in their layers now
         targets |= {segment_id: (restored, value) for segment_id, value in values.items()}

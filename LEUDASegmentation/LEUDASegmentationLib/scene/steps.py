@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -17,6 +18,11 @@ def finish(steps: Generator[Any, None, Any]) -> Any:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def is_running(steps: Generator[Any, Any, Any]) -> bool:
+    """Return whether a generator is at work at this moment, so that it cannot be closed: its caller is further up."""
+    return inspect.getgeneratorstate(steps) == inspect.GEN_RUNNING
 
 
 def within(start: float, stop: float, steps: Generator[float, None, Any]) -> Generator[float, None, Any]:
@@ -59,7 +65,7 @@ class EventLoopWork:
     def stop(self) -> None:
         """Give it up; nobody is called any more. May be called at any time."""
         self.running = False
-        if not self._steps.gi_running:
+        if not is_running(self._steps):
             self._steps.close()
 
     def _step(self) -> None:

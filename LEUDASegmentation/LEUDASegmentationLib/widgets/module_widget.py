@@ -22,9 +22,9 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     REFRESH_MS = 0  # a scene that loads adds many nodes at once: the panel looks once
 
     def __init__(self, parent: Any = None) -> None:
-        self.logic = None
-        self.panel = None
-        self._parameterNode = None
+        self.logic: Any = None
+        self.panel: Any = None
+        self._parameterNode: Any = None
         self._guiTag = None
         super().__init__(parent)  # initializes the mixin, too; without a parent it calls ``setup``
 
