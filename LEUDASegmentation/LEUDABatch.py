@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from leuda_core import __version__
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
+from leuda_core.types import SegmentOptions
 from LEUDASegmentationLib.processes.environment import modelsFolder
 from LEUDASegmentationLib.processes.installation import install
 from LEUDASegmentationLib.processes.packages import missingPackages
@@ -191,6 +192,7 @@ def _findModel(name: str) -> Path:
 
 def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
     start = time.monotonic()
+    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     request = client.request(
         "segment_file",
         onProgress=_Progress(title),
@@ -198,8 +200,7 @@ def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome
         device=args.device,
         input=outcome.input,
         output=outcome.output,
-        probabilities=args.probabilities,
-        largest_component=args.largest_component,
+        **asdict(options),
     )
     try:
         result = client.wait(request, _A_DAY_S)

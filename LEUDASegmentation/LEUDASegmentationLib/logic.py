@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,13 @@ from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes import environment
 from LEUDASegmentationLib.processes.worker_client import WorkerClient, sharedWorker
 from LEUDASegmentationLib.run import statistics
+from LEUDASegmentationLib.run.history import RunHistory
 from LEUDASegmentationLib.run.job import SegmentationJob
 from LEUDASegmentationLib.run.job_queue import SegmentationQueue
-from LEUDASegmentationLib.run.order import Order
+from LEUDASegmentationLib.run.order import Order, make_order
 from LEUDASegmentationLib.run.progress import Progress
-from LEUDASegmentationLib.run.results import RunRecord
 from LEUDASegmentationLib.scene import steps
-from LEUDASegmentationLib.scene.geometry import RoiMask
-from LEUDASegmentationLib.scene.scene_watch import SceneWatch
-from LEUDASegmentationLib.scene.volume_files import VolumeFiles, check_volume
+from LEUDASegmentationLib.scene.volume_files import VolumeFiles
 
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]
@@ -48,8 +47,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         self._worker = worker
         self._modelsFolder = modelsFolder
         self._files: VolumeFiles | None = None
-        self._records: dict[str, RunRecord] = {}  # by the id of the segmentation
-        self._watch: SceneWatch | None = None
+        self._history = RunHistory()
 
     @property
     def worker(self) -> WorkerClient:
@@ -147,15 +145,18 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         Raises:
             LeudaError: the call is wrong or, with ``wait=True``, the work failed; ``remedy`` says what to do.
         """
-        options = dict(
+        order = make_order(
+            volumeNode,
+            self.modelEntry(model),
+            outputSegmentation,
             segments=segments,
+            roiNode=roiNode,
             device=device,
             largestComponent=largestComponent,
             probabilities=probabilities,
             showIn3D=showIn3D,
             smoothing=smoothing,
         )
-        order = self._order(volumeNode, model, outputSegmentation, roiNode, options)
         job = self._job(order, dict(onProgress=onProgress, onDone=onDone, onError=onError))
         if wait:
             return job.run()
@@ -171,7 +172,6 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         onProgress: OnProgress | None = None,
         onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
         onDone: Callable[[list[Any]], None] | None = None,
-        roiNode: Any | None = None,
         **options: Any,
     ) -> Any:
         """Segment volumes one after the other; one that fails never stops the rest.
@@ -186,12 +186,10 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             A list of ``(volume, segmentation or None, error or None)``, or with ``wait=False`` the
             ``SegmentationQueue``.
         """
-        unknown = set(options) - set(Order.OPTIONS)
-        if unknown:
-            raise TypeError(f"segmentMany() has no argument {sorted(unknown)[0]!r}")
+        inspect.signature(make_order).bind(None, None, None, **options)  # raises TypeError before the first volume
 
         def make_job(volumeNode: Any, **callbacks: Any) -> SegmentationJob:
-            return self._job(self._order(volumeNode, model, None, roiNode, options), callbacks)
+            return self._job(make_order(volumeNode, self.modelEntry(model), None, **options), callbacks)
 
         queue = SegmentationQueue(
             volumeNodes, make_job, onProgress=onProgress, onVolumeDone=onVolumeDone, onDone=onDone
@@ -203,7 +201,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
 
     def canUndo(self, segmentationNode: Any) -> bool:
         """Return whether ``undo`` has something to take back."""
-        return segmentationNode is not None and self._record(segmentationNode) is not None
+        return segmentationNode is not None and self._history.find(segmentationNode) is not None
 
     def undo(
         self,
@@ -223,13 +221,12 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: there is nothing to take back.
         """
-        record = self._record(segmentationNode)
+        record = self._history.take(segmentationNode)
         if record is None:
             raise InputError(
                 _("there is no run of “{name}” to undo").format(name=segmentationNode.GetName()),
                 _("only the last run since Slicer was started can be undone"),
             )
-        del self._records[segmentationNode.GetID()]
         return steps.run(record.undo(), wait=wait, on_done=onDone, on_error=onError)
 
     def statistics(
@@ -256,21 +253,8 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         """Add a vtkMRMLTableNode with the statistics to the scene, beside the segmentation, and return it."""
         return statistics.add_table(segmentationNode, volumeNode, self.statistics(segmentationNode, volumeNode))
 
-    def _order(self, volumeNode: Any, model: Any, output: Any | None, roiNode: Any | None, options: dict) -> Order:
-        entry = self.modelEntry(model)
-        check_volume(volumeNode)
-        return Order(
-            volumeNode,
-            modelName=entry.name,
-            modelPath=entry.path,
-            modelLabels=entry.labels,
-            output=output,
-            roi=RoiMask(volumeNode, roiNode) if roiNode is not None else None,
-            **options,
-        )
-
     def _job(self, order: Order, callbacks: dict) -> SegmentationJob:
-        return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._remember, **callbacks)
+        return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._history.keep, **callbacks)
 
     def _find(self, model: str | Path) -> ModelEntry:
         models = {entry.name: entry for entry in self.models()}
@@ -283,19 +267,3 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             _("there is no model “{model}”").format(model=model),
             _("import it, or choose one of the list: {names}").format(names=names),
         )
-
-    def _remember(self, record: RunRecord) -> None:
-        if self._watch is None:
-            self._watch = SceneWatch(record.node.GetScene(), self._forget, self._forget_all)
-        self._records[record.node.GetID()] = record
-
-    def _forget(self, node: Any) -> None:
-        self._records.pop(node.GetID(), None)
-
-    def _forget_all(self) -> None:
-        self._records.clear()
-        self._watch = None
-
-    def _record(self, segmentationNode: Any) -> RunRecord | None:
-        record = self._records.get(segmentationNode.GetID())
-        return record if record is not None and record.node is segmentationNode else None

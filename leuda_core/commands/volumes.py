@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.types import SegmentOptions
 
 if TYPE_CHECKING:
     from leuda_core.prediction.segmenter import SliceSegmenter
@@ -29,6 +30,7 @@ def segment(args: Namespace) -> Result:
     from leuda_core.prediction.segmenter import SliceSegmenter
 
     bundle = load_bundle(args.model)
+    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
     one = len(pairs) == 1 and pairs[0][0] == args.input
     rows = []
@@ -39,7 +41,7 @@ def segment(args: Namespace) -> Result:
                 progress(done, total)
 
         for done, (source, target) in enumerate(pairs):
-            rows.append(_attempt(partial(_segment_one, args, segmenter, source, target, show), source, one))
+            rows.append(_attempt(partial(_segment_one, segmenter, source, target, options, show), source, one))
             if not one:
                 progress(done + 1, len(pairs))
     failed = [row for row in rows if not row["ok"]]
@@ -121,18 +123,10 @@ def phantom(args: Namespace) -> Result:
     return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
 
 
-def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
+def _segment_one(segmenter: SliceSegmenter, source: Path, target: Path, options: SegmentOptions, show: Show) -> Row:
     from leuda_core.prediction.files import segment_file
 
-    row = segment_file(
-        segmenter,
-        source,
-        target,
-        probabilities=args.probabilities,
-        largest_component=args.largest_component,
-        on_progress=show,
-    )
-    return {"ok": True, **row}
+    return {"ok": True, **segment_file(segmenter, source, target, options, on_progress=show)}
 
 
 def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:

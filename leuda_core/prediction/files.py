@@ -13,16 +13,15 @@ from leuda_core.io.names import volume_stem
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import read_volume, write_label_map
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
-from leuda_core.types import Prediction
+from leuda_core.types import Prediction, SegmentOptions
 
 
 def segment_file(
     segmenter: SliceSegmenter,
     source: Path,
     target: Path,
+    options: SegmentOptions,
     *,
-    probabilities: bool = False,
-    largest_component: bool = False,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
@@ -38,17 +37,11 @@ def segment_file(
     start = time.perf_counter()
     volume = read_volume(source)
     read = time.perf_counter()
-    prediction = segmenter(
-        volume,
-        probabilities=probabilities,
-        largest_component=largest_component,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    prediction = segmenter(volume, options, on_progress=on_progress, should_stop=should_stop)
     segmented = time.perf_counter()
     write_label_map(prediction.label_map, target)
     row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
-    if probabilities:
+    if options.probabilities:
         row["probabilities"] = _write_probabilities(prediction, target)
     seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - segmented}
     return {

@@ -23,7 +23,7 @@ from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
 from leuda_core.prediction.job import SliceJob
-from leuda_core.types import Box, LabelMap, Prediction, Task, Volume
+from leuda_core.types import Box, LabelMap, Prediction, SegmentOptions, Task, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ MULTIPLE, SMALLEST = 16, 32  # the U-Net halves four times, and its norm needs m
 PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: stays in caches, fills a GPU
 PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to bound the memory of the feature maps
 POLL_S = 0.1
+_DEFAULTS = SegmentOptions()
 
 
 class SliceSegmenter:
@@ -76,9 +77,8 @@ class SliceSegmenter:
     def __call__(
         self,
         volume: Volume,
+        options: SegmentOptions = _DEFAULTS,
         *,
-        probabilities: bool = False,
-        largest_component: bool = False,
         box: Box | None = None,
         intensities: tuple[float, float] | None = None,
         in_one_piece: bool = False,
@@ -101,11 +101,11 @@ class SliceSegmenter:
         """
         start = time.perf_counter()
         on_progress, should_stop = on_progress or _ignore, should_stop or _never
-        job = SliceJob(volume, self.task, probabilities=probabilities, box=box, intensities=intensities)
+        job = SliceJob(volume, self.task, probabilities=options.probabilities, box=box, intensities=intensities)
         self._threads = _cores() if in_one_piece else 1
         self._run(job, on_progress, should_stop)
         seconds = {"segment": time.perf_counter() - start}
-        if largest_component:
+        if options.largest_component:
             start = time.perf_counter()
             self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start

@@ -9,7 +9,7 @@ from pathlib import Path
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.io.volumes import read_volume
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
-from leuda_core.types import Prediction, Volume
+from leuda_core.types import Prediction, SegmentOptions, Volume
 
 
 def segment(
@@ -45,11 +45,6 @@ def segment(
     image = volume if isinstance(volume, Volume) else read_volume(Path(volume))
     report("load", 2, 2)
     loaded = time.perf_counter() - start
-    prediction = segmenter(
-        image,
-        probabilities=probabilities,
-        largest_component=largest_component,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    options = SegmentOptions(probabilities=probabilities, largest_component=largest_component)
+    prediction = segmenter(image, options, on_progress=on_progress, should_stop=should_stop)
     return replace(prediction, seconds={"load": loaded, **prediction.seconds})

@@ -23,7 +23,15 @@ from leuda_core.prediction.files import segment_file
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, Volume
 from leuda_core.worker.channel import Request
-from leuda_core.worker.requests import FileRequest, FindRequest, LoadRequest, SegmentRequest, SliceRequest, read_request
+from leuda_core.worker.requests import (
+    FileRequest,
+    FindRequest,
+    LoadRequest,
+    SegmentRequest,
+    SliceRequest,
+    read_options,
+    read_request,
+)
 from leuda_core.worker.volumes import MappedVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
 
 logger = logging.getLogger(__name__)
@@ -91,12 +99,12 @@ class Engine:
     def segment(self, request: Request) -> dict[str, Any]:
         """Segment a volume, or a box of it, into files."""
         wanted, clock = read_request(request, SegmentRequest), _Clock()
+        options = read_options(request, probabilities=wanted.probabilities is not None)
         segmenter, volume, intensities = self._ready(wanted, request, clock)
         request.progress("read", 1, 1)
         prediction = segmenter(
             volume,
-            probabilities=wanted.probabilities is not None,
-            largest_component=wanted.largest_component,
+            options,
             box=clipped_box(wanted.box, volume.shape),
             intensities=intensities,
             on_progress=request.progress,
@@ -132,14 +140,13 @@ class Engine:
 
     def segment_file(self, request: Request) -> dict[str, Any]:
         """Segment a file into a file."""
-        wanted = read_request(request, FileRequest)
+        wanted, options = read_request(request, FileRequest), read_options(request)
         segmenter = self._load(wanted, request)
         row = segment_file(
             segmenter,
             Path(wanted.input),
             Path(wanted.output),
-            probabilities=wanted.probabilities,
-            largest_component=wanted.largest_component,
+            options,
             on_progress=request.progress,
             should_stop=request.is_cancelled,
         )

@@ -64,8 +64,8 @@ class SegmentationJob:
     ) -> None:
         self._order, self._worker, self._files = order, worker, files
         self._onRecord, self._onProgress, self._onDone, self._onError = onRecord, onProgress, onDone, onError
-        self._stamp = content_stamp(order.volumeNode)
-        self._affine = ijk_to_ras(order.volumeNode)
+        self._stamp = content_stamp(order.volume_node)
+        self._affine = ijk_to_ras(order.volume_node)
         self._work = self._segment()
         self._requestId: int | None = None
         self._watch: SceneWatch | None = None
@@ -80,7 +80,7 @@ class SegmentationJob:
     def start(self) -> None:
         """Begin; the work goes on in the event loop."""
         self.running = True
-        self._watch = SceneWatch(self._order.volumeNode.GetScene(), self._onNodeRemoved, self._onSceneClosing)
+        self._watch = SceneWatch(self._order.volume_node.GetScene(), self._onNodeRemoved, self._onSceneClosing)
         self._go_on()
 
     def run(self) -> Any:
@@ -118,10 +118,9 @@ class SegmentationJob:
         order = self._order
         paths = [self._worker.newPath("labels.npy"), self._worker.newPath("probabilities.npy")]
         try:
-            volume = yield from _staged("copy", self._files.acquire(order.volumeNode))
+            volume = yield from _staged("copy", self._files.acquire(order.volume_node))
             try:
-                wanted = paths[1] if order.probabilities else None
-                reply = yield _Call("segment", order.request(volume, paths[0], wanted))
+                reply = yield _Call("segment", order.request(volume, *paths))
             finally:
                 self._files.release(volume)
             self.notes = list(reply.get("notes", []))
@@ -134,24 +133,24 @@ class SegmentationJob:
         order, images, copies = self._order, [], layers.LayerCopies()
         values = [label.value for label in order.labels]
         layer = yield from _staged("result", layers.read_layer(labels_path, self._affine, values, order.roi))
-        if order.probabilities:
-            channels = [order.modelLabels.index(label) + 1 for label in order.labels]  # 0 is the background
+        if order.options.probabilities:
+            channels = [order.model.labels.index(label) + 1 for label in order.labels]  # 0 is the background
             reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
             images = yield from _staged("result", reading)
         if order.output is not None:
             yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
-        record = results.write_run(order.volumeNode, order.modelName, layer, order.labels, order.output, copies)
+        record = results.write_run(order.volume_node, order.model.name, layer, order.labels, order.output, copies)
         self._onRecord(record)
         if images:
-            probabilities.write_probabilities(record, order.volumeNode, order.labels, images)
-        if order.showIn3D or record.had_surfaces:
+            probabilities.write_probabilities(record, order.volume_node, order.labels, images)
+        if order.show_in_3d or record.had_surfaces:
             self._written = record.node
             yield from _staged("surfaces", make_surfaces(record.node, order.smoothing))
         return record.node
 
     def _check_unchanged(self) -> None:
-        volume = self._order.volumeNode
+        volume = self._order.volume_node
         if content_stamp(volume) != self._stamp or not same_affine(ijk_to_ras(volume), self._affine):
             raise changed_meanwhile(volume)
 
@@ -203,7 +202,7 @@ class SegmentationJob:
     def _onNodeRemoved(self, node: Any) -> None:
         if self._written is not None and node is not self._written:
             return
-        if node is self._order.volumeNode:
+        if node is self._order.volume_node:
             self._abandon(_("“{name}” was deleted while it was being segmented"), node)
         elif node in (self._order.output, self._written):
             self._abandon(_("“{name}” was deleted while segments for it were being made"), node)

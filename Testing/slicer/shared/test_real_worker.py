@@ -25,7 +25,8 @@ PREPARE = """
 import sys
 import numpy as np
 import torch
-from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+from leuda_core.bundle.model import save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction.volumes import segment
 from leuda_core.types import Label, Task, Volume
