@@ -23,8 +23,8 @@ from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.environment import runsFolder
 from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
 from LEUDATrainingLib.method.method_catalog import RECOMMENDED
-from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
-from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob
+from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode, named
+from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob, ignore
 
 RUN_FOLDER = "run"
 
@@ -51,7 +51,7 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> LEUDATrainingParameterNode:
         """Return the module's state in the current scene."""
-        return LEUDATrainingParameterNode(super().getParameterNode())
+        return named(super().getParameterNode())
 
     def train(
         self,
@@ -91,14 +91,13 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         writes = not isinstance(dataset, (str, Path))
         path = run.path.parent / DATASET_FILE if writes else Path(dataset).absolute()
         call = TrainingCall(path, method, run.path, steps, seed, device, dict(settings or {}))
-        told = {
-            "onStarted": onStarted,
-            "onDone": onDone,
-            "onError": onError,
-            "onProgress": onProgress,
-            "onLine": onLine,
-        }
-        listeners = Listeners(**{name: function for name, function in told.items() if function is not None})
+        listeners = Listeners(
+            on_progress=onProgress or ignore,
+            on_started=onStarted or ignore,
+            on_done=onDone or ignore,
+            on_error=onError or ignore,
+            on_line=onLine or ignore,
+        )
         writing = write_dataset(dataset, run.path.parent) if writes else None
         job = TrainingJob(call, self.commandFactory, listeners, writing=writing).start()
         self._jobs = [one for one in self._jobs if not one.ended] + [job]
@@ -175,7 +174,7 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
 
 def _wrapped(dataset: Any) -> Any:
     """Return a parameter node with its names, also when it was found in the scene; anything else as it is."""
-    return LEUDATrainingParameterNode(dataset) if hasattr(dataset, "GetID") else dataset
+    return named(dataset) if hasattr(dataset, "GetID") else dataset
 
 
 def _name_of(dataset: Any, method: str) -> str:

@@ -36,6 +36,12 @@ class LEUDATrainingParameterNode:
     settings: str = "{}"
 
 
+def named(node: Any) -> LEUDATrainingParameterNode:
+    """Return a parameter node of the scene with its values as attributes."""
+    wrapper: Any = LEUDATrainingParameterNode  # the decorator makes a class that takes a node
+    return wrapper(node)
+
+
 def read_json(text: str, empty: Any) -> Any:
     """Return what ``text`` holds, or ``empty`` when a scene from elsewhere holds something else."""
     try:

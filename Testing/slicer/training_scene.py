@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from leuda_core.errors import LeudaError
+from leuda_core.runs.events import EventWriter
+from leuda_core.runs.folder import Run
 
 OBLIQUE = np.array([[1.2, 0.3, -0.5, 12.0], [-0.4, 1.1, 0.6, -7.5], [0.2, -0.1, 4.8, 30.25], [0, 0, 0, 1]])
 SHAPE = (20, 16, 6)
@@ -157,8 +162,6 @@ class FakeCommand:
         self._answer()
 
     def _answer(self) -> None:
-        from leuda_core.errors import LeudaError
-
         try:
             document = self._answers(self.words)
         except LeudaError as error:
@@ -166,3 +169,31 @@ class FakeCommand:
             return
         if document is not None:
             self._onDone(document)
+
+
+class Commands:
+    """Answers of the core: a good dataset, and a run that is made, finished or not."""
+
+    def __init__(self, *, problems=(), end: str = "finished", launch_error: LeudaError | None = None) -> None:
+        self.words: list[list[str]] = []
+        self._problems, self._end, self._launch_error = list(problems), end, launch_error
+
+    def __call__(self, words, onDone, onError, onLine=None) -> FakeCommand:
+        return FakeCommand(self._answer, words, onDone, onError, onLine)
+
+    def _answer(self, words: list[str]):
+        self.words.append(words)
+        if words[0] == "check":
+            return {"ok": not self._problems, "problems": self._problems, "summary": {}}
+        if self._launch_error:
+            raise self._launch_error
+        run = Run(Path(words[words.index("--out") + 1]))
+        run.path.mkdir(parents=True)
+        run.config.write_text(json.dumps({"steps": 4, "dataset": words[1]}))
+        events = EventWriter(run.events)
+        events("start")
+        if self._end == "error":
+            events("error", kind="device", message="out of memory", remedy="make batch_size smaller")
+        elif self._end:
+            events("end", state=self._end)
+        return {"run": str(run.path), "state": "running"}

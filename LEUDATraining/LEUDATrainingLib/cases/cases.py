@@ -21,6 +21,7 @@ from leuda_core.io.names import EXTENSIONS, volume_stem
 from LEUDATrainingLib.parameter_node import read_json
 
 Role = Literal["source", "target"]
+ROLES: tuple[Role, ...] = ("source", "target")
 
 LABEL_ENDINGS = ("_label", "-label", "_labels", "-labels", "_seg", "-seg", "_segmentation", "_mask", ".seg")
 
@@ -140,7 +141,7 @@ class CaseStore:
 
     def _free_name(self, name: str) -> str:
         """Return a name no case has yet, in either list: training knows cases by it."""
-        taken = {case.name for role in ("source", "target") for case in CaseStore(self._node, role)}
+        taken = {case.name for role in ROLES for case in CaseStore(self._node, role)}
         free, number = name, 2
         while free in taken:
             free, number = f"{name} {number}", number + 1
@@ -207,8 +208,6 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
 def _labelled_by(path: Path) -> str | None:
     """Return the name of the image that a file is the label of, ``None`` for an image."""
     name = volume_stem(path)
-    if path.name.lower().endswith(".seg.nrrd"):
-        ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
-        return name[: len(name) - len(ending)]
-    ending = next((one for one in LABEL_ENDINGS if name.lower().endswith(one)), None)
-    return name[: len(name) - len(ending)] if ending else None
+    ending = next((name[-len(one) :] for one in LABEL_ENDINGS if name.lower().endswith(one)), "")
+    is_label = bool(ending) or path.name.lower().endswith(".seg.nrrd")
+    return name.removesuffix(ending) if is_label else None

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-from LEUDATrainingLib.cases.cases import CaseStore, volume_files
+from LEUDATrainingLib.cases.cases import ROLES, CaseStore, Role, volume_files
 from LEUDATrainingLib.cases.structures import PALETTE, Structure, merge_structures, read_structures, write_structures
 
 
@@ -46,7 +46,7 @@ def add_dataset(parameter_node: Any, path: Path) -> int:
         )
     with slicer.util.NodeModify(parameter_node.parameterNode):
         write_structures(parameter_node, merge_structures([], structures))
-        count = sum(_add_domain(parameter_node, path, role, document[role]) for role in ("source", "target"))
+        count = sum(_add_domain(parameter_node, path, role, document[role]) for role in ROLES)
         parameter_node.testCases = json.dumps(_absolute_test(path, document.get("test", {})))
     return count
 
@@ -54,7 +54,7 @@ def add_dataset(parameter_node: Any, path: Path) -> int:
 def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
-        for role in ("source", "target"):
+        for role in ROLES:
             for case in document[role]["cases"]:
                 case["id"], case["image"]
         document["labels"].items()
@@ -67,7 +67,7 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 
 def _structures(path: Path, labels: Mapping[str, Any]) -> list[Structure]:
-    found = []
+    found: list[Structure] = []
     for key, entry in labels.items():
         entry = {"name": entry} if isinstance(entry, str) else entry
         if not key.isdecimal() or not isinstance(entry, dict) or "name" not in entry:
@@ -79,7 +79,7 @@ def _structures(path: Path, labels: Mapping[str, Any]) -> list[Structure]:
     return found
 
 
-def _add_domain(parameter_node: Any, path: Path, role: str, domain: Mapping[str, Any]) -> int:
+def _add_domain(parameter_node: Any, path: Path, role: Role, domain: Mapping[str, Any]) -> int:
     store = CaseStore(parameter_node, role)
     known = {case.image for case in store}
     folder, count = path.resolve().parent, 0

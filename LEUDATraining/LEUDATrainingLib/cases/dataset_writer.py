@@ -22,7 +22,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
-from LEUDATrainingLib.cases.cases import Case, CaseStore, Role, check_volume
+from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, check_volume
 from LEUDATrainingLib.cases.nrrd import write_nrrd
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.labels.geometry import world_affine
@@ -67,13 +67,13 @@ def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress,
     """
     folder = Path(folder)
     check_free(folder)
-    stores = {role: CaseStore(parameter_node, role) for role in ("source", "target")}
+    stores = {role: CaseStore(parameter_node, role) for role in ROLES}
     work = _Writing(folder, read_structures(parameter_node), _bytes_to_write(stores.values()))
     finished = False
     try:
         groups: dict[str, list[dict[str, Any]]] = {}
         for role, store in stores.items():
-            groups[role] = yield from _write_cases(work, store, role)
+            groups[role] = yield from _write_cases(work, store)
         write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups))
         finished = True
         yield WriteProgress(_("Dataset written"), 1.0)
@@ -118,7 +118,7 @@ def _label(structure: Structure) -> dict[str, Any]:
     return {"name": structure.name, "color": color, "terminology": structure.terminology}
 
 
-def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
+def _write_cases(work: _Writing, store: CaseStore) -> Generator[WriteProgress, None, list[dict[str, Any]]]:
     """Write one domain's cases; return their entries in the dataset file."""
     entries = []
     for number, case in enumerate(store, start=1):
@@ -128,7 +128,7 @@ def _write_cases(work: _Writing, store: CaseStore, role: Role) -> Generator[Writ
         if volume is None:
             entries.append(_file_entry(case))
             continue
-        base = f"{VOLUMES_FOLDER}/{role}_{number:03d}"  # plain names: those of patients do not belong into paths
+        base = f"{VOLUMES_FOLDER}/{store.role}_{number:03d}"  # plain names: those of patients do not belong into paths
         entry: dict[str, Any] = {"id": case.name, "image": f"{base}.nrrd"}
         yield from _write_image(work, case, volume, entry["image"])
         segmentation = store.segmentation(case)

@@ -162,15 +162,14 @@ def _forgotten(
 
 
 def _spacing_warnings(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
-    grids = [_median_spacing(store) for store in (source, target)]
-    if any(grid is None for grid in grids):
+    source_mm, target_mm = _median_spacing(source), _median_spacing(target)
+    if source_mm is None or target_mm is None:
         return
-    what = (_("pixels"), _("slices"))
-    for index, most in enumerate((PIXEL_RATIO, SLICE_RATIO)):
-        a, b = grids[0][index], grids[1][index]
+    kinds = ((_("pixels"), PIXEL_RATIO), (_("slices"), SLICE_RATIO))
+    for (what, most), a, b in zip(kinds, source_mm, target_mm, strict=True):
         if max(a, b) > most * min(a, b):
             yield (
-                _("source {what} are {a:.2g} mm apart, target {what} {b:.2g} mm").format(what=what[index], a=a, b=b),
+                _("source {what} are {a:.2g} mm apart, target {what} {b:.2g} mm").format(what=what, a=a, b=b),
                 _("resample one side, or expect details to be lost"),
             )
 
@@ -184,7 +183,10 @@ def _median_spacing(store: CaseStore) -> tuple[float, float] | None:
             continue
         spacing, axis = spacing_mm(world_affine(volume)), slice_axis_of(volume)
         found.append((float(np.delete(spacing, axis).mean()), float(spacing[axis])))
-    return tuple(np.median(found, axis=0)) if found else None
+    if not found:
+        return None
+    pixel, distance = np.median(found, axis=0)
+    return float(pixel), float(distance)
 
 
 def _gpu_warnings() -> Iterable[tuple[str, str]]:

@@ -14,6 +14,7 @@ from LEUDASegmentationLib.widgets.layout import new_button
 from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.cases_table import CasesPanel, Row
 from LEUDATrainingLib.cases.dataset_import import add_dataset
+from LEUDATrainingLib.cases.dataset_writer import missing_volume
 from LEUDATrainingLib.cases.readiness import case_error
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.labels.label_maps import new_segmentation
@@ -95,8 +96,14 @@ class SourceCasesPanel(CasesPanel):
 
 
 def start_labels(store: CaseStore, case: Case, parameter_node: Any) -> None:
-    """Give a case an empty segmentation in which slices count once they are marked complete."""
+    """Give a case an empty segmentation in which slices count once they are marked complete.
+
+    Raises:
+        InputError: the volume is not in the scene.
+    """
     volume = store.volume(case)
+    if volume is None:
+        raise missing_volume(case)
     name = _("{name} labels").format(name=volume.GetName())
     segmentation = new_segmentation(volume, read_structures(parameter_node), name)
     with slicer.util.NodeModify(store.node):

@@ -39,8 +39,9 @@ def read_structures(parameter_node: Any) -> list[Structure]:
     found = []
     for entry in read_json(parameter_node.structures, []):
         try:
-            color = tuple(float(part) for part in entry["color"])
-            found.append(Structure(int(entry["value"]), str(entry["name"]), color, str(entry.get("terminology", ""))))
+            red, green, blue = (float(part) for part in entry["color"])
+            terminology = str(entry.get("terminology", ""))
+            found.append(Structure(int(entry["value"]), str(entry["name"]), (red, green, blue), terminology))
         except (KeyError, TypeError, ValueError):
             continue
     return sorted(found, key=lambda structure: structure.value)

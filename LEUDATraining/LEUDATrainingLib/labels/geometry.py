@@ -57,6 +57,11 @@ def volume_shape(node: Any) -> tuple[int, int, int]:
     return tuple(image.GetDimensions()) if image else (0, 0, 0)
 
 
+def spacing_mm(affine: np.ndarray) -> np.ndarray:
+    """Return the ``(3,)`` distances between voxels along i, j and k of an affine."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
 def slice_axis_of(node: Any) -> int:
     """Return the slicing axis of a volume node."""
     return slicing_axis(volume_shape(node), world_affine(node))
@@ -74,8 +79,8 @@ def alignment(slice_node: Any, volume: Any) -> float:
     """Return the cosine, 0 to 1, between a view's normal and the normal of the volume's slices."""
     normal = slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())[:3, 2]
     axes = world_affine(volume)[:3, :3]
-    in_plane = [axes[:, axis] for axis in range(3) if axis != slice_axis_of(volume)]
-    across = np.cross(*in_plane)
+    row, column = (axes[:, axis] for axis in range(3) if axis != slice_axis_of(volume))
+    across = np.cross(row, column)
     return float(abs(normal @ across) / (np.linalg.norm(normal) * np.linalg.norm(across)))
 
 

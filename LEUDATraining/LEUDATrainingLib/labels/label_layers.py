@@ -136,7 +136,7 @@ class _Layer:
         (i0, i1), (j0, j1), (k0, k1) = self.box
         k0 = max(k, k0)
         box = (i0, i1), (j0, j1), (k0, max(k0, min(end, k1)))
-        values = self._sampled(box) if self._shift is None else self._lying(box)
+        values = self._sampled(box) if self._shift is None else self._lying(box, self._shift)
         return _Piece((i0, j0, k0), values, self.labels)
 
     def _reach(self) -> list[tuple[int, int]]:
@@ -150,9 +150,9 @@ class _Layer:
         low, high = np.floor(reached.min(axis=1)), np.ceil(reached.max(axis=1)) + 1
         return [(max(0, int(a)), max(0, int(b))) for a, b in zip(low, high, strict=True)]
 
-    def _lying(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
+    def _lying(self, box: Sequence[tuple[int, int]], shift: Sequence[int]) -> np.ndarray:
         """Return the voxels of a box as they lie in the layer, without copying them."""
-        ranges = [slice(a + by, b + by) for (a, b), by in zip(box, self._shift, strict=True)]
+        ranges = [slice(a + by, b + by) for (a, b), by in zip(box, shift, strict=True)]
         return self._voxels[tuple(reversed(ranges))]
 
     def _sampled(self, box: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -216,6 +216,6 @@ def _whole_shift(to_layer: np.ndarray, shape: tuple[int, int, int]) -> tuple[int
 def _slices_with(mask: np.ndarray, axis: int) -> np.ndarray:
     """Return which slices along ``axis`` (0 = i) of a mask (n, J, I) hold a voxel."""
     if axis == 2:
-        return mask.reshape(len(mask), -1).any(axis=1)
+        return np.logical_or.reduce(mask.reshape(len(mask), -1), axis=1)
     flat = np.bitwise_or.reduce(mask, axis=0)
-    return flat.any(axis=1 if axis == 1 else 0)
+    return np.logical_or.reduce(flat, axis=1 if axis == 1 else 0)

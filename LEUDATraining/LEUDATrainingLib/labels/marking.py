@@ -7,7 +7,6 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
@@ -19,14 +18,12 @@ from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
 from LEUDATrainingLib.labels.label_maps import ensure_segments
 from LEUDATrainingLib.labels.marks import Marks, neighbour, suggest_slice
-
-EDITOR_TAG = "LEUDATraining"
+from LEUDATrainingLib.labels.segment_editor import SegmentEditor
+from LEUDATrainingLib.labels.slice_view import SliceViewBox
 
 
 class MarkingPanel:
     """Draws and marks the slices of the source case that is selected in the list.
-
-    The Segment Editor is made when it is first needed: it takes a noticeable time.
 
     Args:
         marks: counts labelled slices.
@@ -35,15 +32,15 @@ class MarkingPanel:
     def __init__(self, marks: CaseMarks) -> None:
         self._marks = marks
         self._parameter_node: Any = None
-        self._observed: tuple[Any, int] | None = None
-        self._editor: Any = None
         self.widget = qt.QWidget()
-        self._layout = column_in(self.widget)
+        layout = column_in(self.widget)
         self._empty = empty_state("markingEmpty", "")
-        self._layout.addWidget(self._empty)
-        self.start_button = new_button(self._layout, "startLabelsButton", _("Start labelling"), self.start_labels)
+        layout.addWidget(self._empty)
+        self.start_button = new_button(layout, "startLabelsButton", _("Start labelling"), self.start_labels)
+        self.view = SliceViewBox(on_chosen=self.refresh, on_moved=self._show_slice)
         self._tools = self._new_tools()
-        self._layout.addWidget(self._tools)
+        layout.addWidget(self._tools)
+        self.editor = SegmentEditor(layout)
 
     def set_parameter_node(self, node: Any) -> None:
         """Mark the cases of another parameter node, ``None`` for none."""
@@ -52,18 +49,13 @@ class MarkingPanel:
 
     def enter(self) -> None:
         """Take the keyboard shortcuts and the views; when the module is shown."""
-        if self._editor is not None:
-            self._editor.installKeyboardShortcuts()
-            self._editor.setupViewObservations()
-            self.refresh()
+        self.editor.enter()
+        self.refresh()
 
     def leave(self) -> None:
         """Give the keyboard shortcuts and the views back; when another module is shown or the scene closes."""
-        self._observe(None)
-        if self._editor is not None:
-            self._editor.setActiveEffect(None)
-            self._editor.uninstallKeyboardShortcuts()
-            self._editor.removeViewObservations()
+        self.view.stop_following()
+        self.editor.leave()
 
     def refresh(self) -> None:
         """Show the current case."""
@@ -74,12 +66,15 @@ class MarkingPanel:
         self.start_button.visible = volume is not None and segmentation is None
         self._tools.visible = found is not None
         self._show_in_editor(volume, segmentation)
-        self._observe(self._view_node() if found is not None else None)
+        if found is not None:
+            self.view.follow()
+        else:
+            self.view.stop_following()
         self._show_slice()
 
     def set_complete(self, complete: bool) -> None:
         """Say that the slice shown is, or is not, labelled completely: every structure on it, the rest background."""
-        view, volume = self._view_node(), self._nodes()[1]
+        view, volume = self.view.node(), self._nodes()[1]
         if volume is None or view is None:
             return
         shown = {shown_slice(view, volume)}
@@ -91,7 +86,7 @@ class MarkingPanel:
 
     def go(self, step: int) -> None:
         """Show the labelled slice before (-1) or after (+1) the one shown."""
-        found, view = self._found(), self._view_node()
+        found, view = self._found(), self.view.node()
         if found is not None and view is not None:
             self._jump(neighbour(found.complete, shown_slice(view, self._nodes()[1]), step))
 
@@ -103,7 +98,9 @@ class MarkingPanel:
 
     def show_volume(self) -> None:
         """Show the case's volume in the chosen view, cut as it is learnt from. Only when the user asks for it."""
-        view, volume = self._view_node(), self._nodes()[1]
+        view, volume = self.view.node(), self._nodes()[1]
+        if view is None or volume is None:
+            return
         logic = slicer.app.applicationLogic().GetSliceLogic(view)
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
         view.RotateToVolumePlane(volume)
@@ -120,25 +117,21 @@ class MarkingPanel:
     def _relabel(self, complete: Callable[[Marks], set[int]]) -> None:
         """Say which slices of the current case are complete, from its marks as they are now."""
         case = self._case()
-
-        def relabel() -> None:
-            found = self._marks.of(self._store(), case)
-            if found is not None:
-                self._store().set_labelled(case.key, sorted(complete(found)))
-            self.refresh()
-
         if case is not None:
-            self._marks.when_counted(self._store(), case, relabel)
+            self._marks.when_counted(self._store(), case, lambda: self._set_labelled(case, complete))
+
+    def _set_labelled(self, case: Case, complete: Callable[[Marks], set[int]]) -> None:
+        found = self._marks.of(self._store(), case)
+        if found is not None:
+            self._store().set_labelled(case.key, sorted(complete(found)))
+        self.refresh()
 
     def _new_tools(self) -> Any:
         tools = qt.QWidget()
         layout = column_in(tools)
         row = qt.QHBoxLayout()
         row.addWidget(qt.QLabel(_("View:")))
-        self.view_box = qt.QComboBox()
-        self.view_box.objectName = "markingViewBox"
-        self.view_box.connect("currentIndexChanged(int)", lambda _index: self.refresh())
-        row.addWidget(self.view_box, 1)
+        row.addWidget(self.view.widget, 1)
         self.show_button = new_button(row, "showVolumeButton", _("Show volume"), self.show_volume)
         self.show_button.toolTip = _("Show the volume in this view, turned so that its slices are seen as learnt")
         layout.addLayout(row)
@@ -209,36 +202,9 @@ class MarkingPanel:
             return _("The labelled slices of {name} are being counted…").format(name=case.name)
         return _("The slices of {name} cannot be marked: see its state in the list above.").format(name=case.name)
 
-    def _view_node(self) -> Any | None:
-        """Return the slice view that is chosen; the list of views is brought up to date first."""
-        views = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
-        names = [self.view_box.itemText(index) for index in range(self.view_box.count)]
-        if names != list(views):
-            self._fill_views(list(views))
-        return views.get(self.view_box.currentText)
-
-    def _fill_views(self, names: list[str]) -> None:
-        chosen = self.view_box.currentText
-        was_blocked = self.view_box.blockSignals(True)
-        self.view_box.clear()
-        self.view_box.addItems(names)
-        self.view_box.setCurrentIndex(names.index(chosen) if chosen in names else 0)
-        self.view_box.blockSignals(was_blocked)
-
-    def _observe(self, view: Any | None) -> None:
-        """Follow one slice view, so that the slice shown is always named."""
-        if self._observed is not None:
-            if self._observed[0] is view:
-                return
-            self._observed[0].RemoveObserver(self._observed[1])
-            self._observed = None
-        if view is not None:
-            tag = view.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self._show_slice())
-            self._observed = (view, tag)
-
     def _show_slice(self) -> None:
         """Say which slice is shown and whether it is complete."""
-        found, view, volume = self._found(), self._view_node(), self._nodes()[1]
+        found, view, volume = self._found(), self.view.node(), self._nodes()[1]
         if found is None or view is None:
             return
         index = shown_slice(view, volume)
@@ -266,42 +232,13 @@ class MarkingPanel:
         self.all_button.visible = bool(found.forgotten)
 
     def _jump(self, index: int | None) -> None:
-        view, volume = self._view_node(), self._nodes()[1]
+        view, volume = self.view.node(), self._nodes()[1]
         if index is not None and view is not None:
             jump_to_slice(view, volume, index)
 
     def _show_in_editor(self, volume: Any, segmentation: Any) -> None:
         if segmentation is None or volume is None or not self.widget.isVisible():
-            if self._editor is not None:
-                self._editor.visible = False
+            self.editor.hide()
             return
         ensure_segments(segmentation, read_structures(self._parameter_node))
-        editor = self._editor or self._new_editor()
-        editor.visible = True
-        if editor.segmentationNode() is not segmentation or editor.sourceVolumeNode() is not volume:
-            editor.setSegmentationNode(segmentation)
-            editor.setSourceVolumeNode(volume)
-
-    def _new_editor(self) -> Any:
-        editor = slicer.qMRMLSegmentEditorWidget()
-        editor.setSegmentationNodeSelectorVisible(False)
-        editor.setSourceVolumeNodeSelectorVisible(False)
-        editor.setAutoShowSourceVolumeNode(False)  # the user's views are left alone
-        editor.setSwitchToSegmentationsButtonVisible(False)
-        editor.setMaximumNumberOfUndoStates(10)
-        editor.setMRMLScene(slicer.mrmlScene)
-        editor.setMRMLSegmentEditorNode(_editor_node())
-        self._layout.addWidget(editor)
-        self._editor = editor
-        return editor
-
-
-def _editor_node() -> Any:
-    """Return the module's own Segment Editor node, apart from that of the Segment Editor module."""
-    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
-    if node is not None:
-        return node
-    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-    node.UnRegister(None)
-    node.SetSingletonTag(EDITOR_TAG)
-    return slicer.mrmlScene.AddNode(node)
+        self.editor.show(volume, segmentation)

@@ -23,6 +23,10 @@ from LEUDASegmentationLib.widgets.run_progress import RunProgress
 from LEUDATrainingLib.cases.dataset_writer import WriteProgress
 
 
+def _nothing_to_write() -> Generator[WriteProgress, None, None]:
+    yield from ()
+
+
 @dataclass(frozen=True)
 class EstimateDataset:
     """What an estimate is made of.
@@ -32,7 +36,7 @@ class EstimateDataset:
     """
 
     path: Path
-    writing: Generator[WriteProgress, None, Any] = field(default_factory=lambda: (one for one in ()))
+    writing: Generator[WriteProgress, None, Any] = field(default_factory=_nothing_to_write)
     temporary: Path | None = None
 
 
@@ -79,21 +83,24 @@ class EstimatePanel:
         self._message.clear()
         self._show("")
         try:
-            if not ensureInstalled(self.widget):
+            if self._provider is None or not ensureInstalled(self.widget):
                 return
-            self._dataset = self._provider()
+            dataset = self._provider()
         except LeudaError as error:
             self._message.show_error(error)
             return
+        self._dataset = dataset
         self._progress.start(_("Writing the volumes"))
-        self._writing = EventLoopWork(self._write(), on_done=self._probe, on_error=self._failed).start()
+        self._writing = EventLoopWork(
+            self._write(dataset), on_done=lambda _written: self._probe(dataset), on_error=self._failed
+        ).start()
         self._update()
 
     def cancel(self) -> None:
         """Give up."""
         if self._command is not None:
             self._command.cancel()
-        elif self._dataset is not None:
+        elif self._writing is not None:
             self._writing.stop()
             self._end()
 
@@ -103,15 +110,15 @@ class EstimatePanel:
         if self._dataset is not None:
             self._end()
 
-    def _write(self) -> Generator[None, None, None]:
+    def _write(self, dataset: EstimateDataset) -> Generator[None, None, None]:
         """Write the dataset a piece at a time, saying how far it is."""
-        with closing(self._dataset.writing) as writing:
+        with closing(dataset.writing) as writing:
             for progress in writing:
                 self._progress.update(progress.stage, progress.fraction)
                 yield
 
-    def _probe(self, _written: Any) -> None:
-        words = ["plan", self._dataset.path, *self._words()]
+    def _probe(self, dataset: EstimateDataset) -> None:
+        words = ["plan", dataset.path, *self._words()]
         self._command = LeudaCommand(words, onDone=self._done, onError=self._failed)
         self._progress.update(_("Taking a few probe steps…"), None)
         self._command.start()
@@ -130,8 +137,8 @@ class EstimatePanel:
             self._message.show_error(error)
 
     def _end(self) -> None:
-        dataset, self._dataset, self._command = self._dataset, None, None
-        if dataset.temporary is not None:
+        dataset, self._dataset, self._writing, self._command = self._dataset, None, None, None
+        if dataset is not None and dataset.temporary is not None:
             shutil.rmtree(dataset.temporary, ignore_errors=True)
         self._progress.finish()
         self._update()

@@ -88,7 +88,7 @@ class RunList(qt.QWidget):
         known = {record.run.path for record in self._records}
         if self._current not in known:
             running = [record for record in self._records if record.state == "running"]
-            self._choose((running or self._records or [None])[0])
+            self._choose(next(iter(running or self._records), None))
         self._update()
 
     def revealCurrent(self) -> None:
@@ -209,8 +209,9 @@ def state_text(record: RunRecord) -> str:
         "damaged": _("damaged"),
     }
     text = names.get(record.state, record.state)
-    part = record.status is not None and record.state in ("running", "stopped", "failed", "crashed")
-    return f"{text} {record.status.progress:.0%}" if part else text
+    if record.status is None or record.state not in ("running", "stopped", "failed", "crashed"):
+        return text
+    return f"{text} {record.status.progress:.0%}"
 
 
 def _day(made: datetime) -> str:

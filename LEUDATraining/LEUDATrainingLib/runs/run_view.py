@@ -11,6 +11,7 @@ import qt
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
@@ -23,6 +24,7 @@ from LEUDATrainingLib.runs.run_actions import RunActions
 from LEUDATrainingLib.runs.run_buttons import RunButtons
 from LEUDATrainingLib.runs.run_facts import headline, label_colors
 from LEUDATrainingLib.runs.run_log import LogTail
+from LEUDATrainingLib.runs.run_records import run_name
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
 KILL_AFTER_S = 10.0
@@ -111,7 +113,7 @@ class RunView(qt.QWidget):
         self._title.objectName = "runTitle"
         self._title.setWordWrap(True)
         layout.addWidget(self._title)
-        self._progress = RunProgress(on_cancel=self._stop, cancel_text=_("Stop"))
+        self._progress = RunProgress(on_cancel=self._with_run(self._stop), cancel_text=_("Stop"))
         self._progress.cancel_button.objectName = "stopButton"
         self._progress.cancel_button.toolTip = _("Write a checkpoint and end; the run can be resumed")
         layout.addWidget(self._progress.widget)
@@ -120,35 +122,44 @@ class RunView(qt.QWidget):
         self._work = RunProgress(on_cancel=self._actions.cancel)
         layout.addWidget(self._work.widget)
         self._buttons = RunButtons(
-            kill=lambda: self._actions.kill(self._watcher.run),
-            resume=lambda: self._actions.resume(self._watcher.run, self),
-            useModel=self._useModel,
-            report=lambda: self._actions.report(self._watcher.run),
-            export=self._export,
+            kill=self._with_run(self._actions.kill),
+            resume=self._with_run(lambda run: self._actions.resume(run, self)),
+            useModel=self._with_run(self._useModel),
+            report=self._with_run(self._actions.report),
+            export=self._with_run(self._export),
         )
         layout.addWidget(self._buttons.widget)
+
+    def _with_run(self, action: Callable[[Run], None]) -> Callable[[], None]:
+        """Return what does something with the run that is shown, and nothing while there is none."""
+
+        def act() -> None:
+            if self._watcher.run is not None:
+                action(self._watcher.run)
+
+        return act
 
     def _onRunChanged(self) -> None:
         if self._watcher.error is not None:
             self._message.show_error(self._watcher.error)
             self._progress.finish()
-        else:
-            self._takeEvents()
+        elif self._watcher.run is not None:
+            self._takeEvents(self._watcher.run)
         if self._watcher.status is not None:
             self._showProgress(self._watcher.status)
             self._showState(self._watcher.status)
         self._showButtons()
 
-    def _takeEvents(self) -> None:
+    def _takeEvents(self, run: Run) -> None:
         """Give what is new to the curves and the previews."""
         new = self._watcher.new
         if self._watcher.anew:
             self._curves.clear()
             self._previews.clear()
-            self._previews.setLabels(label_colors(self._watcher.run))
+            self._previews.setLabels(label_colors(run))
         if new:
             self._curves.addEvents(new)
-            self._previews.addEvents(self._watcher.run.previews, new)
+            self._previews.addEvents(run.previews, new)
         self._undrawn = self._undrawn or bool(new)
         if self._undrawn and self._watcher.status is not None:  # else further pieces follow at once
             self._undrawn = False
@@ -204,17 +215,16 @@ class RunView(qt.QWidget):
     def _addLine(self, line: str) -> None:
         self._log.append(line)
 
-    def _stop(self) -> None:
-        self._actions.stop(self._watcher.run)
+    def _stop(self, run: Run) -> None:
+        self._actions.stop(run)
         self._watcher.poll()
 
-    def _useModel(self) -> None:
+    def _useModel(self, run: Run) -> None:
         if self.onUseModel:
-            self.onUseModel(self._watcher.run.bundle)
+            self.onUseModel(run.bundle)
 
-    def _export(self) -> None:
-        run = self._watcher.run
-        name = f"{run.path.parent.name if run.path.name == 'run' else run.path.name}.zip"
+    def _export(self, run: Run) -> None:
+        name = f"{run_name(run.path)}.zip"
         chosen = qt.QFileDialog.getSaveFileName(self, _("Export model"), name, _("Model (*.zip)"))
         if not chosen:
             return

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.events import read_events
@@ -37,6 +38,12 @@ class RunWatcher:
         status: what all events say; None before the first complete reading.
         error: why the run cannot be followed any more, such as a folder that was deleted.
     """
+
+    run: Run | None
+    new: list[dict[str, Any]]
+    anew: bool
+    status: RunStatus | None
+    error: LeudaError | None
 
     def __init__(self, parent: Any, onChange: Callable[[], None]) -> None:
         self._onChange = onChange
@@ -89,10 +96,8 @@ class RunWatcher:
 
     def _forget(self, run: Run | None) -> None:
         self.run = run
-        self.new: list[dict[str, Any]] = []
-        self.anew = False
-        self.status: RunStatus | None = None
-        self.error: LeudaError | None = None
+        self.new, self.anew = [], False
+        self.status, self.error = None, None
         self._turns: list[dict[str, Any]] = []  # beginnings and ends, of before the latest
         self._latest: deque[dict[str, Any]] = deque()
         self._offset = 0
@@ -105,12 +110,12 @@ class RunWatcher:
         if run is None:
             return False
         run.check()
-        if self._size() < self._offset:  # written anew
+        if _size(run.events) < self._offset:  # written anew
             self._forget(run)
             self._stale = self.anew = True
         running = is_running(run)  # before the events, so that an end written in between is not taken for a crash
         self._take(run)
-        if self.new and self._size() > self._offset:
+        if self.new and _size(run.events) > self._offset:
             qt.QTimer.singleShot(0, self._go_on)
             return True
         seen = running, self.stopRequestedAt is not None
@@ -136,15 +141,16 @@ class RunWatcher:
             if event["event"] in ("start", "end", "error"):
                 self._turns.append(event)
 
-    def _size(self) -> int:
-        with suppress(FileNotFoundError):
-            return self.run.events.stat().st_size
-        return 0
-
     def _fail(self, error: Exception) -> bool:
         """Keep the reason. Return whether it is news."""
         news = str(error) != str(self.error or "")
-        known = isinstance(error, LeudaError)
-        self.error = error if known else InputError(str(error), "check that the folder can be read")
-        self.status = None
+        if not isinstance(error, LeudaError):
+            error = InputError(str(error), _("check that the folder can be read"))
+        self.error, self.status = error, None
         return news
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

@@ -7,7 +7,7 @@ processes, and the run, which nothing here holds on to, is followed through its 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,21 +49,21 @@ class TrainingCall:
         return [*words, "--detach"]
 
 
-def _ignore(*_values: Any) -> None:
-    pass
+def ignore(*_values: Any) -> None:
+    """Do nothing; stands for a listener that nobody gave."""
 
 
 @dataclass
 class Listeners:
-    """Who is told what: ``onProgress(stage, fraction)`` until the run starts, ``onStarted(run)``, then one of
-    ``onDone(run)`` and ``onError(LeudaError)``; ``onLine`` gets the log of the commands.
+    """Who is told what: ``on_progress(stage, fraction)`` until the run starts, ``on_started(run)``, then one of
+    ``on_done(run)`` and ``on_error(LeudaError)``; ``on_line`` gets the log of the commands.
     """
 
-    onProgress: Callable[[str, float | None], None] = _ignore
-    onStarted: Callable[[Run], None] = _ignore
-    onDone: Callable[[Run], None] = _ignore
-    onError: Callable[[LeudaError], None] = _ignore
-    onLine: Callable[[str], None] = _ignore
+    on_progress: Callable[[str, float | None], None] = ignore
+    on_started: Callable[[Run], None] = ignore
+    on_done: Callable[[Run], None] = ignore
+    on_error: Callable[[LeudaError], None] = ignore
+    on_line: Callable[[str], None] = ignore
 
 
 class TrainingJob:
@@ -80,10 +80,11 @@ class TrainingJob:
         command: Callable[..., Any],
         listeners: Listeners,
         *,
-        writing: Iterator[WriteProgress] | None = None,
+        writing: Generator[WriteProgress, None, Any] | None = None,
     ) -> None:
         self.call, self.run = call, Run(call.out)
-        self.stage, self.error = "write", None
+        self.stage = "write"
+        self.error: LeudaError | None = None
         self._command, self._listeners, self._writing = command, listeners, writing
         self._running_command: Any = None
         self._wrote = False
@@ -141,11 +142,11 @@ class TrainingJob:
         progress = next(self._writing, None) if self._writing is not None else None
         if progress is not None:
             self._wrote = True
-            self._listeners.onProgress(progress.stage, progress.fraction * _WRITTEN)
+            self._listeners.on_progress(progress.stage, progress.fraction * _WRITTEN)
             return
         self._timer.stop()
         self.stage = "check"
-        self._listeners.onProgress(_("Checking every volume"), _WRITTEN)
+        self._listeners.on_progress(_("Checking every volume"), _WRITTEN)
         self._run_command(["check", str(self.call.dataset)], self._checked)
 
     def _checked(self, report: Mapping[str, Any]) -> None:
@@ -154,12 +155,12 @@ class TrainingJob:
             self._fail(dataset_error(problems))
             return
         self.stage = "launch"
-        self._listeners.onProgress(_("Starting the training"), _CHECKED)
+        self._listeners.on_progress(_("Starting the training"), _CHECKED)
         self._run_command(self.call.words(), self._launched)
 
     def _launched(self, _document: Any) -> None:
         self.stage = "train"
-        self._listeners.onStarted(self.run)
+        self._listeners.on_started(self.run)
         self._watcher.watch(self.run.path)
 
     def _look(self) -> None:
@@ -180,7 +181,7 @@ class TrainingJob:
             self._running_command = None
             self._fail(error)
 
-        self._running_command = self._command(words, onDone=done, onError=failed, onLine=self._listeners.onLine)
+        self._running_command = self._command(words, onDone=done, onError=failed, onLine=self._listeners.on_line)
         self._running_command.start()
 
     def _fail(self, error: LeudaError) -> None:
@@ -196,9 +197,9 @@ class TrainingJob:
         self._watcher.stop()
         self.stage, self.error = "ended", error
         if error is None:
-            self._listeners.onDone(self.run)
+            self._listeners.on_done(self.run)
         else:
-            self._listeners.onError(error)
+            self._listeners.on_error(error)
 
 
 def dataset_error(problems: Sequence[str]) -> InputError:

@@ -95,7 +95,7 @@ class User:
         self.settle()
         self.app.click(self.find("showVolumeButton"))
         self.settle()
-        segmentation = self.training.panel.marking._editor.segmentationNode()
+        segmentation = self.training.panel.marking.editor.widget.segmentationNode()
         drawn = np.zeros_like(label)
         drawn[..., list(slices)] = label[..., list(slices)]
         identifier = segmentation.GetSegmentation().GetNthSegmentID(0)

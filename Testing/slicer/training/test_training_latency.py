@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_training_logic import Commands
 
 from repository import ROOT
-from training_scene import add_labels, add_volume, structures
+from training_scene import Commands, add_labels, add_volume, structures
 
 pytestmark = pytest.mark.alone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from leuda_core.errors import Cancelled, InputError, LeudaError
-from leuda_core.runs.events import EventWriter
 from leuda_core.runs.folder import Run
 from repository import ROOT
-from training_scene import FakeCommand, fill
+from training_scene import Commands, FakeCommand, fill
 
 
 @pytest.fixture
@@ -24,34 +22,6 @@ def logic(slicer_app):
     from LEUDATrainingLib.logic import LEUDATrainingLogic
 
     return LEUDATrainingLogic()
-
-
-class Commands:
-    """Answers of the core: a good dataset, and a run that is made, finished or not."""
-
-    def __init__(self, *, problems=(), end: str = "finished", launch_error: LeudaError | None = None) -> None:
-        self.words: list[list[str]] = []
-        self._problems, self._end, self._launch_error = list(problems), end, launch_error
-
-    def __call__(self, words, onDone, onError, onLine=None) -> FakeCommand:
-        return FakeCommand(self._answer, words, onDone, onError, onLine)
-
-    def _answer(self, words: list[str]):
-        self.words.append(words)
-        if words[0] == "check":
-            return {"ok": not self._problems, "problems": self._problems, "summary": {}}
-        if self._launch_error:
-            raise self._launch_error
-        run = Run(Path(words[words.index("--out") + 1]))
-        run.path.mkdir(parents=True)
-        run.config.write_text(json.dumps({"steps": 4, "dataset": words[1]}))
-        events = EventWriter(run.events)
-        events("start")
-        if self._end == "error":
-            events("error", kind="device", message="out of memory", remedy="make batch_size smaller")
-        elif self._end:
-            events("end", state=self._end)
-        return {"run": str(run.path), "state": "running"}
 
 
 def test_train_writes_checks_launches_and_waits(logic, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from test_training_logic import Commands
 
 from repository import ROOT
-from training_scene import add_labels, add_volume, fill, labels_of, source_store, structures
+from training_scene import Commands, add_labels, add_volume, fill, labels_of, source_store, structures
 
 MODULES = [ROOT / name / f"{name}.py" for name in ("LEUDASegmentation", "LEUDATraining")]
 REFRESH_S = 2.0
@@ -256,7 +255,7 @@ def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node)
     assert names == ["Herz ♥", "liver"]
     assert store.find(case.key).labelled == ()
     assert find("suggestSliceButton").text == "Suggested: 3"
-    assert widget.panel.marking._editor.segmentationNode() is store.segmentation(case)
+    assert widget.panel.marking.editor.widget.segmentationNode() is store.segmentation(case)
 
 
 def test_a_long_estimate_is_shown_whole(slicer_app, widget, find) -> None:
