@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import ModelEntry, export_model
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.method_titles import method_title
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
 
 _MOST_ROWS = 5
@@ -219,7 +220,7 @@ def describe(entry: ModelEntry) -> str:
     if entry.problem:
         return _("Damaged: {problem}").format(problem=entry.problem)
     names = _("Finds {names}.").format(names=", ".join(label.name for label in entry.labels))
-    method = _("Method {method}").format(method=entry.method)
+    method = _("Method: {method}").format(method=method_title(entry.method))
     scores = [value for name, value in entry.metrics.items() if name.startswith("dice") and value is not None]
     if scores:
         method += _(", Dice {dice:.2f} on held-out cases").format(dice=sum(scores) / len(scores))

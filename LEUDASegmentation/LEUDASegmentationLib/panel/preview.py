@@ -15,10 +15,11 @@ from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers
-from LEUDASegmentationLib.scene.geometry import apply_affine, array_from_matrix, grid_shape, ijk_to_ras, world_to_node
+from LEUDASegmentationLib.scene.geometry import apply_affine, ijk_to_ras, volume_shape, world_to_node
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
 from LEUDASegmentationLib.scene.steps import EventLoopWork
-from LEUDASegmentationLib.scene.volume_files import check_volume, content_stamp
+from LEUDASegmentationLib.scene.volume_files import content_stamp
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 if TYPE_CHECKING:
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
@@ -96,7 +97,7 @@ class PreviewOutlines:
             axis: of the volume that the slice is across: 0 is i, 1 is j, 2 is k. index: along this axis.
             labels: the slice, as ``array[k, j, i]`` is without the axis; uint8 or uint16.
         """
-        extent = [end for n in self._volume.GetImageData().GetDimensions() for end in (0, n - 1)]
+        extent = [end for n in volume_shape(self._volume) for end in (0, n - 1)]
         extent[2 * axis : 2 * axis + 2] = index, index
         image = layers.new_layer(extent, labels.dtype, ijk_to_ras(self._volume))
         layers.layer_array(image)[:] = np.expand_dims(labels, 2 - axis)
@@ -206,7 +207,7 @@ class _Session:
 
     def _center(self) -> np.ndarray:
         """Return the middle of the slice view in the volume's own coordinates, RAS mm (3,)."""
-        return world_to_node(self._volume, array_from_matrix(self._slice_node.GetSliceToRAS())[:3, 3])
+        return world_to_node(self._volume, slicer.util.arrayFromVTKMatrix(self._slice_node.GetSliceToRAS())[:3, 3])
 
     def _is_new(self) -> bool:
         """Return whether the view shows another slice than the outlines, as far as one can tell."""
@@ -216,7 +217,7 @@ class _Session:
         """Return what identifies the slice across ``axis`` nearest to a point in the volume's own coordinates."""
         affine = ijk_to_ras(self._volume)
         index = apply_affine(np.linalg.inv(affine), center[None])[0, axis]
-        last = grid_shape(self._volume)[2 - axis] - 1
+        last = volume_shape(self._volume)[axis] - 1
         return axis, int(np.clip(np.round(index), 0, last)), affine.tobytes(), self._volume.GetTransformNodeID()
 
     def _send(self) -> None:

@@ -13,7 +13,7 @@ from leuda_core.errors import InputError
 from leuda_core.types import Label, SegmentOptions
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene.geometry import RoiMask, ijk_to_ras
-from LEUDASegmentationLib.scene.volume_files import check_volume
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from LEUDASegmentationLib.scene.geometry import (
     ijk_to_ras,
     image_to_world,
     linear_part,
-    matrix_from_array,
     same_affine,
     transform_between,
 )
 from LEUDASegmentationLib.scene.steps import within
-from LEUDASegmentationLib.scene.volume_files import check_volume, content_stamp, slabs
+from LEUDASegmentationLib.scene.volume_files import content_stamp, slabs
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 MM3_PER_ML = 1000.0
 
@@ -149,7 +149,7 @@ class _LayerCount:
         reference, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
         _k, j, i = self._image.shape
         reference.SetExtent(0, i - 1, 0, j - 1, slab.start, slab.stop - 1)
-        reference.SetImageToWorldMatrix(matrix_from_array(self._affine))
+        reference.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(self._affine))
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             self._layer, reference, resampled, False, False, self._to_volume
         )

@@ -20,35 +20,52 @@ TOLERANCE = 1e-6
 _SIDE_SAMPLES = 17  # points along each side of a ROI, where a warped volume bends it
 
 
-def array_from_matrix(matrix: Any) -> np.ndarray:
-    """Return a vtkMatrix4x4 as an array (4, 4)."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
-def matrix_from_array(array: np.ndarray) -> Any:
-    """Return an array (4, 4) as a vtkMatrix4x4."""
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(array, float).ravel().tolist())
-    return matrix
-
-
 def ijk_to_ras(volume_node: Any) -> np.ndarray:
-    """Return the volume's own affine (4, 4), its parent transform left out."""
+    """Return the volume's own affine (4, 4), without its parent transform."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
-    return array_from_matrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def world_affine(volume_node: Any) -> np.ndarray:
+    """Return the affine (4, 4) of a volume node in the world, its parent transform included.
+
+    Raises:
+        InputError: the volume is under a non-linear transform, which no affine can express.
+    """
+    return parent_matrix(volume_node) @ ijk_to_ras(volume_node)
+
+
+def parent_matrix(node: Any) -> np.ndarray:
+    """Return the matrix (4, 4) from node coordinates to the world.
+
+    Raises:
+        InputError: the node is under a non-linear transform.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _("“{name}” is under the non-linear transform “{transform}”").format(
+                name=node.GetName(), transform=transform.GetName()
+            ),
+            _("harden the transform in the Transforms module, or remove the node from the transform"),
+        )
+    return slicer.util.arrayFromTransformMatrix(transform, toWorld=True)
 
 
 def image_to_world(image: Any) -> np.ndarray:
     """Return the affine (4, 4) of a vtkOrientedImageData; index (0, 0, 0) need not lie in its extent."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return array_from_matrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def grid_shape(volume_node: Any) -> tuple[int, int, int]:
-    """Return the number of voxels as (K, J, I)."""
-    return tuple(reversed(volume_node.GetImageData().GetDimensions()))
+def volume_shape(volume_node: Any) -> tuple[int, int, int]:
+    """Return the number of voxels along i, j and k; (0, 0, 0) for a volume without an image."""
+    image = volume_node.GetImageData()
+    return image.GetDimensions() if image else (0, 0, 0)
 
 
 def same_affine(a: np.ndarray, b: np.ndarray) -> bool:
@@ -112,10 +129,10 @@ class RoiMask:
     """
 
     def __init__(self, volume_node: Any, roi_node: Any) -> None:
-        self._shape = grid_shape(volume_node)
+        self._shape = volume_shape(volume_node)
         self._affine = ijk_to_ras(volume_node)
         self._to_world = transform_between(volume_node, None)
-        self._object_from_world = np.linalg.inv(array_from_matrix(roi_node.GetObjectToWorldMatrix()))
+        self._object_from_world = np.linalg.inv(slicer.util.arrayFromVTKMatrix(roi_node.GetObjectToWorldMatrix()))
         self._half = np.array(roi_node.GetSize()) / 2 + TOLERANCE
         self._inside_out = bool(roi_node.GetInsideOut())
         self._object_from_index = (
@@ -170,8 +187,7 @@ class RoiMask:
         margin = TOLERANCE if linear else 2  # voxels a warp may bulge out between the samples
         starts = np.ceil(indices.min(axis=0) - margin).astype(int)
         stops = np.floor(indices.max(axis=0) + margin).astype(int) + 1
-        ends = reversed(self._shape)
-        return tuple((max(0, int(a)), min(int(b), n)) for a, b, n in zip(starts, stops, ends, strict=True))
+        return tuple((max(0, int(a)), min(int(b), n)) for a, b, n in zip(starts, stops, self._shape, strict=True))
 
     def _whole(self) -> tuple[tuple[int, int], ...]:
-        return tuple((0, n) for n in reversed(self._shape))
+        return tuple((0, n) for n in self._shape)

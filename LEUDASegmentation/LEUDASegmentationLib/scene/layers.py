@@ -15,7 +15,7 @@ import slicer
 import vtk
 
 from leuda_core.types import Label
-from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world, matrix_from_array
+from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world
 from LEUDASegmentationLib.scene.steps import finish, within
 from LEUDASegmentationLib.scene.volume_files import slabs
 
@@ -43,7 +43,7 @@ def new_layer(extent: Sequence[int], dtype: np.dtype, affine: np.ndarray) -> Any
     image = slicer.vtkOrientedImageData()
     image.SetExtent([int(end) for end in extent])
     image.AllocateScalars(get_vtk_array_type(dtype), 1)
-    image.SetImageToWorldMatrix(matrix_from_array(affine))
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
 
 

@@ -21,33 +21,6 @@ BYTES_AT_ONCE = 4 * 2**20  # of which a slab takes milliseconds, so that the win
 UNUSED_COPIES = 2  # kept: the volume of the panel, and that of the live preview
 
 
-def check_volume(node: Any | None) -> None:
-    """Raise an InputError unless the node is an image that can be segmented."""
-    if node is None:
-        raise InputError(_("no input volume is chosen"), _("choose an MR or CT volume"))
-    name = node.GetName()
-    if node.GetScene() is None:
-        raise InputError(_("“{name}” is not in the scene any more").format(name=name), _("load it again"))
-    if not node.IsA("vtkMRMLScalarVolumeNode"):
-        raise InputError(_("“{name}” is no scalar volume").format(name=name), _("choose an MR or CT volume"))
-    if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(
-            _("“{name}” is a label map, not an image").format(name=name),
-            _("choose the image; one that was loaded as a label map can be converted in the Volumes module"),
-        )
-    image = node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
-        raise InputError(_("“{name}” holds no voxels").format(name=name), _("load the volume again"))
-    components = image.GetNumberOfScalarComponents()
-    if components != 1:
-        raise InputError(
-            _("“{name}” has {count} components a voxel, such as colours or time points").format(
-                name=name, count=components
-            ),
-            _("choose a volume with one; the module Vector to Scalar Volume makes one of several"),
-        )
-
-
 def content_stamp(node: Any) -> tuple[int, int]:
     """Return what changes whenever the voxels do; no two volumes of a session have the same."""
     image = node.GetImageData()
