@@ -2,9 +2,9 @@
 
     Slicer --no-splash --no-main-window --python-script LEUDABatch.py --model MODEL --input FILE|DIR ... --output DIR
 
-The model is loaded once; one bad file never stops the rest. What became of each file is told on the terminal and in
-``summary.json`` in the output folder. Exit codes: 0 all done; 2 some input or the call is wrong; 130 cancelled with
-Ctrl+C; 1 a fault of ours.
+The model is loaded once; a file that fails does not stop the others. The outcome of each file is printed on the
+terminal and written to ``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or
+the command line is wrong; 130 cancelled with Ctrl+C.
 """
 # Slicer reads a script in the encoding of the system: this file is ASCII.
 
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.append(str(Path(__file__).resolve().parent))  # where Slicer was not told of the module folder
+sys.path.append(str(Path(__file__).resolve().parent))  # if the module folder is not in Slicer's module paths
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
@@ -46,7 +46,7 @@ _A_DAY_S = 24 * 3600.0
 
 
 class LEUDABatch(ScriptedLoadableModule):
-    """Keeps this script out of the menus: Slicer takes every Python file beside a module for a module."""
+    """Hides this script from the menus: Slicer treats every Python file next to a module as a module."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -56,7 +56,7 @@ class LEUDABatch(ScriptedLoadableModule):
 
 @dataclass
 class Outcome:
-    """What became of one file. ``state``: waiting, done, failed or cancelled."""
+    """The outcome of one file. ``state``: waiting, done, failed or cancelled."""
 
     input: str
     output: str
@@ -71,7 +71,7 @@ class Outcome:
 
 
 class Cancellation:
-    """Set by Ctrl+C. The first one ends the file in work and the batch."""
+    """Set by Ctrl+C. The first one cancels the current file and ends the batch."""
 
     def __init__(self, client: WorkerClient) -> None:
         self.requested = False
@@ -98,9 +98,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def outputNames(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
-    """Return a file for each volume (``path``, ``stem``): no two the same, none of them an input.
+    """Return an output file for each volume (``path``, ``stem``): all different, and none of them an input.
 
-    Volumes of the same name are told apart by the folder they come from, then by a number.
+    Volumes with the same name get the name of their folder as a prefix, and then a number.
     """
     taken = {_key(Path(volume["path"])) for volume in volumes}
     found = []
@@ -119,13 +119,13 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="LEUDABatch.py", allow_abbrev=False, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", required=True, help="a model's name in Slicer, its folder or its zip file")
+    parser.add_argument("--model", required=True, help="name of a model in Slicer, or its folder or zip file")
     parser.add_argument("--input", required=True, nargs="+", type=Path, metavar="FILE|DIR")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K")
-    parser.add_argument("--probabilities", action="store_true", help="also write each class probability")
-    parser.add_argument("--largest-component", action="store_true", help="keep the largest part of each label")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the segmentations")
+    parser.add_argument("--probabilities", action="store_true", help="also write the probability of each class")
+    parser.add_argument("--largest-component", action="store_true", help="keep the largest component of each label")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="file format of the segmentations")
     parser.add_argument("--json", action="store_true", help="print the summary on standard output")
     parser.add_argument("--install", action="store_true", help="install missing Python packages without asking")
     return parser
@@ -163,14 +163,14 @@ def _segmentAll(args: argparse.Namespace) -> int:
 
 
 def _plan(client: WorkerClient, args: argparse.Namespace, model: Path) -> list[Outcome]:
-    """Load the model, so that a wrong one is told before anything else, and find all volumes."""
+    """Load the model first, so that a wrong model is reported at once, and find all volumes."""
     _say(f"loading {model}")
     args.model = str(model)
     loaded = client.wait(client.request("load", model=args.model, device=args.device), _A_DAY_S)
     _say(f"loaded on {loaded['device']}; {', '.join(label['name'] for label in loaded['labels'])}")
     inputs = list(dict.fromkeys(map(os.path.abspath, args.input)))
     volumes = client.wait(client.request("find_volumes", inputs=inputs), _A_DAY_S)["volumes"]
-    volumes = list({volume["path"]: volume for volume in volumes}.values())  # a file and its folder were both named
+    volumes = list({volume["path"]: volume for volume in volumes}.values())  # for a file given with its folder
     targets = outputNames(volumes, args.output.resolve(), args.format)
     return [Outcome(volume["path"], str(target)) for volume, target in zip(volumes, targets, strict=True)]
 
@@ -179,14 +179,14 @@ def _findModel(name: str) -> Path:
     """Return a model by its path, or by its name in Slicer's list.
 
     Raises:
-        InputError: there is no such model; names those there are.
+        InputError: there is no such model; the message lists the existing ones.
     """
     if Path(name).exists():
         return Path(name).resolve()
     known = {entry.name: entry.path for entry in list_models(modelsFolder())}
     if name not in known:
         names = ", ".join(known) or "none yet"
-        raise InputError(f"there is no model '{name}'", f"give the path of one, or one of Slicer's: {names}")
+        raise InputError(f"there is no model '{name}'", f"give the path of a model or one of these names: {names}")
     return known[name]
 
 
@@ -215,7 +215,7 @@ def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome
 
 
 class _Progress:
-    """Says now and then how far a slow file is."""
+    """Prints the progress of a slow file from time to time."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -244,7 +244,7 @@ def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -
 
 
 def _writeSummary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
-    """Write what is known so far; a batch that is killed leaves the last of them."""
+    """Write the outcomes so far, so that a batch that is killed leaves a summary."""
     states = [outcome.state for outcome in outcomes]
     summary = {
         "version": __version__,
@@ -275,7 +275,7 @@ def _candidates(stem: str, folder: str) -> Iterator[str]:
 
 
 def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # some systems take A.nrrd and a.nrrd for one file
+    return str(path.resolve()).casefold()  # on some systems, A.nrrd and a.nrrd are the same file
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Phantom images in Slicer's Sample Data: made on this computer when first asked for, nothing is downloaded."""
+"""Phantom images in Slicer's Sample Data: generated on this computer on first use, nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DATASET = "dataset.json"
 _ICONS = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
 _MAKE_S = 600.0
 _COHORT = {"source": 6, "labelled": 3, "target": 6, "test": 2}
-"""Cases by role: few enough to train on within minutes, and to find one's way in the scene."""
+"""Cases by role: few enough for a training of minutes and for a clear list of nodes."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A button: an image of the phantom, or the whole dataset."""
+    """A button: one phantom image, or the whole dataset."""
 
     name: str
     file: str
@@ -50,7 +50,7 @@ _SAMPLES = (
 def registerSampleData() -> None:
     """Add the phantom to the Sample Data module; to be called when Slicer has started up.
 
-    Sample Data calls a custom downloader for its buttons alone; from the console there is ``loadSample``.
+    Sample Data calls a custom downloader only for its buttons; use ``loadSample`` in the console.
     """
     import SampleData
 
@@ -67,15 +67,15 @@ def registerSampleData() -> None:
 
 
 def samplesFolder() -> Path:
-    """Return the folder the phantom is kept in; deleting it makes the next request make it again."""
+    """Return the folder of the phantom; if it is deleted, the next request generates the phantom again."""
     return dataFolder() / "samples" / "phantom"
 
 
 def loadSample(name: str) -> list[Any]:
-    """Load a sample into the scene and return its nodes, images first; the first request of all makes the data.
+    """Load a sample into the scene and return its nodes, images first; the first request generates the data.
 
     Raises:
-        LeudaError: what is needed is not installed, or the data could not be made.
+        LeudaError: packages are missing, or the data could not be generated.
     """
     sample = next(each for each in _SAMPLES if each.name == name)
     dataset = makePhantom()
@@ -85,16 +85,16 @@ def loadSample(name: str) -> list[Any]:
 
 
 def makePhantom() -> Path:
-    """Make the phantom dataset unless it is there, in another process; return its ``dataset.json``.
+    """Generate the phantom dataset in another process, unless it exists; return its ``dataset.json``.
 
     Raises:
-        LeudaError: it could not be made. Cancelled: the user did not want to wait.
+        LeudaError: it could not be generated. Cancelled: by the user.
     """
     folder = samplesFolder()
     if not (folder / DATASET).is_file():  # it is written last
         if not ensureInstalled():
             raise LeudaError(
-                _("the sample data cannot be made without the missing packages"), _("install them and try again")
+                _("the sample data cannot be generated: Python packages are missing"), _("install them and try again")
             )
         shutil.rmtree(folder, ignore_errors=True)
         words = [word for role, count in _COHORT.items() for word in (f"--{role}", count)]
@@ -104,7 +104,7 @@ def makePhantom() -> Path:
 
 
 def _onRequested(source: Any) -> list[Any]:
-    """Do what the button of a sample is there for."""
+    """Load the sample of a button, and show an error in a window."""
     try:
         nodes = loadSample(source.sampleName)
     except LeudaError as error:
@@ -117,13 +117,13 @@ def _onRequested(source: Any) -> list[Any]:
 
 @contextmanager
 def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
-    """Run a command while a window says so and offers to cancel it."""
+    """Run a command while a window shows that it runs and offers to cancel it."""
     command.start()
     if slicer.util.mainWindow() is None:
         yield command
         return
     dialog = slicer.util.createProgressDialog(
-        maximum=0, windowTitle=CATEGORY, labelText=_("Making the phantom images on this computer…")
+        maximum=0, windowTitle=CATEGORY, labelText=_("Generating the phantom images on this computer…")
     )
     dialog.connect("canceled()", command.cancel)
     try:
@@ -135,7 +135,7 @@ def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
 
 
 def _loadCases(dataset: Path) -> list[Any]:
-    """Load the cases for a training, with segmentations where there are labels; not those for testing."""
+    """Load the training cases, with segmentations for those that have labels; test cases are left out."""
     content = json.loads(dataset.read_text(encoding="utf-8"))
     volumes: list[Any] = []
     segmentations: list[Any] = []
@@ -147,7 +147,7 @@ def _loadCases(dataset: Path) -> list[Any]:
             if "label" in case:
                 path = dataset.parent / case["label"]
                 segmentations.append(_loadSegmentation(path, f"{name} segmentation", image, content["labels"]))
-    for hidden in segmentations[1:]:  # the patients overlap in the room: show the first, as its volume is
+    for hidden in segmentations[1:]:  # the patients overlap: show only the first, like its volume
         hidden.CreateDefaultDisplayNodes()
         hidden.GetDisplayNode().SetVisibility(False)
     return volumes + segmentations

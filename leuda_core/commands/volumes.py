@@ -1,4 +1,4 @@
-"""``leuda segment``, ``evaluate``, ``phantom``: files and figures. One bad file never stops the rest."""
+"""``leuda segment``, ``evaluate``, ``phantom``. A file that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
     """Return (input, output) for each volume to segment.
 
     Raises:
-        InputError: nothing to read, or an output would fall on an input or on another output.
+        InputError: there is nothing to read, or an output would overwrite an input or another output.
     """
     from leuda_core.io.files import check_output_folder
     from leuda_core.io.names import EXTENSIONS, volume_extension, volume_stem
@@ -69,9 +69,11 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
     named = volume_extension(target)
     if named and not target.is_dir():
         if volumes != [source]:
-            raise InputError(f"{source} holds {len(volumes)} volumes, {target} is one file", "give --output a folder")
+            raise InputError(
+                f"{source} contains {len(volumes)} volumes, {target} is one file", "give --output a folder"
+            )
         if extension and f".{extension}" != named:
-            raise InputError(f"{target} does not end as --format {extension} does", "leave --format out")
+            raise InputError(f"{target} does not have the extension of --format {extension}", "leave out --format")
         pairs = [(source, target)]
         check_output_folder(target.resolve().parent)
     elif source.is_file() and target.suffix and not target.is_dir():
@@ -103,11 +105,11 @@ def evaluate(args: Namespace) -> Result:
 
 
 def phantom(args: Namespace) -> Result:
-    """Make the phantom dataset."""
+    """Generate the phantom dataset."""
     from leuda_core.data.phantom import make_phantom
 
     if args.out.is_dir() and any(args.out.iterdir()):
-        raise InputError(f"{args.out} holds other files", "name a new or an empty folder")
+        raise InputError(f"{args.out} contains other files", "give a new or empty folder")
     source, target = args.direction.split("-to-")
     dataset = make_phantom(
         args.out,
@@ -130,7 +132,7 @@ def _segment_one(segmenter: SliceSegmenter, source: Path, target: Path, options:
 
 
 def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
-    """Do one volume of many; its failure becomes a row. A volume on its own fails as the call does."""
+    """Process one volume and return its row, also for a failure. If it is the only volume, the failure is raised."""
     try:
         return work()
     except Cancelled:

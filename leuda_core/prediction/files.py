@@ -1,4 +1,4 @@
-"""One volume file into one segmentation file."""
+"""Segmenting one volume file into one segmentation file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def segment_file(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
-    """Segment a file or DICOM folder and write the labels by the extension of ``target``.
+    """Segment a file or DICOM folder and write the labels in the format given by the extension of ``target``.
 
     Returns:
-        ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with
-        ``probabilities`` also the file these went to.
+        ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with the option
+        ``probabilities`` also the file of the probabilities.
 
     Raises:
-        InputError: the volume is unusable or the target cannot be written. Cancelled, DeviceError: as the segmenter.
+        InputError: the volume cannot be used or the target cannot be written. Cancelled, DeviceError: as the segmenter.
     """
     start = time.perf_counter()
     volume = read_volume(source)
@@ -53,7 +53,7 @@ def segment_file(
 
 
 def _write_probabilities(prediction: Prediction, target: Path) -> Path:
-    """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
+    """Write ``(I, J, K, C)`` probabilities, background first, next to the label map; return the file."""
     assert prediction.probabilities is not None
     path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
     data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
@@ -66,7 +66,7 @@ def _volumes_ml(prediction: Prediction) -> dict[str, float]:
     label_map = prediction.label_map
     voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
     n_values = np.iinfo(label_map.data.dtype).max + 1
-    # Slab by slab: counting converts to 64 bits, eight times the memory of the label map.
+    # Slab by slab: bincount converts to 64 bits, eight times the memory of the label map.
     counts = np.zeros(n_values, np.int64)
     for slab in label_map.data.T:
         counts += np.bincount(slab.ravel(), minlength=n_values)

@@ -1,4 +1,4 @@
-"""What each request of the worker's protocol must and may say. Keys that are not known are ignored."""
+"""The fields of each request in the worker's protocol. Unknown keys are ignored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LoadRequest(msgspec.Struct):
 
 
 class _VolumeRequest(LoadRequest, kw_only=True):
-    """``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` takes its voxel index (i, j, k) to RAS mm."""
+    """``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` maps its voxel index (i, j, k) to RAS mm."""
 
     volume: str
     affine: tuple[Row, Row, Row, Row]
@@ -43,7 +43,7 @@ class SliceRequest(_VolumeRequest, kw_only=True):
 
 
 class FileRequest(LoadRequest, kw_only=True):
-    """Segment the volume in a file or DICOM folder; ``output`` is written by its extension."""
+    """Segment the volume in a file or DICOM folder; the extension of ``output`` gives its format."""
 
     input: str
     output: str
@@ -56,10 +56,10 @@ class FindRequest(msgspec.Struct):
 
 
 def read_request(request: Request, kind: type[T]) -> T:
-    """Return the fields of a request, checked.
+    """Return the checked fields of a request.
 
     Raises:
-        InputError: one is missing or of the wrong type; says which.
+        InputError: a field is missing or has the wrong type; says which.
     """
     return _converted(request.fields, kind, request.name)
 
@@ -71,7 +71,7 @@ def read_options(request: Request, **values: bool) -> SegmentOptions:
         values: options that the request does not state by their own type, such as a file for the probabilities.
 
     Raises:
-        InputError: one is of the wrong type; says which.
+        InputError: an option has the wrong type; says which.
     """
     return _converted({**request.fields, **values}, SegmentOptions, request.name)
 
@@ -80,5 +80,5 @@ def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        remedy = "send the fields that docs/ARCHITECTURE.md lists"
+        remedy = "send the fields that are listed in docs/ARCHITECTURE.md"
         raise InputError(f"request {name}: {error}", remedy) from error

@@ -1,4 +1,4 @@
-"""The panel of LE-UDA Segmentation: its parts, and what each shows for the present parameters."""
+"""The panel of LE-UDA Segmentation: its parts, and what they show for the current parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class SegmentationPanel:
-    """Fills the widgets of the ``.ui`` file and keeps them in step with the parameter node.
+    """Fills the widgets of the ``.ui`` file and synchronises them with the parameter node.
 
     Args:
         widget: the whole panel. ui: its named children. logic: a ``LEUDASegmentationLogic``.
@@ -74,10 +74,10 @@ class SegmentationPanel:
         ui.optionsSection.connect("contentsCollapsed(bool)", self._on_options_collapsed)
         ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._on_roi_added)
 
-    # What the module's widget calls
+    # Called by the module's widget
 
     def set_parameter_node(self, parameters) -> None:
-        """Show another parameter node; ``None`` when the scene is closed, which ends all work."""
+        """Show another parameter node; ``None`` if the scene is closed, which ends all work."""
         self._parameters = parameters
         if parameters is None:
             self._last_input = None
@@ -85,7 +85,7 @@ class SegmentationPanel:
         self.refresh()
 
     def enter(self) -> None:
-        """Look again at what may have changed while another module was open."""
+        """Refresh everything that may have changed while another module was open."""
         self._logic.worker.onLog = self.log.append
         self.models.refresh()
         self._show_missing_packages()
@@ -93,11 +93,11 @@ class SegmentationPanel:
         self.result.refresh()
 
     def leave(self) -> None:
-        """Stop what only makes sense while the panel is seen; a running segmentation goes on."""
+        """Stop the live preview; a running segmentation continues."""
         self.preview.stop()
 
     def cleanup(self) -> None:
-        """End all work for good: the widgets are about to be deleted."""
+        """End all work: the widgets are about to be deleted."""
         self._stop()
         self.apply.close()
         self.result.close()
@@ -105,16 +105,16 @@ class SegmentationPanel:
             self._logic.worker.onLog = None
 
     def refresh(self) -> None:
-        """Show which nodes there are now."""
+        """Show the current nodes of the scene."""
         if self._parameters is not None:
             self.volumes.refresh(filter(is_alive, self._parameters.volumes))
         self.update()
 
     def selectModel(self, name: str) -> None:
-        """Choose a model of the list.
+        """Choose a model from the list.
 
         Raises:
-            InputError: there is none of this name.
+            InputError: there is no model with this name.
         """
         self.models.refresh()
         if not self.models.select(name):
@@ -122,7 +122,7 @@ class SegmentationPanel:
         self._on_model_selected(self.models.selected)
 
     def update(self) -> None:
-        """Bring every part in step with the parameters; called whenever one of them has changed."""
+        """Update every part; called whenever a parameter has changed."""
         parameters = self._parameters
         self._widget.enabled = parameters is not None
         if parameters is None:
@@ -145,7 +145,7 @@ class SegmentationPanel:
         self._show_missing_packages()
 
     def install(self) -> None:
-        """Install what is missing, after asking."""
+        """Install missing packages after asking."""
         try:
             installation.ensureInstalled(slicer.util.mainWindow())
         except LeudaError as error:
@@ -153,7 +153,7 @@ class SegmentationPanel:
         self._show_missing_packages()
 
     def say(self, message: LeudaError | str) -> None:
-        """Show an error, or what was done."""
+        """Show an error, or a text that says what was done."""
         if isinstance(message, LeudaError):
             logger.error("%s", message)
             self.message_strip.show_error(message)
@@ -164,7 +164,7 @@ class SegmentationPanel:
         self.preview.stop()
         self.apply.cancel()
 
-    # What the parts tell
+    # Called by the parts
 
     def _on_volumes_checked(self) -> None:
         self._parameters.volumes = self.volumes.checked()
@@ -180,7 +180,7 @@ class SegmentationPanel:
         self._parameters.device = device
 
     def _on_result(self, segmentation) -> None:
-        """Show a segmentation; the next Apply on the same volume writes into it again."""
+        """Show a segmentation; the next Apply on the same volume writes into it, too."""
         if self._parameters is None:
             return
         self.result.show(segmentation)
@@ -194,7 +194,7 @@ class SegmentationPanel:
             self.device.fill(self._logic.worker)
 
     def _on_roi_added(self, roi) -> None:
-        """Lay a new box around the input volume: an empty one could not be seen."""
+        """Place a new box around the input volume, since an empty box is invisible."""
         roi.CreateDefaultDisplayNodes()
         if not is_alive(self._parameters.inputVolume):
             return
@@ -204,10 +204,10 @@ class SegmentationPanel:
         roi.SetCenter([(low + high) / 2 for low, high in zip(lows, highs, strict=True)])
         roi.SetSize([high - low for low, high in zip(lows, highs, strict=True)])
 
-    # What is shown
+    # Display
 
     def _follow_input(self) -> None:
-        """When another input is chosen, do not write it over what Apply made of the one before."""
+        """After a change of the input, do not overwrite the result of the previous input."""
         volume, last = self._parameters.inputVolume, self._last_input
         if volume is None or volume is last:
             return
@@ -236,7 +236,7 @@ class SegmentationPanel:
     def _show_readiness(self) -> None:
         missing = missing_inputs(self._parameters, self.models.selected)
         if self.apply.running:
-            missing = [_("Wait until the present segmentation is done, or cancel it.")]
+            missing = [_("Wait until the running segmentation is done, or cancel it.")]
         self._ui.applyButton.enabled = not missing
         self._ui.applyButton.toolTip = "\n".join(missing) or _("Segment with the chosen model")
 
@@ -245,7 +245,7 @@ class SegmentationPanel:
         if missing:
             names = ", ".join(missing)
             self.install_strip.show_warning(
-                _("Python packages are missing"), _("Install them once to segment: {names}").format(names=names)
+                _("Python packages are missing"), _("Install them to segment: {names}").format(names=names)
             )
         else:
             self.install_strip.clear()

@@ -1,4 +1,4 @@
-"""Live preview: the slice a view shows, segmented while the user scrolls, so that one sees whether a model fits."""
+"""Live preview: segments the slice of a view while the user scrolls, to show whether a model is suitable."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NODE_NAME = "LE-UDA preview"
 
 
 class LivePreview:
-    """Follows a slice view and shows the outlines that a model draws on the slice in its middle.
+    """Follows a slice view and shows the outlines of what a model finds in the slice at its centre.
 
-    One request at a time is under way; when it is done, the next one is for where the view is then.
+    There is one request at a time; when it is done, the next one is for the position of the view at that time.
 
     Args:
-        logic: gives the worker and the copies of volumes.
-        onError: called with a LeudaError when the preview ended by itself.
+        logic: provides the worker and the copies of volumes.
+        onError: called with a LeudaError if the preview ended by itself.
     """
 
     def __init__(self, logic: LEUDASegmentationLogic, onError: Callable[[LeudaError], None] | None = None) -> None:
@@ -44,16 +44,16 @@ class LivePreview:
 
     @property
     def running(self) -> bool:
-        """Whether a view is being followed."""
+        """Whether the preview follows a view."""
         return self._session is not None
 
     @property
     def segmentationNode(self) -> Any | None:
-        """The node with the outlines: hidden from lists and never saved. None while nothing runs."""
+        """The node with the outlines, hidden from lists and never saved; None if the preview is off."""
         return self._session.outlines.node if self._session else None
 
     def start(self, volumeNode: Any, model: Any, sliceNode: Any, device: str = "auto") -> None:
-        """Follow a slice view (vtkMRMLSliceNode); what was followed before is left.
+        """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
 
         Raises:
             InputError: the volume or the model cannot be used.
@@ -69,7 +69,7 @@ class LivePreview:
             self._session.follow(sliceNode)
 
     def stop(self) -> None:
-        """Remove the outlines and follow nothing. May be called at any time."""
+        """Remove the outlines and stop following. May be called at any time."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -81,7 +81,7 @@ class LivePreview:
 
 
 class PreviewOutlines:
-    """A segmentation node that holds one slice, on exactly the grid of the volume, and shows outlines alone."""
+    """A segmentation node with one slice, on exactly the grid of the volume, that shows only outlines."""
 
     def __init__(self, volume_node: Any, labels: Sequence[Label]) -> None:
         self._volume = volume_node
@@ -94,8 +94,9 @@ class PreviewOutlines:
         """Show the labels of a slice.
 
         Args:
-            axis: of the volume that the slice is across: 0 is i, 1 is j, 2 is k. index: along this axis.
-            labels: the slice, as ``array[k, j, i]`` is without the axis; uint8 or uint16.
+            axis: axis of the volume that is perpendicular to the slice: 0 is i, 1 is j, 2 is k.
+            index: index of the slice along this axis.
+            labels: the slice, as ``array[k, j, i]`` without this axis; uint8 or uint16.
         """
         extent = [end for n in volume_shape(self._volume) for end in (0, n - 1)]
         extent[2 * axis : 2 * axis + 2] = index, index
@@ -103,7 +104,7 @@ class PreviewOutlines:
         layers.layer_array(image)[:] = np.expand_dims(labels, 2 - axis)
         self._image.ShallowCopy(image)
         self.node.SetAndObserveTransformNodeID(self._volume.GetTransformNodeID())
-        self.node.GetSegmentation().GetNthSegment(0).Modified()  # what makes the views draw it
+        self.node.GetSegmentation().GetNthSegment(0).Modified()  # makes the views draw it
 
     def remove(self) -> None:
         """Remove the node from the scene."""
@@ -114,7 +115,7 @@ class PreviewOutlines:
         node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName(NODE_NAME)
-        node.SetHideFromEditors(True)  # before it is added, so that no list ever shows it
+        node.SetHideFromEditors(True)  # before it is added, so that no list shows it
         node.SetSaveWithScene(False)
         node = scene.AddNode(node)
         node.CreateDefaultDisplayNodes()
@@ -144,7 +145,7 @@ class _Session:
         self._watch = SceneWatch(volume_node.GetScene(), self._on_removed, self._on_closing)
         self._copying: EventLoopWork | None = None
         self._copy: str | None = None
-        self._stamp: tuple[int, int] | None = None  # of what was copied
+        self._stamp: tuple[int, int] | None = None  # of the copied content
         self._request: int | None = None
         self._output = self._worker.newPath("preview.npy")
         self._asked_center = np.zeros(3)
@@ -173,7 +174,7 @@ class _Session:
         self.outlines.remove()
 
     def _update(self) -> None:
-        """Do what is next: nothing while a request is under way, else bring copy and outlines up to date."""
+        """Update copy and outlines, unless a request is running."""
         if self._slice_node is None or self._request is not None:
             return
         if self._stamp != content_stamp(self._volume):
@@ -193,7 +194,7 @@ class _Session:
         self._update()
 
     def _on_copy_failed(self, error: LeudaError) -> None:
-        if self._stamp != content_stamp(self._volume):  # such as a sequence that plays
+        if self._stamp != content_stamp(self._volume):  # for example while a sequence is played
             self._update()
         else:
             self._on_end(error)
@@ -206,15 +207,15 @@ class _Session:
             self._files.release(copy)
 
     def _center(self) -> np.ndarray:
-        """Return the middle of the slice view in the volume's own coordinates, RAS mm (3,)."""
+        """Return the centre of the slice view in the volume's node coordinates, RAS mm (3,)."""
         return world_to_node(self._volume, slicer.util.arrayFromVTKMatrix(self._slice_node.GetSliceToRAS())[:3, 3])
 
     def _is_new(self) -> bool:
-        """Return whether the view shows another slice than the outlines, as far as one can tell."""
+        """Return whether the view shows another slice than the outlines."""
         return self._shown is None or self._shown != self._place(self._shown[0], self._center())
 
     def _place(self, axis: int, center: np.ndarray) -> tuple[Any, ...]:
-        """Return what identifies the slice across ``axis`` nearest to a point in the volume's own coordinates."""
+        """Return what identifies the slice, perpendicular to ``axis``, nearest to a point in node coordinates."""
         affine = ijk_to_ras(self._volume)
         index = apply_affine(np.linalg.inv(affine), center[None])[0, axis]
         last = volume_shape(self._volume)[axis] - 1
@@ -240,7 +241,7 @@ class _Session:
         self._request = None
         if self._stamp == content_stamp(self._volume):
             self.outlines.show(reply["axis"], reply["index"], np.load(self._output))
-            self._shown = self._place(reply["axis"], self._asked_center)  # our rounding, lest it ask for ever
+            self._shown = self._place(reply["axis"], self._asked_center)  # rounded as in _is_new
         self._update()
 
     def _on_failure(self, error: LeudaError) -> None:
@@ -251,10 +252,10 @@ class _Session:
     def _on_removed(self, node: Any) -> None:
         if node in (self._volume, self._slice_node, self.outlines.node):
             message = _("“{name}” was deleted, and the live preview ended").format(name=node.GetName())
-            self._on_end(InputError(message, _("choose a volume and turn the preview on again")))
+            self._on_end(InputError(message, _("choose a volume and switch the preview on again")))
 
     def _on_closing(self) -> None:
-        self._on_end(InputError(_("the scene was closed, and the live preview ended"), _("turn it on again")))
+        self._on_end(InputError(_("the scene was closed, and the live preview ended"), _("switch it on again")))
 
     def _stop_observing(self) -> None:
         observations, self._observations = self._observations, []

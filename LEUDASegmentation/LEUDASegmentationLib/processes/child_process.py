@@ -1,7 +1,7 @@
-"""A child process of Slicer that never blocks it: complete lines in, in order, a few per turn of the event loop.
+"""A child process that never blocks Slicer: it delivers complete lines, in order, a few per turn of the event loop.
 
-The lines that come with the end of the process are delivered before the end itself. A child that floods its log loses
-the older lines of the flood, never the last ones, and a note says how many.
+Lines that arrive together with the end of the process are delivered before the end. If a process writes its log faster
+than it can be shown, older lines are dropped, never the last ones, and a note gives their number.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _LINES_PER_EVENT = 100
 _MOST_LOG_LINES = 1000
 _LONGEST_LOG_LINE = 65536
 
-_alive: set[ChildProcess] = set()  # a QProcess that is collected while it runs takes its child along
+_alive: set[ChildProcess] = set()  # a QProcess that is garbage-collected while it runs kills its process
 
 FAILED_TO_START = -1
 
 
 class LineBuffer:
-    """Puts the lines of a byte stream together; a chunk may end inside a line or inside a character."""
+    """Assembles the lines of a byte stream; a chunk may end inside a line or inside a character."""
 
     def __init__(self, ends: bytes = b"\n", longest: int | None = None) -> None:
-        """``ends``: every byte that ends a line; ``longest``: bytes after which a line is broken."""
+        """``ends``: the bytes that end a line; ``longest``: number of bytes after which a line is split."""
         self._ends = ends
         self._longest = longest
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the lines that are complete now, without their ends; empty lines are left out."""
+        """Return the lines that are complete now, without their line ends and without empty lines."""
         data = self._rest + data
         for end in self._ends[1:]:
             data = data.replace(bytes([end]), self._ends[:1])
@@ -50,7 +50,7 @@ class LineBuffer:
         return [line for line in map(self._text, lines) if line]
 
     def flush(self) -> list[str]:
-        """Return what is left when the stream has ended."""
+        """Return the rest after the end of the stream."""
         return self.feed(self._ends[:1])
 
     @staticmethod
@@ -59,9 +59,9 @@ class LineBuffer:
 
 
 class ChildProcess:
-    """Runs a command; calls ``onOutput(line)``, ``onLog(line)`` for each line of stderr, at last ``onEnd(code)``.
+    """Runs a command; calls ``onOutput(line)``, ``onLog(line)`` for each line of stderr, and finally ``onEnd(code)``.
 
-    ``code`` is negative when the process could not be started (``FAILED_TO_START``) or was ended by a signal.
+    ``code`` is negative if the process could not be started (``FAILED_TO_START``) or was ended by a signal.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class ChildProcess:
         return process
 
     def start(self) -> None:
-        """Start the process; a failure to do so is told through ``onEnd``."""
+        """Start the process; a failure to start is reported through ``onEnd``."""
         self.started = True
         _alive.add(self)
         self._process.start(self._command[0], self._command[1:])
 
     @property
     def running(self) -> bool:
-        """Whether the operating system's process has been started and has not ended."""
+        """Whether the operating system's process was started and has not ended."""
         return self._process.state() != qt.QProcess.NotRunning
 
     @property
     def pid(self) -> int:
-        """The id of the process that was started, which may be a launcher; 0 when none runs."""
+        """The id of the started process, which may be a launcher; 0 if none runs."""
         return int(self._process.processId())
 
     def write(self, data: bytes) -> None:
@@ -116,18 +116,18 @@ class ChildProcess:
         self._process.write(data)
 
     def closeInput(self) -> None:
-        """Tell the process that no more input comes."""
+        """Close the standard input of the process."""
         self._process.closeWriteChannel()
 
     def close(self, timeout_ms: int) -> None:
-        """End a process that ends when its input does, without the event loop, as when Slicer quits."""
+        """End a process that ends with its input, without the event loop, for example when Slicer quits."""
         self.closeInput()
         if self.running and not self._process.waitForFinished(timeout_ms):
             self.kill()
             self._process.waitForFinished(timeout_ms)
 
     def interrupt(self) -> None:
-        """Ask the process and everything it started to end; use force after two seconds."""
+        """Ask the process and all its descendants to end; kill them after two seconds."""
         if not self.running:
             return
         self._tree = self._tree or self._findTree()
@@ -135,7 +135,7 @@ class ChildProcess:
         qt.QTimer.singleShot(GRACE_MS if asked else 0, self.kill)
 
     def kill(self) -> None:
-        """End the process and everything it started, by force."""
+        """Kill the process and all its descendants."""
         if self._tree is None and self.running:
             self._tree = self._findTree()
         if self._tree is not None:
@@ -147,7 +147,7 @@ class ChildProcess:
         return ProcessTree(self.pid, launcher=Path(self._command[0]).stem == "PythonSlicer")
 
     def wait(self, timeout_s: float) -> bool:
-        """Let Slicer go on working until everything was delivered; return whether that happened in time."""
+        """Process events until everything is delivered; return whether that happened in time."""
         deadline = time.monotonic() + timeout_s
         while not self.ended and time.monotonic() < deadline:
             slicer.app.processEvents()
@@ -173,7 +173,7 @@ class ChildProcess:
         self._end(-abs(code or 1) if crashed else code)
 
     def _onProcessError(self, error: int) -> None:
-        if error == qt.QProcess.FailedToStart:  # after any other error, finished() comes too
+        if error == qt.QProcess.FailedToStart:  # after any other error, finished() is emitted, too
             self._appendLog([f"{self._command[0]}: {self._process.errorString()}"])
             self._end(FAILED_TO_START)
 
@@ -181,7 +181,7 @@ class ChildProcess:
         try:
             self._readOutput()
             self._readLog()
-        except (RuntimeError, ValueError):  # of PySide, of PythonQt: Python exits and Qt has taken the process down
+        except (RuntimeError, ValueError):  # from PySide or PythonQt: Python exits, and Qt has deleted the process
             return
         self._output.extend(self._outputBuffer.flush())
         self._appendLog(self._logBuffer.flush())
@@ -194,7 +194,7 @@ class ChildProcess:
             qt.QTimer.singleShot(0, self._pump)
 
     def _pump(self) -> None:
-        """Deliver a few lines and come again for the rest, also when a receiver fails."""
+        """Deliver a few lines and schedule the rest, even if a receiver fails."""
         self._pumping = False
         try:
             self._deliverLog()

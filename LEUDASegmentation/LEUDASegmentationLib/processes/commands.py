@@ -1,4 +1,4 @@
-"""One command of ``python -m leuda_core`` in a child process: its JSON document, its log, its error."""
+"""A command of ``python -m leuda_core`` in a child process: its JSON document, log and error."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ def errorFromJson(document: Mapping[str, Any]) -> LeudaError:
 
 
 def errorOfProcess(code: int, lastLine: str) -> LeudaError:
-    """Return the error for a process that ended without a word of its own, from its exit code and last log line."""
+    """Return the error for a process that stopped without reporting one, from its exit code and last log line."""
     if code == FAILED_TO_START:
         return LeudaError(
-            _("Python could not be started: {cause}").format(cause=lastLine), _("restart Slicer, or install it again")
+            _("Python could not be started: {cause}").format(cause=lastLine), _("restart Slicer, or reinstall it")
         )
     if "No module named" in lastLine or _LOG_PREFIX + "the package" in lastLine:
-        return LeudaError(lastLine.removeprefix(_LOG_PREFIX), _("install what is missing, the module offers it"))
+        return LeudaError(
+            lastLine.removeprefix(_LOG_PREFIX),
+            _("press Install in LE-UDA Segmentation"),
+        )
     if code < 0:
-        message = _("the process was ended from outside (signal {number})").format(number=-code)
-        remedy = _("free memory by closing other programs or choosing a smaller volume, then try again")
+        message = _("the process stopped unexpectedly (signal {number})").format(number=-code)
+        remedy = _("close other programs or choose a smaller volume to free memory, then try again")
     else:
-        message = _("the process ended with code {code}").format(code=code)
+        message = _("the process stopped unexpectedly (exit code {code})").format(code=code)
         remedy = _("see the log, then try again")
     return LeudaError(f"{message}: {lastLine}" if lastLine else message, remedy)
 
@@ -50,8 +53,8 @@ def errorOfProcess(code: int, lastLine: str) -> LeudaError:
 class LeudaCommand:
     """Runs ``python -m leuda_core <words> --json``.
 
-    ``onDone`` gets the JSON document. That a command found something wrong, as ``check`` does, is a result as well: see
-    ``exitCode``. ``onError`` gets a ``LeudaError`` (``Cancelled`` after ``cancel``), ``onLine`` each line of the log.
+    ``onDone`` gets the JSON document, also if the command found problems, as ``check`` does: see ``exitCode``.
+    ``onError`` gets a ``LeudaError`` (``Cancelled`` after ``cancel``), ``onLine`` each line of the log.
     """
 
     def __init__(
@@ -72,28 +75,28 @@ class LeudaCommand:
         self._process = ChildProcess(command, onOutput=self._lines.append, onLog=onLine or _ignore, onEnd=self._onEnd)
 
     def start(self) -> LeudaCommand:
-        """Start the command and return at once."""
+        """Start the command and return immediately."""
         self._process.start()
         return self
 
     @property
     def running(self) -> bool:
-        """Whether the command was started and its result has not been delivered."""
+        """Whether the command was started and its result is not delivered yet."""
         return self._process.started and not self._process.ended
 
     def cancel(self) -> None:
-        """Ask the command to stop; after two seconds its process tree is ended by force."""
+        """Ask the command to stop; its process tree is killed after two seconds."""
         self._cancelled = True
         self._process.interrupt()
 
     def wait(self, timeout_s: float) -> Any:
-        """Return the JSON document when the command is done; meanwhile Slicer goes on working.
+        """Return the JSON document when the command is done; Slicer keeps processing events meanwhile.
 
         Raises:
-            LeudaError: the command failed, or it was not done in time (it goes on then).
+            LeudaError: the command failed, or it was not done in time (it then keeps running).
         """
         if not self._process.wait(timeout_s):
-            message = _("'leuda {command}' was not done after {seconds} s").format(
+            message = _("'leuda {command}' was not finished after {seconds} s").format(
                 command=self._words[0], seconds=round(timeout_s)
             )
             raise LeudaError(message, _("wait longer, or cancel it"))
@@ -110,7 +113,7 @@ class LeudaCommand:
             self._onError(self.error)
 
     def _findError(self, code: int) -> LeudaError | None:
-        """Parse the output into ``document``; return what is wrong with it."""
+        """Parse the output into ``document``; return the error, if there is one."""
         if self._cancelled:
             return Cancelled()
         try:

@@ -1,4 +1,4 @@
-"""Where things are: the interpreter of child processes, their environment, and the folders of models and runs."""
+"""The interpreter and the environment of child processes, and the folders of models and runs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import leuda_core
 
 DATA_FOLDER_SETTING = "LEUDA/DataFolder"
 
-_UNWANTED = ("QT_", "QML", "DISPLAY", "WAYLAND_DISPLAY")  # a child shows no windows
+_UNWANTED = ("QT_", "QML", "DISPLAY", "WAYLAND_DISPLAY")  # child processes show no windows
 _CHILD_SETTINGS = {
     "PYTHONUNBUFFERED": "1",
-    "PYTHONUTF8": "1",  # messages and paths, on Windows too
+    "PYTHONUTF8": "1",  # for messages and paths, also on Windows
     "PYTHONSAFEPATH": "1",  # a module in the folder where Slicer was started must not shadow one of ours
     "MPLBACKEND": "Agg",
 }
 
 
 def pythonCommand() -> list[str]:
-    """Return the command that runs Python with Slicer's packages: PythonSlicer, else this interpreter."""
+    """Return the command that runs Python with Slicer's packages: PythonSlicer, or else this interpreter."""
     return [shutil.which("PythonSlicer") or sys.executable]
 
 
 def coreFolder() -> Path:
-    """Return the folder that holds ``leuda_core``."""
+    """Return the folder that contains ``leuda_core``."""
     return Path(leuda_core.__file__).resolve().parents[1]
 
 
 def childEnvironment() -> qt.QProcessEnvironment:
-    """Return the environment of a child process: this one's, without what belongs to windows, finding our packages."""
+    """Return the environment of a child process: this one, without window settings, with our packages on the path."""
     environment = qt.QProcessEnvironment()
     for name, value in os.environ.items():
         if not name.startswith(_UNWANTED):
@@ -47,9 +47,9 @@ def childEnvironment() -> qt.QProcessEnvironment:
 
 
 def dataFolder() -> Path:
-    """Return the folder of everything LE-UDA keeps for this user; it may not exist yet.
+    """Return the folder of this user's LE-UDA data; it may not exist yet.
 
-    It lies beside Slicer's settings unless the setting ``LEUDA/DataFolder`` names another one.
+    It is next to Slicer's settings file, unless the setting ``LEUDA/DataFolder`` names another folder.
     """
     chosen = slicer.app.userSettings().value(DATA_FOLDER_SETTING)
     return Path(chosen) if chosen else Path(slicer.app.slicerUserSettingsFilePath).parent / "LEUDA"

@@ -1,4 +1,4 @@
-"""Which Python packages LE-UDA needs, and which of them are there. Imports none of them."""
+"""The Python packages that LE-UDA needs, and which of them are installed. Imports none of them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def missingPackages() -> list[str]:
 
 
 def distributionName(requirement: str) -> str:
-    """Return ``monai`` of ``monai>=1.4,<2``."""
+    """Return the name in a requirement: ``monai`` for ``monai>=1.4,<2``."""
     return re.split(r"[<>=]", requirement, maxsplit=1)[0].strip()
 
 
 def isMet(requirement: str, version: str | None = None) -> bool:
-    """Say whether a requirement is met by ``version``, by default the installed one."""
+    """Return whether ``version``, by default the installed one, meets a requirement."""
     version = version or installedVersion(distributionName(requirement))
     if version is None:
         return False
@@ -43,7 +43,7 @@ def isMet(requirement: str, version: str | None = None) -> bool:
 
 
 def installedVersion(name: str) -> str | None:
-    """Return the version of an installed distribution, ``None`` where there is none."""
+    """Return the version of a distribution; ``None`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -58,12 +58,12 @@ def protectedVersions() -> dict[str, str]:
 
 
 def pins(versions: Mapping[str, str]) -> list[str]:
-    """Return lines for a constraints file; a version that pip could not parse is left out."""
+    """Return lines for a constraints file, without versions that pip cannot parse."""
     return [f"{name}=={version}" for name, version in versions.items() if _PUBLISHED.fullmatch(version)]
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return ``(2, 5, 1)`` of ``2.5.1+cu121``; zeros at the end do not count."""
+    """Return ``(2, 5, 1)`` for ``2.5.1+cu121``, without trailing zeros."""
     numbers = re.match(r"\d+(\.\d+)*", version)
     found = [int(part) for part in numbers.group().split(".")] if numbers else []
     while found and not found[-1]:

@@ -1,7 +1,7 @@
-"""Slicer's end of the warm worker: requests out, events in, over JSON lines.
+"""The client of the worker process: sends requests and receives events, as JSON lines.
 
-The worker is started by the first request and started again after it died. It ends when its standard input closes, so
-that it never outlives Slicer, not even one that crashed.
+The first request starts the worker; if the worker has crashed, the next request starts a new one. It ends when its
+standard input closes, and therefore never outlives Slicer, even if Slicer crashes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from LEUDASegmentationLib.processes.exchange_folder import ExchangeFolder
 logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
-CANCEL_MS = 900  # a cancelled request ends for the user by then, whatever the worker does
-_STUCK_MS = 3000  # a worker that has not let go of it by then is ended
+CANCEL_MS = 900  # after this time, a cancelled request ends for the user, whatever the worker does
+_STUCK_MS = 3000  # after this time, a worker that still works on it is killed
 _CLOSE_MS = 500
 _OUTCOMES_KEPT = 64
 
@@ -44,9 +44,9 @@ class _Request:
 
 
 class WorkerClient:
-    """Talks to one worker process.
+    """Communicates with one worker process.
 
-    ``onLog``, when set, is called with each line the worker writes to its log.
+    ``onLog``, if set, is called with each line of the worker's log.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class WorkerClient:
         self._process: ChildProcess | None = None
         self._generation = 0
         self._open: dict[int, _Request] = {}
-        self._unanswered: set[int] = set()  # cancelled for the user, but the worker has not said so yet
+        self._unanswered: set[int] = set()  # cancelled for the user, but not yet answered by the worker
         self._outcomes: OrderedDict[int, Any] = OrderedDict()
         self._lastId = 0
         self._folder = ExchangeFolder()
@@ -63,7 +63,7 @@ class WorkerClient:
 
     @property
     def isRunning(self) -> bool:
-        """Whether a worker process is there."""
+        """Whether a worker process is running."""
         return self._process is not None
 
     @property
@@ -79,7 +79,7 @@ class WorkerClient:
         onProgress: Callable[[Event], None] | None = None,
         **fields: Any,
     ) -> int:
-        """Send a request, starting the worker if there is none, and return its id at once.
+        """Send a request, start the worker if necessary, and return the id of the request immediately.
 
         ``onDone`` gets the result, ``onError`` a ``LeudaError``, ``onProgress`` events with ``stage``, ``done``,
         ``total`` and ``seconds_left``. Either ``onDone`` or ``onError`` is called exactly once.
@@ -91,7 +91,7 @@ class WorkerClient:
         return self._lastId
 
     def cancel(self, requestId: int) -> None:
-        """End a request, also a waiting one; its ``onError`` gets ``Cancelled`` within a second."""
+        """Cancel a running or waiting request; its ``onError`` gets ``Cancelled`` within a second."""
         if requestId not in self._open or requestId in self._unanswered:
             return
         self._unanswered.add(requestId)
@@ -101,17 +101,17 @@ class WorkerClient:
         qt.QTimer.singleShot(_STUCK_MS, lambda: self._endStuckWorker(requestId, generation))
 
     def wait(self, requestId: int, timeout_s: float) -> Any:
-        """Return the result of a request when it is there; meanwhile Slicer goes on working.
+        """Return the result of a request when it is done; Slicer keeps processing events meanwhile.
 
         Raises:
-            LeudaError: the request failed, or it was not done in time (it goes on then).
+            LeudaError: the request failed, or it was not done in time (it then continues).
         """
         deadline = time.monotonic() + timeout_s
         while requestId in self._open and time.monotonic() < deadline:
             slicer.app.processEvents()
             qt.QThread.msleep(5)
         if requestId in self._open:
-            message = _("the worker was not done after {seconds} s").format(seconds=round(timeout_s))
+            message = _("the worker was not finished after {seconds} s").format(seconds=round(timeout_s))
             raise LeudaError(message, _("wait longer, or cancel it"))
         outcome = self._outcomes.pop(requestId)
         if isinstance(outcome, LeudaError):
@@ -119,7 +119,7 @@ class WorkerClient:
         return outcome
 
     def stop(self) -> None:
-        """End the worker, cancel what is open, remove all exchanged files. The next request starts a new worker."""
+        """End the worker, cancel open requests, remove all exchanged files. The next request starts a new worker."""
         process, self._process = self._process, None
         self._generation += 1
         if process is not None:
@@ -130,13 +130,13 @@ class WorkerClient:
         self._folder.remove()
 
     def _running(self) -> ChildProcess:
-        """Return the worker process, started if there was none."""
+        """Return the worker process; start it if there is none."""
         if self._process is None:
             self._generation += 1
             generation = self._generation
 
             def current(handle: Callable[[Any], None]) -> Callable[[Any], None]:
-                """Keep what an earlier process still has to say from being taken for the present one's."""
+                """Ignore late output of an earlier process."""
                 return lambda value: handle(value) if generation == self._generation else None
 
             self._process = ChildProcess(
@@ -154,7 +154,7 @@ class WorkerClient:
         except ValueError:
             event = None
         if not isinstance(event, dict):
-            logger.warning("the worker said what is no event: %s", line[:200])
+            logger.warning("the worker wrote a line that is not an event: %s", line[:200])
             return
         kind, requestId = event.get("event"), event.get("id")
         if kind == "hello":
@@ -172,8 +172,8 @@ class WorkerClient:
         if protocol == PROTOCOL:
             return
         error = LeudaError(
-            _("the worker speaks protocol {theirs}, this module {ours}").format(theirs=protocol, ours=PROTOCOL),
-            _("install the LE-UDA extension again, so that all its parts have one version"),
+            _("the worker uses protocol {theirs}, this module {ours}").format(theirs=protocol, ours=PROTOCOL),
+            _("reinstall the LE-UDA extension, so that all its parts have the same version"),
         )
         self._endProcess()
         self._failAll(error)
@@ -212,7 +212,7 @@ class WorkerClient:
             request.onError(error)
 
     def _ended(self, requestId: Any, outcome: Any) -> _Request | None:
-        """Take a request out of those that are open and keep its outcome for ``wait``; ``None`` if it was not open."""
+        """Close a request and keep its outcome for ``wait``; return ``None`` if it was not open."""
         request = self._open.pop(requestId, None)
         if request is not None:
             self._outcomes[requestId] = outcome
@@ -221,10 +221,10 @@ class WorkerClient:
         return request
 
     def _endStuckWorker(self, requestId: int, generation: int) -> None:
-        """End a worker that does not let go of a cancelled request; send what is still open to a new one."""
+        """Kill a worker that still works on a cancelled request; send the open requests to a new worker."""
         if requestId not in self._unanswered or generation != self._generation:
             return
-        logger.warning("the worker did not answer a cancellation; it is started again")
+        logger.warning("the worker did not answer a cancellation; it is restarted")
         self._endProcess()
         self._unanswered.clear()
         for request in list(self._open.values()):

@@ -1,7 +1,7 @@
-"""One segmentation, from the volume node to the segmentation node, a piece at a time.
+"""One segmentation, from the volume node to the segmentation node, in small steps.
 
-The work is a generator: it yields what was done so far, or a request for the worker and goes on with its result. In
-the background, the event loop runs between any two of its pieces, so that the window keeps answering.
+The work is a generator: it yields its progress, or a request for the worker, whose result is sent back into it. In the
+background, the event loop runs between any two steps, so that the window keeps responding.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FOREVER_S = 7 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class _Call:
-    """Asks whoever runs the work to send a request to the worker and to send its result back in."""
+    """A request to send to the worker; its result is then sent back into the work."""
 
     name: str
     fields: dict[str, Any]
@@ -45,9 +45,9 @@ class SegmentationJob:
     """Segments one volume.
 
     Attributes:
-        running: whether it has been started and has not ended.
-        outputSegmentation: the segmentation node once it is done; until then the one given, or None.
-        error: the LeudaError it ended with, or None.
+        running: whether it was started and has not ended.
+        outputSegmentation: the segmentation node when the job is done; before that, the given output or None.
+        error: the LeudaError that ended it, or None.
         notes: what the user should know, such as a fallback to the CPU.
     """
 
@@ -71,23 +71,23 @@ class SegmentationJob:
         self._watch: SceneWatch | None = None
         self._blocking = False
         self._fraction = 0.0
-        self._written: Any | None = None  # the segmentation, while its surfaces are still being made
+        self._written: Any | None = None  # the segmentation, while its surfaces are created
         self.running = False
         self.outputSegmentation = order.output
         self.error: LeudaError | None = None
         self.notes: list[str] = []
 
     def start(self) -> None:
-        """Begin; the work goes on in the event loop."""
+        """Start; the work continues in the event loop."""
         self.running = True
         self._watch = SceneWatch(self._order.volume_node.GetScene(), self._onNodeRemoved, self._onSceneClosing)
         self._go_on()
 
     def run(self) -> Any:
-        """Do all of it now and return the segmentation node. Slicer goes on working meanwhile.
+        """Do all of the work and return the segmentation node. Slicer keeps processing events meanwhile.
 
         Raises:
-            LeudaError: it failed.
+            LeudaError: the segmentation failed.
         """
         self._blocking = True
         self.start()
@@ -95,16 +95,16 @@ class SegmentationJob:
             if self._requestId is None:
                 self._advance(partial(next, self._work))
             else:
-                with suppress(LeudaError):  # comes through the callbacks, too
+                with suppress(LeudaError):  # also reported through the callbacks
                     self._worker.wait(self._requestId, _FOREVER_S)
         if self.error is not None:
             raise self.error
         return self.outputSegmentation
 
     def cancel(self) -> None:
-        """End the job; ``onError`` gets ``Cancelled`` within a second. Nothing is written then.
+        """Cancel the job; ``onError`` gets ``Cancelled`` within a second, and nothing is written.
 
-        A job that only makes surfaces any more is done instead, without them.
+        A job that is already creating surfaces ends successfully, without them.
         """
         if self.running and self._requestId is not None:
             self._worker.cancel(self._requestId)
@@ -114,7 +114,7 @@ class SegmentationJob:
             self._fail(Cancelled())
 
     def _segment(self) -> Generator[Any, Any, Any]:
-        """The work: yields (stage, part done) and ``_Call``, returns the segmentation node."""
+        """Do the work: yield (stage, fraction done) and ``_Call``, return the segmentation node."""
         order = self._order
         paths = [self._worker.newPath("labels.npy"), self._worker.newPath("probabilities.npy")]
         try:
@@ -159,7 +159,7 @@ class SegmentationJob:
             qt.QTimer.singleShot(0, lambda: self._advance(partial(next, self._work)))
 
     def _advance(self, resume: Callable[[], Any]) -> None:
-        """Run the work up to its next ``yield``."""
+        """Run the work to its next ``yield``."""
         if not self.running:
             return
         try:
@@ -169,7 +169,7 @@ class SegmentationJob:
         except Exception as error:
             if not isinstance(error, LeudaError):
                 logger.exception("segmentation failed")
-            self._fail(as_leuda_error(error, _("see the log, and report it with what stands there")))
+            self._fail(as_leuda_error(error, _("see the log, and report the problem with its content")))
         else:
             self._take(step)
 
@@ -205,7 +205,7 @@ class SegmentationJob:
         if node is self._order.volume_node:
             self._abandon(_("“{name}” was deleted while it was being segmented"), node)
         elif node in (self._order.output, self._written):
-            self._abandon(_("“{name}” was deleted while segments for it were being made"), node)
+            self._abandon(_("“{name}” was deleted while its segments were being created"), node)
 
     def _abandon(self, message: str, node: Any) -> None:
         self._fail(InputError(message.format(name=node.GetName()), _("load it again to segment it")))
@@ -222,7 +222,7 @@ class SegmentationJob:
             self._onDone(node)
 
     def _fail(self, error: LeudaError) -> None:
-        if not self.running or is_running(self._work):  # while the result is being written it is too late
+        if not self.running or is_running(self._work):  # too late while the result is being written
             return
         self.error = error
         self._end()
@@ -240,7 +240,7 @@ class SegmentationJob:
 
 
 def _staged(stage: str, steps: Generator[float, None, Any]) -> Generator[tuple[str, float], None, Any]:
-    """Name the stage of each step; return what the steps return."""
+    """Add the name of the stage to each step; return the result of the steps."""
     try:
         while True:
             yield stage, next(steps)

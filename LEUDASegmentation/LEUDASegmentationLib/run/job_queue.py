@@ -1,4 +1,4 @@
-"""Several segmentations, one after the other."""
+"""Several segmentations, one after another."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from LEUDASegmentationLib.run.progress import Progress
 
 
 class SegmentationQueue:
-    """Segments volumes one after the other; one that fails never stops the rest.
+    """Segments volumes one after another; a volume that fails does not stop the others.
 
     Attributes:
-        running: whether it has been started and has not ended.
-        results: ``(volume, segmentation or None, error or None)`` of each volume that ended.
+        running: whether it was started and has not ended.
+        results: ``(volume, segmentation or None, error or None)`` of each volume that is done.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class SegmentationQueue:
         self.results: list[tuple[Any, Any | None, LeudaError | None]] = []
 
     def start(self) -> None:
-        """Begin; the work goes on in the event loop."""
+        """Start; the work continues in the event loop."""
         self.running = True
         qt.QTimer.singleShot(0, self._start_next)
 
     def run(self) -> list[tuple[Any, Any | None, LeudaError | None]]:
-        """Do all of it now and return ``results``. Slicer goes on working meanwhile."""
+        """Do all of the work and return ``results``. Slicer keeps processing events meanwhile."""
         self.running = True
         while self._volumes_left():
             segmentation, error = None, None
@@ -58,7 +58,7 @@ class SegmentationQueue:
         return self.results
 
     def cancel(self) -> None:
-        """End the volume at hand within a second, and begin no other."""
+        """Cancel the current volume within a second, and start no other."""
         self._cancelled = True
         if self._job is not None:
             self._job.cancel()

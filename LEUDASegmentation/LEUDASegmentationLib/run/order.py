@@ -1,4 +1,4 @@
-"""What a segmentation is asked to do, checked before anything begins."""
+"""The settings of one segmentation, checked before it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from LEUDASegmentationLib.scene.volumes import check_volume
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be segmented, and how. The fields are explained in ``LEUDASegmentationLogic.segment``."""
+    """What to segment, and how. The fields are explained in ``LEUDASegmentationLogic.segment``."""
 
     volume_node: Any
     model: ModelEntry

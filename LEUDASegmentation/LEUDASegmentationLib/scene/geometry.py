@@ -1,7 +1,7 @@
 """Voxel grids in Slicer's coordinates: affines, points under parent transforms, and the voxels inside a ROI.
 
-"Node coordinates" are those a node stores, before its parent transform; "world" is what the views show. Arrays of
-voxels are (K, J, I), as ``slicer.util.arrayFromVolume`` gives them; affines map (i, j, k) to RAS mm.
+"Node coordinates" are those that a node stores, before its parent transform; "world" is what the views show. Arrays of
+voxels are (K, J, I), as ``slicer.util.arrayFromVolume`` returns them; affines map (i, j, k) to RAS mm.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError
 
 TOLERANCE = 1e-6
-_SIDE_SAMPLES = 17  # points along each side of a ROI, where a warped volume bends it
+_SIDE_SAMPLES = 17  # points along each side of a ROI that a non-linear transform bends
 
 
 def ijk_to_ras(volume_node: Any) -> np.ndarray:
@@ -56,7 +56,7 @@ def parent_matrix(node: Any) -> np.ndarray:
 
 
 def image_to_world(image: Any) -> np.ndarray:
-    """Return the affine (4, 4) of a vtkOrientedImageData; index (0, 0, 0) need not lie in its extent."""
+    """Return the affine (4, 4) of a vtkOrientedImageData; its extent need not contain index (0, 0, 0)."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -69,7 +69,7 @@ def volume_shape(volume_node: Any) -> tuple[int, int, int]:
 
 
 def same_affine(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two affines put every voxel in the same place, to ``TOLERANCE`` mm a voxel step."""
+    """Return whether two affines put every voxel in the same place, within ``TOLERANCE`` mm per voxel step."""
     return bool(np.allclose(a, b, rtol=0, atol=TOLERANCE))
 
 
@@ -117,15 +117,15 @@ def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 class RoiMask:
-    """The voxels of a volume whose centres lie in a ROI, both nodes taken as they are on construction.
+    """The voxels of a volume whose centres are in a ROI; later changes of both nodes have no effect.
 
-    The ROI may be rotated, turned inside out, and either node may be under any transform.
+    The ROI may be rotated or inside out, and both nodes may be under any transform.
 
     Attributes:
-        box: half-open ranges ``((i0, i1), (j0, j1), (k0, k1))`` that hold all of these voxels.
+        box: half-open ranges ``((i0, i1), (j0, j1), (k0, k1))`` that contain all of these voxels.
 
     Raises:
-        InputError: the ROI and the volume have no place in common.
+        InputError: the ROI and the volume do not overlap.
     """
 
     def __init__(self, volume_node: Any, roi_node: Any) -> None:
@@ -141,14 +141,14 @@ class RoiMask:
         self.box = self._whole() if self._inside_out else self._bounding_box(volume_node)
         if any(start >= stop for start, stop in self.box):
             raise InputError(
-                _("the ROI “{roi}” lies outside the volume “{volume}”").format(
+                _("the ROI “{roi}” is outside the volume “{volume}”").format(
                     roi=roi_node.GetName(), volume=volume_node.GetName()
                 ),
                 _("move it over the part to segment, or choose no ROI"),
             )
 
     def apply(self, slab: np.ndarray, first: int) -> None:
-        """Set to 0 what lies outside in ``slab`` (n, J, I), the slices ``first`` to ``first + n`` of the volume."""
+        """Set voxels outside the ROI to 0 in ``slab`` (n, J, I), slices ``first`` to ``first + n`` of the volume."""
         (i0, i1), (j0, j1), (k0, k1) = self.box
         start, stop = max(first, k0), min(first + len(slab), k1)
         if start >= stop:
@@ -160,7 +160,7 @@ class RoiMask:
             slab[k - first, j0:j1, i0:i1] *= self._inside(k) != self._inside_out
 
     def _inside(self, k: int) -> np.ndarray:
-        """Return which voxels of slice ``k`` of the box have their centre in the ROI, (j1 - j0, i1 - i0) bool."""
+        """Return which voxels of slice ``k`` of the box have their centres in the ROI, (j1 - j0, i1 - i0) bool."""
         (i0, i1), (j0, j1), _ks = self.box
         j, i = np.ogrid[j0:j1, i0:i1]
         if self._object_from_index is None:
@@ -184,7 +184,7 @@ class RoiMask:
         world = apply_affine(np.linalg.inv(self._object_from_world), lattice)
         points = transform_points(transform_between(None, volume_node), world)
         indices = apply_affine(np.linalg.inv(self._affine), points)
-        margin = TOLERANCE if linear else 2  # voxels a warp may bulge out between the samples
+        margin = TOLERANCE if linear else 2  # voxels by which a warp may exceed the box between the samples
         starts = np.ceil(indices.min(axis=0) - margin).astype(int)
         stops = np.floor(indices.max(axis=0) + margin).astype(int) + 1
         return tuple((max(0, int(a)), min(int(b), n)) for a, b, n in zip(starts, stops, self._shape, strict=True))

@@ -1,4 +1,4 @@
-"""Tells work that goes on in the background when nodes it needs are deleted, or the scene is closed."""
+"""Notifies work in the background when its nodes are deleted or the scene is closed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import vtk
 
 
 class SceneWatch:
-    """Observes a scene until ``stop``, or until the scene closes: one that is destroyed must not call into Python.
+    """Observes a scene until ``stop`` or until the scene closes: a scene that is destroyed must not call Python.
 
     Args:
         onRemoved: called with each node that is removed. onClosing: called when the scene is about to be closed.
@@ -33,7 +33,7 @@ class SceneWatch:
         ]
 
     def stop(self) -> None:
-        """Observe no longer; may be called again."""
+        """Stop observing; may be called repeatedly."""
         tags, self._tags = self._tags, []
         for tag in tags:
             self._scene.RemoveObserver(tag)

@@ -1,4 +1,4 @@
-"""Widgets and the base of both modules' panels."""
+"""Widgets and the common base class of both modules."""
 
 __all__ = [
     "device_box",
