@@ -149,7 +149,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
         raise InputError(f"a request is not valid JSON ({error})", "write one JSON object per line") from error
     if not isinstance(fields, dict):
         raise InputError(
-            f"a request is not a JSON object but {type(fields).__name__}", "write one JSON object per line"
+            f"a request is a JSON {type(fields).__name__}, not an object", "write one JSON object per line"
         )
     return fields
 

@@ -42,10 +42,10 @@ def errorOfProcess(code: int, lastLine: str) -> LeudaError:
             _("press Install in LE-UDA Segmentation"),
         )
     if code < 0:
-        message = _("the process stopped unexpectedly (signal {number})").format(number=-code)
+        message = _("the process stopped unexpectedly with signal {number}").format(number=-code)
         remedy = _("close other programs or choose a smaller volume to free memory, then try again")
     else:
-        message = _("the process stopped unexpectedly (exit code {code})").format(code=code)
+        message = _("the process stopped unexpectedly with code {code}").format(code=code)
         remedy = _("see the log, then try again")
     return LeudaError(f"{message}: {lastLine}" if lastLine else message, remedy)
 

@@ -87,9 +87,7 @@ def check_output(node: Any | None, volume_node: Any, labels: Sequence[Label]) ->
             _("“{name}” is stored as {representation}, not as voxels").format(
                 name=name, representation=segmentation.GetSourceRepresentationName().lower()
             ),
-            _(
-                "make the binary labelmap the source representation in the Segmentations module, or choose another output"
-            ),
+            _("make the binary labelmap its source representation in Segmentations, or choose another output"),
         )
     other_place = node.GetParentTransformNode() is not volume_node.GetParentTransformNode()
     if other_place and layers.other_segments(segmentation, labels):

@@ -204,9 +204,7 @@ def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = No
         targets |= {segment_id: (restored, value) for segment_id, value in values.items()}
     restored_layers = {id(layer): layer for layer, _value in targets.values()}.values()
     added = set(segment_ids(segmentation)).intersection(change.added)
-    targets |= {
-        segment_id: (slicer.vtkOrientedImageData(), 1) for segment_id in added
-    }  # otherwise their removal copies the layer
+    targets |= {i: (slicer.vtkOrientedImageData(), 1) for i in added}  # otherwise their removal copies the layer
     _move(segmentation, targets, copies)
     for segment_id in added:
         segmentation.RemoveSegment(segment_id)

@@ -172,7 +172,7 @@ def test_a_worker_that_dies_costs_one_file(batch, run, tmp_path: Path, monkeypat
     monkeypatch.setattr(batch, "_segmentOne", murdered)
     code, summary, _ = run(*sources)
     assert [row["state"] for row in summary["files"]] == ["done", "failed", "done"]
-    assert code == 1 and "ended from outside" in summary["files"][1]["message"]
+    assert code == 1 and "stopped unexpectedly" in summary["files"][1]["message"]
 
 
 def test_a_slow_file_says_how_far_it_is(batch, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

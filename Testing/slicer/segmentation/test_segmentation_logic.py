@@ -269,7 +269,7 @@ def test_unknown_model_and_segment_name_what_there_is(logic):
 
 def test_output_that_is_no_segmentation(logic):
     volume = add_volume()
-    with pytest.raises(InputError, match="no segmentation"):
+    with pytest.raises(InputError, match="is not a segmentation"):
         logic.segment(volume, "Herz CT", volume)
 
 

@@ -119,7 +119,7 @@ def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
         ("error", DeviceError, "no GPU", "use the CPU"),
         ("garbage", LeudaError, "code 1: ValueError: what went wrong", "see the log"),
         ("missing", LeudaError, "the package msgspec is missing", "install what is missing"),
-        pytest.param("killed", LeudaError, "ended from outside .*: about to die", "free memory", marks=posix),
+        pytest.param("killed", LeudaError, "stopped unexpectedly .*: about to die", "free memory", marks=posix),
     ],
 )
 def test_errors_say_cause_and_remedy(run, name: str, kind: type, words: str, remedy: str) -> None:
@@ -139,7 +139,7 @@ def test_python_that_cannot_be_started(run, tmp_path: Path) -> None:
 
 def test_waiting_has_an_end_and_the_command_goes_on(run) -> None:
     command = run("tidy").start()
-    with pytest.raises(LeudaError, match="'leuda tidy' was not done after 0 s"):
+    with pytest.raises(LeudaError, match="'leuda tidy' was not finished after 0 s"):
         command.wait(0.05)
     assert command.running
     command.cancel()

@@ -130,7 +130,7 @@ def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: 
     from host.sample_data import press
 
     monkeypatch.setattr(sample_data, "ensureInstalled", lambda: False)
-    with pytest.raises(LeudaError, match="missing packages"):
+    with pytest.raises(LeudaError, match="packages are missing"):
         sample_data.loadSample("LE-UDA phantom MR")
     sample_data.registerSampleData()
     slicer_app.answers.add(True)

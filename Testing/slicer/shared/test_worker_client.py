@@ -75,7 +75,7 @@ def test_what_is_no_event_or_nobodys_is_left_out(client, caplog: pytest.LogCaptu
 
 def test_waiting_has_an_end_and_the_request_goes_on(client) -> None:
     number = client.request("hang")
-    with pytest.raises(LeudaError, match="not done after 0 s"):
+    with pytest.raises(LeudaError, match="not finished after 0 s"):
         client.wait(number, 0.05)
     assert client.openRequests == [number]
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_is_started_again(client) -> None:
     first = pid_of(client)
     number = client.request("hang")
     os.kill(first, 9)
-    with pytest.raises(LeudaError, match="ended from outside"):
+    with pytest.raises(LeudaError, match="stopped unexpectedly with signal"):
         client.wait(number, 20)
     assert pid_of(client) != first
 
@@ -119,7 +119,7 @@ def test_another_protocol_is_refused(client, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FAKE_PROTOCOL", "7")
     with pytest.raises(LeudaError, match="protocol 7, this module 1") as caught:
         client.wait(client.request("echo", text=""), 20)
-    assert "install the LE-UDA extension again" in caught.value.remedy and not client.isRunning
+    assert "reinstall the LE-UDA extension" in caught.value.remedy and not client.isRunning
 
 
 def test_no_python(client, module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Pat
 
     (tmp_path / "file").touch()
     slicer.app.temporaryPath = str(tmp_path / "file")
-    with pytest.raises(LeudaError, match="cannot make a folder") as caught:
+    with pytest.raises(LeudaError, match="cannot create a folder") as caught:
         client.newPath("volume.npy")
     assert "another temporary folder" in caught.value.remedy
 
