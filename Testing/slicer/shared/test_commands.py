@@ -118,7 +118,7 @@ def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
     [
         ("error", DeviceError, "no GPU", "use the CPU"),
         ("garbage", LeudaError, "code 1: ValueError: what went wrong", "see the log"),
-        ("missing", LeudaError, "the package msgspec is missing", "install what is missing"),
+        ("missing", LeudaError, "the package msgspec is missing", "press Install"),
         pytest.param("killed", LeudaError, "stopped unexpectedly .*: about to die", "free memory", marks=posix),
     ],
 )
