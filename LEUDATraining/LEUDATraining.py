@@ -11,6 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 from LEUDASegmentationLib import module_test
 from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 from LEUDATrainingLib.logic import LEUDATrainingLogic
+from LEUDATrainingLib.method_catalog import RECOMMENDED, load_methods
 from LEUDATrainingLib.panel import TrainingPanel
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode
 from LEUDATrainingLib.self_test import DISC, fill_parameter_node
@@ -34,11 +35,19 @@ class LEUDATraining(ScriptedLoadableModule):
             "<p><b>Research software, not a medical device</b>: not for diagnosis, not for the care of patients.</p>"
             "<p>Nothing leaves this computer: volumes, labels and models stay where they are.</p>"
         )
-        parent.acknowledgementText = _(
-            "<p>Please cite the work behind the method you choose; the default one is:</p>"
-            "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
-            "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
-        )
+        parent.acknowledgementText = _acknowledgement()
+
+
+def _acknowledgement() -> str:
+    """Return what to cite, with the default method of the catalog, as rich text."""
+    default = load_methods()[RECOMMENDED]
+    method = _("<p>The default method is <i>{title}</i> ({paper}). Please cite the paper of the method you use.</p>")
+    project = _(
+        "<p>The project is based on:</p>"
+        "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
+        "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
+    )
+    return method.format(title=default.title, paper=default.paper) + project
 
 
 class LEUDATrainingWidget(ModuleWidget):

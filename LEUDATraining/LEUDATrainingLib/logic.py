@@ -21,8 +21,8 @@ from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.environment import runsFolder
-from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED
+from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.method_catalog import RECOMMENDED
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode, named
 from LEUDATrainingLib.runs.training_job import Listeners, TrainingCall, TrainingJob, ignore
 

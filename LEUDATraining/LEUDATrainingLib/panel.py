@@ -16,22 +16,22 @@ from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runsFolder
 from LEUDASegmentationLib.processes.worker_client import sharedWorker
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
-from LEUDATrainingLib.cases.cases_table import CasesPanel
-from LEUDATrainingLib.cases.dataset_writer import DATASET_FILE, write_dataset
-from LEUDATrainingLib.cases.readiness import examine
-from LEUDATrainingLib.cases.source_cases import SourceCasesPanel
 from LEUDATrainingLib.cases.structures import read_structures
-from LEUDATrainingLib.cases.structures_panel import StructuresPanel
+from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
+from LEUDATrainingLib.dataset.readiness import examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
-from LEUDATrainingLib.labels.marking import MarkingPanel
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 from LEUDATrainingLib.method.method_form import MethodForm
-from LEUDATrainingLib.method.start_panel import StartPanel
 from LEUDATrainingLib.parameter_node import read_json
 from LEUDATrainingLib.runs.model_transfer import use_model
 from LEUDATrainingLib.runs.run_list import RunList
 from LEUDATrainingLib.runs.run_view import RunView
+from LEUDATrainingLib.sections.cases_table import CasesPanel
+from LEUDATrainingLib.sections.marking import MarkingPanel
+from LEUDATrainingLib.sections.source_cases import SourceCasesPanel
+from LEUDATrainingLib.sections.start_panel import StartPanel
+from LEUDATrainingLib.sections.structures_panel import StructuresPanel
 
 
 class TrainingPanel:
@@ -81,7 +81,7 @@ class TrainingPanel:
 
     def enter(self) -> None:
         """The module is shown."""
-        self.runs.setFolder(runsFolder())
+        self.runs.set_folder(runsFolder())
         self.marking.enter()
 
     def leave(self) -> None:
@@ -126,10 +126,10 @@ class TrainingPanel:
     def _connect(self) -> None:
         self._ui.markingSection.connect("contentsCollapsed(bool)", self._on_marking_opened)
         self._ui.methodSection.connect("contentsCollapsed(bool)", self._on_method_opened)
-        self.form.onChanged = self._keep_method
-        self.form.setDatasetProvider(self._dataset_for_estimate)
-        self.runs.onCurrentChanged = self._on_current_run
-        self.view.onUseModel = self._use_model
+        self.form.on_changed = self._keep_method
+        self.form.set_dataset_provider(self._dataset_for_estimate)
+        self.runs.on_current_changed = self._on_current_run
+        self.view.on_use_model = self._use_model
 
     def _on_marking_opened(self, collapsed: bool) -> None:
         if not collapsed:
@@ -137,7 +137,7 @@ class TrainingPanel:
 
     def _on_method_opened(self, collapsed: bool) -> None:
         if not collapsed:
-            self.form.fillDevices(sharedWorker())
+            self.form.fill_devices(sharedWorker())
 
     def _on_current_case(self, key: str) -> None:
         if self._node is not None and self._node.currentCase != key:
@@ -145,12 +145,12 @@ class TrainingPanel:
             self.marking.refresh()
 
     def _on_current_run(self, *_path: Any) -> None:
-        self.view.setRun(self.runs.currentRun)
+        self.view.set_run(self.runs.current_run)
 
     def _on_started(self, run: Run) -> None:
-        self.runs.setFolder(run.path.parent.parent)
-        self.runs.setCurrentRun(run.path)
-        self.view.setRun(run.path)
+        self.runs.set_folder(run.path.parent.parent)
+        self.runs.set_current_run(run.path)
+        self.view.set_run(run.path)
         self._ui.runsSection.collapsed = False
 
     def _use_model(self, bundle: Path) -> None:
@@ -176,7 +176,7 @@ class TrainingPanel:
         settings = read_json(node.settings, {})
         kept = (node.method, node.steps, node.seed, node.device, settings)
         if kept != (form.method, form.steps, form.seed, form.device, form.settings):
-            form.setValues(node.method, node.steps, node.seed, node.device, settings)
+            form.set_values(node.method, node.steps, node.seed, node.device, settings)
 
     def _dataset_for_estimate(self) -> EstimateDataset:
         """Return a dataset, not yet written, that an estimate can read.

@@ -12,7 +12,7 @@ from typing import Any
 
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
+from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
 
 
 @parameterNodeWrapper

@@ -98,7 +98,7 @@ class Tutorial:
         """A training, its learning curve and a preview; trains first unless that was done before."""
         panel = self.training.panel
         if not self._finished_runs():
-            from LEUDATrainingLib.method.method_catalog import RECOMMENDED_STEPS
+            from LEUDATrainingLib.method_catalog import RECOMMENDED_STEPS
 
             parameters = self.training.logic.getParameterNode()
             parameters.settings, parameters.steps = json.dumps(SETTINGS), RECOMMENDED_STEPS
@@ -106,7 +106,7 @@ class Tutorial:
             self.app.click(panel.start.start_button)
             self.app.wait_until(self._finished_runs, TRAINING_S, "the training")
         self._show_sections("runs")
-        panel.runs.setCurrentRun(self._finished_runs()[0])
+        panel.runs.set_current_run(self._finished_runs()[0])
         self.app.wait_until(lambda: panel.view.status and panel.view.status.state == "finished", COMPUTING_S, "the run")
         self.app.mainWindow.resize(*TALL_WINDOW)
         self._grab("tutorial_training")

@@ -145,7 +145,7 @@ class FakeCommand:
 
     def __init__(self, answers: Callable[[list[str]], Any], words, onDone, onError, onLine=None) -> None:
         self.words, self.cancelled = list(words), False
-        self._answers, self._onDone, self._onError = answers, onDone, onError
+        self._answers, self._on_done, self._on_error = answers, onDone, onError
 
     def start(self) -> None:
         import qt
@@ -156,7 +156,7 @@ class FakeCommand:
         from leuda_core.errors import Cancelled
 
         self.cancelled = True
-        self._onError(Cancelled())
+        self._on_error(Cancelled())
 
     def wait(self, _timeout_s: float) -> None:
         self._answer()
@@ -165,10 +165,10 @@ class FakeCommand:
         try:
             document = self._answers(self.words)
         except LeudaError as error:
-            self._onError(error)
+            self._on_error(error)
             return
         if document is not None:
-            self._onDone(document)
+            self._on_done(document)
 
 
 class Commands:

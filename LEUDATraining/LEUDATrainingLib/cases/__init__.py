@@ -1,3 +1,3 @@
-"""The cases and structures of a training: in the scene, in their panel, and written as a dataset."""
+"""The volumes and the structures of a training, kept in the scene."""
 
-__all__ = ["cases", "cases_table", "dataset_writer", "readiness", "source_cases", "structures", "structures_panel"]
+__all__ = ["cases", "structures"]

@@ -163,6 +163,14 @@ class CaseStore:
         setattr(self._node, self._attribute, json.dumps([asdict(case) for case in cases], ensure_ascii=False))
 
 
+def missing_volume(case: Case) -> InputError:
+    """Return the error for a case whose volume is gone."""
+    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
+    return InputError(
+        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
+    )
+
+
 def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return (image, label or None) for every volume in a folder.
 

@@ -1,3 +1,3 @@
-"""The labels that users draw: which slices are complete, and reading and writing them on a volume's grid."""
+"""The labels that users draw: which slices are complete, and reading and writing them on the grid of a volume."""
 
-__all__ = ["case_marks", "geometry", "label_layers", "label_maps", "marking"]
+__all__ = ["case_marks", "geometry", "label_layers", "label_maps", "marks"]

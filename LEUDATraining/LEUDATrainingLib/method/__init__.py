@@ -1,3 +1,3 @@
-"""The choice of a method and its settings, the estimate, and Start."""
+"""The choice of a method and its settings, and the estimate of time and memory."""
 
-__all__ = ["estimate_panel", "method_catalog", "method_form", "schema_form", "setting_fields", "start_panel"]
+__all__ = ["estimate_panel", "method_form", "schema_form", "setting_fields"]

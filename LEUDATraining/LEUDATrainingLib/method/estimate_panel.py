@@ -20,7 +20,7 @@ from LEUDASegmentationLib.scene.steps import EventLoopWork
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
-from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
 
 
 def _nothing_to_write() -> Generator[WriteProgress, None, None]:
@@ -66,12 +66,12 @@ class EstimatePanel:
         column.addWidget(self._result)
         self._update()
 
-    def setProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+    def set_provider(self, provider: Callable[[], EstimateDataset]) -> None:
         """Say where the dataset comes from; ``provider`` may raise a LeudaError."""
         self._provider = provider
         self._update()
 
-    def setOutdated(self) -> None:
+    def set_outdated(self) -> None:
         """Mark the answer as one to another question."""
         if self._answer:
             note = _("The settings have changed since: estimate again.")

@@ -12,10 +12,10 @@ from slicer.i18n import tr as _
 from LEUDASegmentationLib.widgets.device_box import AUTO, DeviceBox
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset, EstimatePanel
-from LEUDATrainingLib.method.method_catalog import RECOMMENDED, MethodInfo, load_methods
 from LEUDATrainingLib.method.presets import all_presets, matching_preset
 from LEUDATrainingLib.method.schema_form import SchemaForm
 from LEUDATrainingLib.method.setting_fields import ChoiceBox, WholeBox
+from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
 
 _MOST_STEPS, _MOST_SEED = 1_000_000, 2**31 - 1
 _CUSTOM = ""
@@ -24,18 +24,18 @@ _CUSTOM = ""
 class MethodForm(qt.QWidget):
     """Method, preset, steps, device, every setting of the method, and "Estimate time and memory".
 
-    ``onChanged`` is called without arguments after every change made by hand, not by ``setValues``.
+    ``on_changed`` is called without arguments after every change made by hand, not by ``set_values``.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onChanged: Callable[[], None] | None = None
+        self.on_changed: Callable[[], None] | None = None
         self._methods = load_methods()
         self._filling = True
         self._build()
-        self._showMethod()
+        self._show_method()
         self._filling = False
-        self._afterChange()
+        self._after_change()
 
     @property
     def method(self) -> str:
@@ -60,9 +60,9 @@ class MethodForm(qt.QWidget):
     @property
     def settings(self) -> dict[str, Any]:
         """The method's settings that differ from their defaults."""
-        return self._form.changedValues
+        return self._form.changed_values
 
-    def setValues(
+    def set_values(
         self,
         method: str | None = None,
         steps: int | None = None,
@@ -78,7 +78,7 @@ class MethodForm(qt.QWidget):
         try:
             if method in self._methods and method != self.method:
                 self._method.setCurrentIndex(self._method.findData(method))
-                self._showMethod()
+                self._show_method()
             if steps is not None:
                 self._steps.setValue(steps)
             if seed is not None:
@@ -87,16 +87,16 @@ class MethodForm(qt.QWidget):
                 self._device.select(device)
             if settings is not None:
                 self._form.reset()
-                self._form.setValues(settings)
+                self._form.set_values(settings)
         finally:
             self._filling = False
-        self._afterChange()
+        self._after_change()
 
-    def setDatasetProvider(self, provider: Callable[[], EstimateDataset]) -> None:
+    def set_dataset_provider(self, provider: Callable[[], EstimateDataset]) -> None:
         """Say where the dataset for an estimate comes from; ``provider`` may raise a LeudaError."""
-        self._estimate.setProvider(provider)
+        self._estimate.set_provider(provider)
 
-    def fillDevices(self, client: Any) -> None:
+    def fill_devices(self, client: Any) -> None:
         """List this machine's devices, asked of a ``WorkerClient``, once."""
         self._device.fill(client)
 
@@ -109,45 +109,45 @@ class MethodForm(qt.QWidget):
         form = qt.QFormLayout()
         column.addLayout(form)
         form.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
-        self._method = self._makeMethodBox()
+        self._method = self._make_method_box()
         form.addRow(_("Method:"), self._method)
         self._about = qt.QLabel()
         self._about.objectName = "methodAbout"
         self._about.setWordWrap(True)
         form.addRow(self._about)
-        self._preset = self._makePresetBox()
+        self._preset = self._make_preset_box()
         form.addRow(_("How long:"), self._preset)
-        self._steps = self._makeNumber("stepsBox", 1, _MOST_STEPS, _("Training steps of the segmenter"))
+        self._steps = self._make_number("stepsBox", 1, _MOST_STEPS, _("Training steps of the segmenter"))
         self._steps.setValue(self._info().default_steps)
         form.addRow(_("Steps:"), self._steps)
         combo = ChoiceBox()
         combo.objectName = "trainingDeviceBox"
         self._device = DeviceBox(combo, lambda _device: self._edited())
         form.addRow(_("Device:"), combo)
-        form.addRow(self._makeAdvanced())
-        self._estimate = EstimatePanel(self._trainingWords)
+        form.addRow(self._make_advanced())
+        self._estimate = EstimatePanel(self._training_words)
         column.addWidget(self._estimate.widget)  # in a row of the form its longer answers would be cut off
 
-    def _makeMethodBox(self) -> Any:
+    def _make_method_box(self) -> Any:
         box = ChoiceBox()
         box.objectName = "methodBox"
         for method in self._methods.values():
             box.addItem(_title(method), method.name)
             box.setItemData(box.count - 1, f"{method.summary}\n{method.paper}", qt.Qt.ToolTipRole)
-        box.connect("currentIndexChanged(int)", self._onMethod)
+        box.connect("currentIndexChanged(int)", self._on_method)
         return box
 
-    def _makePresetBox(self) -> Any:
+    def _make_preset_box(self) -> Any:
         box = ChoiceBox()
         box.objectName = "presetBox"
         for preset in all_presets():
             box.addItem(preset.title, preset.key)
             box.setItemData(box.count - 1, preset.description, qt.Qt.ToolTipRole)
         box.addItem(_("Custom"), _CUSTOM)
-        box.connect("currentIndexChanged(int)", self._onPreset)
+        box.connect("currentIndexChanged(int)", self._on_preset)
         return box
 
-    def _makeNumber(self, name: str, least: int, most: int, tip: str) -> Any:
+    def _make_number(self, name: str, least: int, most: int, tip: str) -> Any:
         box = WholeBox()
         box.objectName = name
         box.toolTip = tip
@@ -156,7 +156,7 @@ class MethodForm(qt.QWidget):
         box.connect("valueChanged(int)", lambda _value: self._edited())
         return box
 
-    def _makeAdvanced(self) -> Any:
+    def _make_advanced(self) -> Any:
         section = ctk.ctkCollapsibleButton()
         section.objectName = "advancedSection"
         section.text = _("Advanced settings")
@@ -164,22 +164,22 @@ class MethodForm(qt.QWidget):
         column = qt.QVBoxLayout(section)
         row = qt.QFormLayout()
         tip = _("Seed of all random numbers: the same seed gives the same training on the same machine")
-        self._seed = self._makeNumber("seedBox", 0, _MOST_SEED, tip)
+        self._seed = self._make_number("seedBox", 0, _MOST_SEED, tip)
         row.addRow(_("Seed:"), self._seed)
         column.addLayout(row)
         self._form = SchemaForm()
-        self._form.onChanged = self._edited
+        self._form.on_changed = self._edited
         column.addWidget(self._form)
         reset = qt.QPushButton(_("Reset all to the defaults"))
         reset.objectName = "resetSettingsButton"
-        reset.connect("clicked()", self._onReset)
+        reset.connect("clicked()", self._on_reset)
         column.addWidget(reset, 0, qt.Qt.AlignRight)
         return section
 
     def _info(self) -> MethodInfo:
         return self._methods[self.method]
 
-    def _showMethod(self) -> None:
+    def _show_method(self) -> None:
         """Show what the chosen method is, and its settings at their defaults."""
         method = self._info()
         text = f"{method.summary} <i>{method.paper}</i>."
@@ -187,24 +187,24 @@ class MethodForm(qt.QWidget):
             why = _("For comparison only: it needs labels on target volumes, which is what adaptation does without.")
             text += f"<br><b>{why}</b>"
         self._about.text = text
-        self._form.setProperties(method.properties)
+        self._form.set_properties(method.properties)
 
-    def _onMethod(self, _index: int) -> None:
+    def _on_method(self, _index: int) -> None:
         if self._filling:
             return
         preset = self._preset.itemData(self._preset.currentIndex)
         self._filling = True
-        self._showMethod()
+        self._show_method()
         self._filling = False
-        self._applyPreset(preset)
+        self._apply_preset(preset)
         self._edited()
 
-    def _onPreset(self, index: int) -> None:
+    def _on_preset(self, index: int) -> None:
         if not self._filling:
-            self._applyPreset(self._preset.itemData(index))
+            self._apply_preset(self._preset.itemData(index))
             self._edited()
 
-    def _applyPreset(self, key: str) -> None:
+    def _apply_preset(self, key: str) -> None:
         """Put a preset's numbers of steps; for Custom the numbers stay."""
         preset = next((preset for preset in all_presets() if preset.key == key), None)
         if preset is None:
@@ -212,21 +212,21 @@ class MethodForm(qt.QWidget):
         values = preset.values(self._info())
         self._filling = True
         self._steps.setValue(values.pop("steps"))
-        self._form.setValues(values)
+        self._form.set_values(values)
         self._filling = False
 
-    def _onReset(self) -> None:
+    def _on_reset(self) -> None:
         self._form.reset()
         self._edited()
 
     def _edited(self) -> None:
         if self._filling:
             return
-        self._afterChange()
-        if self.onChanged:
-            self.onChanged()
+        self._after_change()
+        if self.on_changed:
+            self.on_changed()
 
-    def _afterChange(self) -> None:
+    def _after_change(self) -> None:
         """Let the preset's name and the estimate follow the numbers."""
         names = all_presets()[0].values(self._info())
         values = {"steps": self.steps} | self._form.values
@@ -234,9 +234,9 @@ class MethodForm(qt.QWidget):
         self._filling = True
         self._preset.setCurrentIndex(self._preset.findData(key or _CUSTOM))
         self._filling = False
-        self._estimate.setOutdated()
+        self._estimate.set_outdated()
 
-    def _trainingWords(self) -> list[str]:
+    def _training_words(self) -> list[str]:
         """Return the words that ``leuda train`` and ``leuda plan`` take after the dataset."""
         words = ["--method", self.method, "--steps", str(self.steps), "--device", self.device or AUTO]
         for name, value in self.settings.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from LEUDATrainingLib.method.method_catalog import MethodInfo
+from LEUDATrainingLib.method_catalog import MethodInfo
 
 STEPS_SUFFIX = "_steps"
 """Ends the names of the settings that count steps. Sizes stay alone: a smaller patch would be another experiment, not

@@ -19,18 +19,18 @@ Schema = Mapping[str, Any]
 class SchemaForm(qt.QWidget):
     """Rows for the properties of a JSON schema.
 
-    ``onChanged`` is called without arguments after every change made by hand, not by ``setValues``.
+    ``on_changed`` is called without arguments after every change made by hand, not by ``set_values``.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onChanged: Callable[[], None] | None = None
+        self.on_changed: Callable[[], None] | None = None
         self._rows: dict[str, _Row] = {}
         self._grid = qt.QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(1, 1)
 
-    def setProperties(self, properties: Mapping[str, Schema]) -> None:
+    def set_properties(self, properties: Mapping[str, Schema]) -> None:
         """Show these settings at their defaults, in place of those shown before."""
         for row in self._rows.values():
             row.remove()
@@ -45,11 +45,11 @@ class SchemaForm(qt.QWidget):
         return {name: row.field.value() for name, row in self._rows.items()}
 
     @property
-    def changedValues(self) -> dict[str, Any]:
+    def changed_values(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""
-        return {name: row.field.value() for name, row in self._rows.items() if row.isChanged()}
+        return {name: row.field.value() for name, row in self._rows.items() if row.is_changed()}
 
-    def setValues(self, values: Mapping[str, Any]) -> None:
+    def set_values(self, values: Mapping[str, Any]) -> None:
         """Put the settings named in ``values`` and leave the others; names that the schema lacks are passed over.
 
         A value out of range becomes the nearest one in range.
@@ -68,16 +68,16 @@ class SchemaForm(qt.QWidget):
         return self._rows[name].field.widget
 
     def _changed(self) -> None:
-        if self.onChanged:
-            self.onChanged()
+        if self.on_changed:
+            self.on_changed()
 
 
 class _Row:
     """A setting's name, its field and the button that puts it back."""
 
-    def __init__(self, grid: Any, index: int, name: str, schema: Schema, onChanged: Callable[[], None]) -> None:
+    def __init__(self, grid: Any, index: int, name: str, schema: Schema, on_changed: Callable[[], None]) -> None:
         self._default = schema.get("default")
-        self._onChanged = onChanged
+        self._on_changed = on_changed
         self._putting = False
         self.field = make_field(schema, self._edited)
         self._label = qt.QLabel(readable(name))
@@ -85,13 +85,13 @@ class _Row:
         self._back = qt.QToolButton()
         self._back.text = "↺"
         self._back.autoRaise = True
-        self._back.connect("clicked()", self._resetByHand)
+        self._back.connect("clicked()", self._reset_by_hand)
         self._describe(name, schema)
         for column, widget in enumerate((self._label, self.field.widget, self._back)):
             grid.addWidget(widget, index, column)
         self.put(self._default)
 
-    def isChanged(self) -> bool:
+    def is_changed(self) -> bool:
         return self.field.value() != self._default
 
     def put(self, value: Any) -> None:
@@ -124,18 +124,18 @@ class _Row:
     def _edited(self) -> None:
         if not self._putting:
             self._mark()
-            self._onChanged()
+            self._on_changed()
 
-    def _resetByHand(self) -> None:
+    def _reset_by_hand(self) -> None:
         self.reset()
-        self._onChanged()
+        self._on_changed()
 
     def _mark(self) -> None:
         """Make a changed setting stand out."""
         font = self._label.font
-        font.setBold(self.isChanged())
+        font.setBold(self.is_changed())
         self._label.setFont(font)
-        self._back.enabled = self.isChanged()
+        self._back.enabled = self.is_changed()
 
 
 def readable(name: str) -> str:

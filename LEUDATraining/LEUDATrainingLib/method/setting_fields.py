@@ -24,23 +24,23 @@ class Field:
         self.put = put
 
 
-def make_field(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def make_field(schema: Schema, on_changed: Callable[[], None]) -> Field:
     """Return the field for a setting.
 
     Args:
         schema: JSON schema of one property: ``enum``, or ``type`` with its bounds.
-        onChanged: called without arguments whenever the value changes.
+        on_changed: called without arguments whenever the value changes.
 
     Raises:
         ValueError: a type that no field is known for.
     """
     if "enum" in schema:
-        return _choice(schema, onChanged)
+        return _choice(schema, on_changed)
     makers = {"integer": _integer, "number": _number, "boolean": _boolean, "string": _text}
     kind = schema.get("type")
     if kind not in makers:
         raise ValueError(f"no field for a setting of type {kind!r}")
-    return makers[kind](schema, onChanged)
+    return makers[kind](schema, on_changed)
 
 
 class WholeBox(qt.QSpinBox):
@@ -73,13 +73,13 @@ class ChoiceBox(qt.QComboBox):
         event.ignore()
 
 
-def _choice(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def _choice(schema: Schema, on_changed: Callable[[], None]) -> Field:
     values = list(schema["enum"])
     box = ChoiceBox()
     for value in values:
         box.addItem(str(value))
     box.enabled = len(values) > 1
-    box.connect("currentIndexChanged(int)", lambda _index: onChanged())
+    box.connect("currentIndexChanged(int)", lambda _index: on_changed())
     return Field(box, lambda: values[box.currentIndex], lambda value: box.setCurrentIndex(_place(values, value)))
 
 
@@ -87,7 +87,7 @@ def _place(values: list[Any], value: Any) -> int:
     return values.index(value) if value in values else 0
 
 
-def _integer(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def _integer(schema: Schema, on_changed: Callable[[], None]) -> Field:
     step = int(schema.get("multipleOf", 1))
     least = int(schema.get("minimum", schema.get("exclusiveMinimum", -_LARGEST - 1) + 1))
     most = int(schema.get("maximum", schema.get("exclusiveMaximum", _LARGEST + 1) - 1))
@@ -103,13 +103,13 @@ def _integer(schema: Schema, onChanged: Callable[[], None]) -> Field:
         if value % step:
             put(value)  # comes back here with a multiple
         else:
-            onChanged()
+            on_changed()
 
     box.connect("valueChanged(int)", changed)
     return Field(box, lambda: box.value, put)
 
 
-def _number(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def _number(schema: Schema, on_changed: Callable[[], None]) -> Field:
     smallest = 10.0**-_DECIMALS
     least = schema.get("minimum", schema.get("exclusiveMinimum", -_LARGEST - smallest) + smallest)
     most = schema.get("maximum", schema.get("exclusiveMaximum", _LARGEST + smallest) - smallest)
@@ -119,23 +119,23 @@ def _number(schema: Schema, onChanged: Callable[[], None]) -> Field:
     box.setRange(least, most)
     box.stepType = qt.QAbstractSpinBox.AdaptiveDecimalStepType  # an arrow changes the second digit
     box.setKeyboardTracking(False)
-    box.connect("valueChanged(double)", lambda _value: onChanged())
+    box.connect("valueChanged(double)", lambda _value: on_changed())
     return Field(box, lambda: round(box.value, _DECIMALS), lambda value: box.setValue(float(value)))
 
 
-def _boolean(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def _boolean(schema: Schema, on_changed: Callable[[], None]) -> Field:
     box = qt.QCheckBox()
-    box.connect("toggled(bool)", lambda _on: onChanged())
+    box.connect("toggled(bool)", lambda _on: on_changed())
     return Field(box, lambda: box.checked, lambda value: box.setChecked(bool(value)))
 
 
-def _text(schema: Schema, onChanged: Callable[[], None]) -> Field:
+def _text(schema: Schema, on_changed: Callable[[], None]) -> Field:
     """Return a line, or for a setting that is described as a folder a line with a button to choose one."""
     if "folder" in schema.get("description", ""):
         edit = ctk.ctkPathLineEdit()
         edit.filters = ctk.ctkPathLineEdit.Dirs
-        edit.connect("currentPathChanged(QString)", lambda _path: onChanged())
+        edit.connect("currentPathChanged(QString)", lambda _path: on_changed())
         return Field(edit, lambda: edit.currentPath, lambda value: edit.setCurrentPath(str(value)))
     line = qt.QLineEdit()
-    line.connect("textChanged(QString)", lambda _text: onChanged())
+    line.connect("textChanged(QString)", lambda _text: on_changed())
     return Field(line, lambda: line.text, lambda value: line.setText(str(value)))

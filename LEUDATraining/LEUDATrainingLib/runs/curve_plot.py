@@ -41,25 +41,25 @@ class CurvePlot:
         self._series: list[Any] = []
 
     @property
-    def chartNode(self) -> Any:
+    def chart_node(self) -> Any:
         """The chart node, or None before the first drawing and after the scene was closed."""
         return self._chart if self._alive() else None
 
     def show(
-        self, curves: Sequence[Curve], *, title: str, xTitle: str, yTitle: str, xRange: tuple[float, float]
+        self, curves: Sequence[Curve], *, title: str, x_title: str, y_title: str, x_range: tuple[float, float]
     ) -> None:
         """Draw these curves in place of those drawn before."""
-        self._ensureNodes()
+        self._ensure_nodes()
         modified = self._chart.StartModify()  # one drawing for all of it
-        self._setSeriesCount(len(curves))
+        self._set_series_count(len(curves))
         for table, series, curve in zip(self._tables, self._series, curves, strict=True):
             _fill(table, curve)
             _style(series, curve)
         self._chart.SetTitle(title)
-        self._chart.SetXAxisTitle(xTitle)
-        self._chart.SetYAxisTitle(yTitle)
+        self._chart.SetXAxisTitle(x_title)
+        self._chart.SetYAxisTitle(y_title)
         self._chart.SetXAxisRangeAuto(False)
-        self._chart.SetXAxisRange(*xRange)
+        self._chart.SetXAxisRange(*x_range)
         self._chart.SetLegendVisibility(len(curves) > 1)
         self._chart.Modified()
         self._chart.EndModify(modified)
@@ -76,7 +76,7 @@ class CurvePlot:
         nodes = [self._owner, self._view, self._chart, *self._series, *self._tables]
         return all(node is not None and slicer.mrmlScene.IsNodePresent(node) for node in nodes)
 
-    def _ensureNodes(self) -> None:
+    def _ensure_nodes(self) -> None:
         if self._alive():
             return
         self.remove()
@@ -88,12 +88,12 @@ class CurvePlot:
         self._view.SetAndObserveParentLayoutNodeID(self._owner.GetID())
         self._view = _hide(slicer.mrmlScene.AddNode(self._view))
         self._view.SetDoPropagatePlotChartSelection(False)  # charts chosen for other views are not for this one
-        self._chart = _makeChart()
+        self._chart = _make_chart()
         self._view.SetPlotChartNodeID(self._chart.GetID())
         self._widget.setMRMLScene(slicer.mrmlScene)
         self._widget.setMRMLPlotViewNode(self._view)
 
-    def _setSeriesCount(self, count: int) -> None:
+    def _set_series_count(self, count: int) -> None:
         while len(self._series) < count:
             table, series = _add("vtkMRMLTableNode", "LE-UDA losses"), _add("vtkMRMLPlotSeriesNode", "LE-UDA loss")
             series.SetAndObserveTableNodeID(table.GetID())
@@ -117,7 +117,7 @@ def _hide(node: Any) -> Any:
     return node
 
 
-def _makeChart() -> Any:
+def _make_chart() -> Any:
     chart = _add("vtkMRMLPlotChartNode", "LE-UDA learning curves")
     chart.SetTitleFontSize(_TITLE_SIZE)
     chart.SetAxisTitleFontSize(_AXIS_SIZE)

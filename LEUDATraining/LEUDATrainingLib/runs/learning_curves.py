@@ -30,7 +30,7 @@ class LearningCurves(qt.QWidget):
         self._history = LossHistory()
         self._follows = True
         self._filling = False
-        self._drawnPhase = ""
+        self._drawn_phase = ""
         self._build()
         self.clear()
 
@@ -41,8 +41,8 @@ class LearningCurves(qt.QWidget):
         self._choices = qt.QWidget()
         row = qt.QHBoxLayout(self._choices)
         row.setContentsMargins(0, 0, 0, 0)
-        self._phase = self._addChoice(row, _("Phase:"), "curvePhase", self._onPhaseChosen)
-        self._loss = self._addChoice(row, _("Loss:"), "curveLoss", self._onLossChosen)
+        self._phase = self._add_choice(row, _("Phase:"), "curvePhase", self._on_phase_chosen)
+        self._loss = self._add_choice(row, _("Loss:"), "curveLoss", self._on_loss_chosen)
         column.addWidget(self._choices)
         self._view = slicer.qMRMLPlotWidget()
         self._view.setMinimumHeight(_HEIGHT_PX)
@@ -52,39 +52,39 @@ class LearningCurves(qt.QWidget):
         self._plot = CurvePlot(self._view)
 
     @staticmethod
-    def _addChoice(row: Any, text: str, name: str, onChosen: Any) -> Any:
+    def _add_choice(row: Any, text: str, name: str, on_chosen: Any) -> Any:
         box = ChoiceBox()
         box.objectName = name
         label = qt.QLabel(text)
         label.setBuddy(box)
         row.addWidget(label)
         row.addWidget(box)
-        box.connect("currentIndexChanged(int)", onChosen)
+        box.connect("currentIndexChanged(int)", on_chosen)
         return box
 
     @property
-    def chartNode(self) -> Any:
+    def chart_node(self) -> Any:
         """The vtkMRMLPlotChartNode that is shown, or None while there is nothing to show."""
-        return self._plot.chartNode
+        return self._plot.chart_node
 
     def clear(self) -> None:
         """Show nothing, for another run."""
         self._history = LossHistory()
         self._follows = True
-        self._drawnPhase = ""
+        self._drawn_phase = ""
         self._refill(self._phase, [])
         self._refill(self._loss, [])
         self._plot.remove()
-        self._showEmpty(True)
+        self._show_empty(True)
 
-    def addEvents(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in further events of the run; ``draw`` shows them."""
         self._history.add(events)
 
     def draw(self) -> None:
         """Show what was taken in."""
         phases = self._history.phases()
-        self._showEmpty(not phases)
+        self._show_empty(not phases)
         if not phases:
             return
         chosen = phases[-1] if self._follows else self._chosen(self._phase)
@@ -93,37 +93,37 @@ class LearningCurves(qt.QWidget):
 
     def restore(self) -> None:
         """Draw again if the scene was closed, and the plot's nodes with it."""
-        if self._drawnPhase and self.chartNode is None and not slicer.mrmlScene.IsBatchProcessing():
+        if self._drawn_phase and self.chart_node is None and not slicer.mrmlScene.IsBatchProcessing():
             self._draw()
 
     def cleanup(self) -> None:
         """Take the plot's nodes out of the scene."""
         self._plot.remove()
 
-    def _onPhaseChosen(self, _index: int) -> None:
+    def _on_phase_chosen(self, _index: int) -> None:
         if not self._filling:
             self._follows = self._chosen(self._phase) == self._history.phases()[-1]
             self._draw()
 
-    def _onLossChosen(self, _index: int) -> None:
+    def _on_loss_chosen(self, _index: int) -> None:
         if not self._filling:
             self._draw()
 
     def _draw(self) -> None:
         phase = self._chosen(self._phase)
-        self._refillLosses(phase)
+        self._refill_losses(phase)
         loss = self._chosen(self._loss)
-        curves = self._allCurves(phase) if loss == ALL else self._oneCurve(phase, loss)
+        curves = self._all_curves(phase) if loss == ALL else self._one_curve(phase, loss)
         what = _("all losses") if loss == ALL else _("{name} loss").format(name=readable(loss).lower())
         self._plot.show(
             curves,
             title=f"{phase_title(phase)}: {what}",
-            xTitle=_("Training step"),
-            yTitle=_("Loss"),
-            xRange=self._history.span(phase),
+            x_title=_("Training step"),
+            y_title=_("Loss"),
+            x_range=self._history.span(phase),
         )
 
-    def _oneCurve(self, phase: str, loss: str) -> list[Curve]:
+    def _one_curve(self, phase: str, loss: str) -> list[Curve]:
         steps, values = self._history.curve(phase, loss)
         if len(values) < _FEW:
             return [Curve(readable(loss), steps, values, _COLORS[0])]
@@ -132,18 +132,18 @@ class LearningCurves(qt.QWidget):
             Curve(_("Running mean"), steps, smooth(values), _COLORS[0], width=3),
         ]
 
-    def _allCurves(self, phase: str) -> list[Curve]:
+    def _all_curves(self, phase: str) -> list[Curve]:
         curves = []
         for index, loss in enumerate(self._history.losses(phase)):
             steps, values = self._history.curve(phase, loss)
             curves.append(Curve(readable(loss), steps, smooth(values), _COLORS[index % len(_COLORS)]))
         return curves
 
-    def _refillLosses(self, phase: str) -> None:
+    def _refill_losses(self, phase: str) -> None:
         """Offer the phase's losses, the main one first chosen; keep the choice while the phase stays."""
         losses = self._history.losses(phase)
-        chosen = self._chosen(self._loss) if phase == self._drawnPhase else losses[0]
-        self._drawnPhase = phase
+        chosen = self._chosen(self._loss) if phase == self._drawn_phase else losses[0]
+        self._drawn_phase = phase
         items = [(readable(loss), loss) for loss in losses]
         self._refill(self._loss, [*items, (_("All"), ALL)] if len(losses) > 1 else items, chosen)
 
@@ -164,7 +164,7 @@ class LearningCurves(qt.QWidget):
     def _chosen(box: Any) -> str:
         return box.itemData(box.currentIndex)
 
-    def _showEmpty(self, empty: bool) -> None:
+    def _show_empty(self, empty: bool) -> None:
         self._empty.visible = empty
         self._choices.visible = not empty
         self._view.visible = not empty

@@ -50,7 +50,7 @@ class PreviewScrubber(qt.QWidget):
         return sorted(self._files)
 
     @property
-    def currentStep(self) -> int | None:
+    def current_step(self) -> int | None:
         """The checkpoint that is shown."""
         return self.steps[self._slider.value] if self._files else None
 
@@ -60,13 +60,13 @@ class PreviewScrubber(qt.QWidget):
         self._legend.text = ""
         self._update()
 
-    def setLabels(self, labels: Sequence[tuple[str, str]]) -> None:
+    def set_labels(self, labels: Sequence[tuple[str, str]]) -> None:
         """Tell what the outlines mean: (name, CSS colour) of each structure."""
         parts = [f"<span style='color:{color}'>■</span>&nbsp;{_escape(name)}" for name, color in labels]
         self._legend.text = "&nbsp;&nbsp; ".join(parts)
         self._update()
 
-    def addEvents(self, folder: Path, events: Iterable[Mapping[str, Any]]) -> None:
+    def add_events(self, folder: Path, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in the previews among further events; ``folder`` holds their pictures."""
         new = {}
         for event in events:
@@ -92,7 +92,7 @@ class PreviewScrubber(qt.QWidget):
     def _show(self) -> None:
         if self._filling:
             return
-        step = self.currentStep
+        step = self.current_step
         if step is None:
             self._picture.hide()
             self._caption.text = _("The first picture comes with the first checkpoint of the adaptation phase.")

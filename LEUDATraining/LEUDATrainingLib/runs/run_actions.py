@@ -27,19 +27,19 @@ class RunActions:
     """Carries out one action at a time.
 
     Args:
-        onBusy: called with what is being done, and with ``""`` when it is over.
-        onError: called with the LeudaError of an action that failed.
-        onLine: called with each line that a command logs.
+        on_busy: called with what is being done, and with ``""`` when it is over.
+        on_error: called with the LeudaError of an action that failed.
+        on_line: called with each line that a command logs.
     """
 
     def __init__(
         self,
         *,
-        onBusy: Callable[[str], None],
-        onError: Callable[[LeudaError], None],
-        onLine: Callable[[str], None],
+        on_busy: Callable[[str], None],
+        on_error: Callable[[LeudaError], None],
+        on_line: Callable[[str], None],
     ) -> None:
-        self._onBusy, self._onError, self._onLine = onBusy, onError, onLine
+        self._on_busy, self._on_error, self._on_line = on_busy, on_error, on_line
         self._command: LeudaCommand | None = None
 
     @property
@@ -52,9 +52,9 @@ class RunActions:
         try:
             request_stop(run)
         except OSError as error:
-            self._onError(LeudaError(f"{run.stop}: {error.strerror}", _("check that the folder can be written")))
+            self._on_error(LeudaError(f"{run.stop}: {error.strerror}", _("check that the folder can be written")))
         except LeudaError as error:
-            self._onError(error)
+            self._on_error(error)
 
     def kill(self, run: Run) -> None:
         """End the run's processes; what was done since its last checkpoint is lost."""
@@ -65,7 +65,7 @@ class RunActions:
         try:
             ready = ensureInstalled(parent)
         except LeudaError as error:
-            self._onError(error)
+            self._on_error(error)
             return
         if ready:
             self._start(["resume", run.path, "--detach"], _("Starting the training…"))
@@ -75,13 +75,13 @@ class RunActions:
         page = run.path / REPORT_FILE
         self._start(["report", run.path, "--out", page], _("Writing the report…"), lambda _result: open_file(page))
 
-    def export(self, run: Run, zipPath: Path) -> bool:
+    def export(self, run: Run, zip_path: Path) -> bool:
         """Pack the model of a finished run into one file. Return whether that worked."""
         qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
-            export_model(run.bundle, zipPath)
+            export_model(run.bundle, zip_path)
         except LeudaError as error:
-            self._onError(error)
+            self._on_error(error)
             return False
         finally:
             qt.QApplication.restoreOverrideCursor()
@@ -92,27 +92,27 @@ class RunActions:
         if self._command is not None:
             self._command.cancel()
 
-    def _start(self, words: Sequence[Any], text: str, onDone: Callable[[Any], None] | None = None) -> None:
+    def _start(self, words: Sequence[Any], text: str, on_done: Callable[[Any], None] | None = None) -> None:
         if self.busy:
             return
 
         def done(result: Any) -> None:
             self._end()
-            if onDone:
-                onDone(result)
+            if on_done:
+                on_done(result)
 
-        self._command = LeudaCommand(words, onDone=done, onError=self._failed, onLine=self._onLine)
-        self._onBusy(text)
+        self._command = LeudaCommand(words, onDone=done, onError=self._failed, onLine=self._on_line)
+        self._on_busy(text)
         self._command.start()
 
     def _failed(self, error: LeudaError) -> None:
         self._end()
         if not isinstance(error, Cancelled):
-            self._onError(error)
+            self._on_error(error)
 
     def _end(self) -> None:
         self._command = None
-        self._onBusy("")
+        self._on_busy("")
 
 
 def open_file(path: Path) -> None:

@@ -20,18 +20,18 @@ class RunButtons:
         *,
         kill: Callable[[], None],
         resume: Callable[[], None],
-        useModel: Callable[[], None],
+        use_model: Callable[[], None],
         report: Callable[[], None],
         export: Callable[[], None],
     ) -> None:
         self.widget = qt.QWidget()
         column = column_in(self.widget)
-        self.useModel = new_button(column, "useModelButton", _("Use this model"), useModel)
-        self.useModel.toolTip = _("Put the model into LEUDASegmentation and go there")
-        font = self.useModel.font
+        self.use_model = new_button(column, "useModelButton", _("Use this model"), use_model)
+        self.use_model.toolTip = _("Put the model into LEUDASegmentation and go there")
+        font = self.use_model.font
         font.setBold(True)
-        self.useModel.setFont(font)
-        self.useModel.setMinimumHeight(32)
+        self.use_model.setFont(font)
+        self.use_model.setMinimumHeight(32)
         self._row = qt.QHBoxLayout()
         column.addLayout(self._row)
         tip = _("The run has not stopped yet. End its process: what it did since the last checkpoint is lost")
@@ -43,25 +43,25 @@ class RunButtons:
         self.export = self._add("exportButton", _("Export…"), export, _("Save the model as one zip file"))
         self._row.addStretch(1)
 
-    def _add(self, name: str, text: str, onClicked: Callable[[], None], tip: str) -> qt.QPushButton:
-        button = new_button(self._row, name, text, onClicked)
+    def _add(self, name: str, text: str, on_clicked: Callable[[], None], tip: str) -> qt.QPushButton:
+        button = new_button(self._row, name, text, on_clicked)
         button.toolTip = tip
         return button
 
     def show(self, state: str, *, busy: bool) -> None:
         """Show what can be done in a state (``""``: unknown); while ``busy`` nothing can be pressed."""
         finished = state == "finished"
-        self.useModel.visible = self.export.visible = finished
+        self.use_model.visible = self.export.visible = finished
         self.report.visible = finished or state in ("running", "stopped", "failed", "crashed")
         self.resume.visible = state in _RESUMABLE
-        for button in (self.useModel, self.export, self.report, self.resume):
+        for button in (self.use_model, self.export, self.report, self.resume):
             button.enabled = not busy
 
     @property
-    def killOffered(self) -> bool:
+    def kill_offered(self) -> bool:
         """Whether ending the run by force is offered."""
         return not self.kill.isHidden()
 
-    def offerKill(self, offered: bool) -> None:
+    def offer_kill(self, offered: bool) -> None:
         """Offer to end the run by force, or take the offer back."""
         self.kill.visible = offered

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import read_model
 from leuda_core.errors import LeudaError
 from leuda_core.runs.folder import Run
-from LEUDATrainingLib.method.method_catalog import load_methods
+from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import read_run_config, run_name
 
 

@@ -15,7 +15,7 @@ from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
-from LEUDATrainingLib.method.method_catalog import load_methods
+from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import RunFinder, RunRecord, delete_run, folder_bytes
 
 REFRESH_MS = 2000
@@ -25,12 +25,12 @@ _MOST_ROWS = 7
 class RunList(qt.QWidget):
     """A table of runs with buttons to show a run's folder and to delete a run.
 
-    ``onCurrentChanged`` is called without arguments when another run, or none, becomes the current one.
+    ``on_current_changed`` is called without arguments when another run, or none, becomes the current one.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onCurrentChanged: Callable[[], None] | None = None
+        self.on_current_changed: Callable[[], None] | None = None
         self._folder: Path | None = None
         self._finder = RunFinder()
         self._records: list[RunRecord] = []
@@ -40,7 +40,7 @@ class RunList(qt.QWidget):
         self._build()
         self._timer = qt.QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        self._timer.connect("timeout()", self._refreshIfSeen)
+        self._timer.connect("timeout()", self._refresh_if_seen)
         self._timer.start()
         self.refresh()
 
@@ -49,7 +49,7 @@ class RunList(qt.QWidget):
         self._empty = empty_state("noRunsLabel", _("No training yet. Fill in the sections above and press Start."))
         column.addWidget(self._empty)
         self._table = new_table("runTable", [_("Run"), _("Method"), _("State"), _("Made")])
-        self._table.connect("itemSelectionChanged()", self._onSelection)
+        self._table.connect("itemSelectionChanged()", self._on_selection)
         column.addWidget(self._table)
         self._message = MessageStrip()
         column.addWidget(self._message.widget)
@@ -57,22 +57,22 @@ class RunList(qt.QWidget):
         row = qt.QHBoxLayout(self._buttons)
         row.setContentsMargins(0, 0, 0, 0)
         row.addStretch(1)
-        self._reveal = new_button(row, "showRunFolderButton", _("Show folder"), self.revealCurrent)
-        self._delete = new_button(row, "deleteRunButton", _("Delete…"), self.deleteCurrent)
+        self._reveal = new_button(row, "showRunFolderButton", _("Show folder"), self.reveal_current)
+        self._delete = new_button(row, "deleteRunButton", _("Delete…"), self.delete_current)
         column.addWidget(self._buttons)
 
     @property
-    def currentRun(self) -> Path | None:
+    def current_run(self) -> Path | None:
         """The folder of the chosen run (the one with ``run.json``), or None."""
         return self._current
 
-    def setFolder(self, folder: Path) -> None:
+    def set_folder(self, folder: Path) -> None:
         """Show the runs in this folder."""
         self._folder = Path(folder)
         self._finder = RunFinder()
         self.refresh()
 
-    def setCurrentRun(self, path: Path | None) -> None:
+    def set_current_run(self, path: Path | None) -> None:
         """Choose a run of the folder, such as one that was just started."""
         self._choose(Path(path) if path else None)
         self.refresh()
@@ -91,13 +91,13 @@ class RunList(qt.QWidget):
             self._choose(next(iter(running or self._records), None))
         self._update()
 
-    def revealCurrent(self) -> None:
+    def reveal_current(self) -> None:
         """Open the chosen run's folder in the system's file browser."""
         record = self._record()
         if record:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(record.folder)))
 
-    def deleteCurrent(self) -> None:
+    def delete_current(self) -> None:
         """Delete the chosen run after asking; never one that is running."""
         record = self._record()
         if record is None or not self._confirmed(record):
@@ -118,7 +118,7 @@ class RunList(qt.QWidget):
         ).format(name=record.name, size=_size(folder_bytes(record.folder)))
         return slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Delete run"))
 
-    def _refreshIfSeen(self) -> None:
+    def _refresh_if_seen(self) -> None:
         if self._folder is not None and self.isVisible():
             self.refresh()
 
@@ -133,10 +133,10 @@ class RunList(qt.QWidget):
             self._tell()
 
     def _tell(self) -> None:
-        if self.onCurrentChanged:
-            self.onCurrentChanged()
+        if self.on_current_changed:
+            self.on_current_changed()
 
-    def _onSelection(self) -> None:
+    def _on_selection(self) -> None:
         items = self._table.selectedItems()
         if not self._filling and items:
             self._choose(self._records[items[0].row()])

@@ -17,7 +17,7 @@ class LogTail:
         self._offset = 0
         self._buffer = LineBuffer(b"\n\r")
 
-    def newLines(self) -> list[str]:
+    def new_lines(self) -> list[str]:
         """Return the lines added since the last call; where that is more than 64 KiB, the last of them.
 
         A file that cannot be read has no lines.

@@ -36,25 +36,25 @@ _TICK_MS = 1000
 class RunView(qt.QWidget):
     """Shows a run and follows it while it is shown.
 
-    ``onUseModel`` is called with the folder of a finished run's model when the user wants to segment with it.
+    ``on_use_model`` is called with the folder of a finished run's model when the user wants to segment with it.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self.onUseModel: Callable[[Path], None] | None = None
-        self._watcher = RunWatcher(self, self._onRunChanged)
-        self._actions = RunActions(onBusy=self._onBusy, onError=self._onActionError, onLine=self._addLine)
+        self.on_use_model: Callable[[Path], None] | None = None
+        self._watcher = RunWatcher(self, self._on_run_changed)
+        self._actions = RunActions(on_busy=self._on_busy, on_error=self._on_action_error, on_line=self._add_line)
         self._undrawn = False
-        self._shownState = ""
+        self._shown_state = ""
         self._tail: LogTail | None = None
         self._build()
         self._timer = qt.QTimer(self)
         self._timer.setInterval(_TICK_MS)
-        self._timer.connect("timeout()", self._onTick)
-        self.setRun(None)
+        self._timer.connect("timeout()", self._on_tick)
+        self.set_run(None)
 
     @property
-    def runPath(self) -> Path | None:
+    def run_path(self) -> Path | None:
         """The folder of the run that is shown, or None."""
         return self._watcher.run.path if self._watcher.run else None
 
@@ -63,11 +63,11 @@ class RunView(qt.QWidget):
         """What the run is doing, as far as it was read."""
         return self._watcher.status
 
-    def setRun(self, path: Path | None) -> None:
+    def set_run(self, path: Path | None) -> None:
         """Show another run, or none. Showing the same one again changes nothing."""
-        if path is not None and Path(path) == self.runPath:
+        if path is not None and Path(path) == self.run_path:
             return
-        self._undrawn, self._shownState = False, ""
+        self._undrawn, self._shown_state = False, ""
         self._message.clear()
         self._curves.clear()
         self._previews.clear()
@@ -79,9 +79,9 @@ class RunView(qt.QWidget):
         self._tail = LogTail(run.log) if run else None
         self._title.text = headline(run) if run else ""
         if run:
-            self._previews.setLabels(label_colors(run))
+            self._previews.set_labels(label_colors(run))
             self._timer.start()
-            self._onTick()
+            self._on_tick()
         else:
             self._timer.stop()
 
@@ -99,7 +99,7 @@ class RunView(qt.QWidget):
         self._content = qt.QWidget()
         column.addWidget(self._content)
         inner = column_in(self._content)
-        self._buildHead(inner)
+        self._build_head(inner)
         self._curves = LearningCurves()
         self._previews = PreviewScrubber()
         inner.addWidget(_section("curvesSection", _("Learning curves"), self._curves))
@@ -108,7 +108,7 @@ class RunView(qt.QWidget):
         inner.addWidget(self._log.widget)
         inner.addStretch(1)
 
-    def _buildHead(self, layout: Any) -> None:
+    def _build_head(self, layout: Any) -> None:
         self._title = qt.QLabel()
         self._title.objectName = "runTitle"
         self._title.setWordWrap(True)
@@ -124,7 +124,7 @@ class RunView(qt.QWidget):
         self._buttons = RunButtons(
             kill=self._with_run(self._actions.kill),
             resume=self._with_run(lambda run: self._actions.resume(run, self)),
-            useModel=self._with_run(self._useModel),
+            use_model=self._with_run(self._use_model),
             report=self._with_run(self._actions.report),
             export=self._with_run(self._export),
         )
@@ -139,49 +139,49 @@ class RunView(qt.QWidget):
 
         return act
 
-    def _onRunChanged(self) -> None:
+    def _on_run_changed(self) -> None:
         if self._watcher.error is not None:
             self._message.show_error(self._watcher.error)
             self._progress.finish()
         elif self._watcher.run is not None:
-            self._takeEvents(self._watcher.run)
+            self._take_events(self._watcher.run)
         if self._watcher.status is not None:
-            self._showProgress(self._watcher.status)
-            self._showState(self._watcher.status)
-        self._showButtons()
+            self._show_progress(self._watcher.status)
+            self._show_state(self._watcher.status)
+        self._show_buttons()
 
-    def _takeEvents(self, run: Run) -> None:
+    def _take_events(self, run: Run) -> None:
         """Give what is new to the curves and the previews."""
         new = self._watcher.new
         if self._watcher.anew:
             self._curves.clear()
             self._previews.clear()
-            self._previews.setLabels(label_colors(run))
+            self._previews.set_labels(label_colors(run))
         if new:
-            self._curves.addEvents(new)
-            self._previews.addEvents(run.previews, new)
+            self._curves.add_events(new)
+            self._previews.add_events(run.previews, new)
         self._undrawn = self._undrawn or bool(new)
         if self._undrawn and self._watcher.status is not None:  # else further pieces follow at once
             self._undrawn = False
             self._curves.draw()
 
-    def _showProgress(self, status: RunStatus) -> None:
+    def _show_progress(self, status: RunStatus) -> None:
         if status.state != "running":
             self._progress.finish()
             return
         if not self._progress.running:
             self._progress.start("")
-        stopping = self._watcher.stopRequestedAt is not None
+        stopping = self._watcher.stop_requested_at is not None
         self._progress.cancel_button.enabled = not stopping
         self._progress.cancel_button.text = _("Stopping…") if stopping else _("Stop")
         stage, fraction = _stage(status, self._watcher.last, stopping)
         self._progress.update(stage, fraction, None if stopping else status.seconds_left)
 
-    def _showState(self, status: RunStatus) -> None:
+    def _show_state(self, status: RunStatus) -> None:
         """Say once what a new state means, so that a message that was put away stays away."""
-        if status.state == self._shownState:
+        if status.state == self._shown_state:
             return
-        self._shownState = status.state
+        self._shown_state = status.state
         self._message.clear()
         if status.state in ("failed", "crashed"):
             self._message.show_error(_failure(status))
@@ -193,35 +193,35 @@ class RunView(qt.QWidget):
         elif status.state == "finished":
             self._message.show_info(_("Finished"), _("The model is ready to segment with."))
 
-    def _showButtons(self) -> None:
+    def _show_buttons(self) -> None:
         state = self._watcher.status.state if self._watcher.status else ""
-        waited = self._watcher.secondsSinceStop()
+        waited = self._watcher.seconds_since_stop()
         self._buttons.show(state, busy=self._actions.busy)
         offered = waited is not None and waited >= KILL_AFTER_S and not self._actions.busy
-        if offered and not self._buttons.killOffered:
+        if offered and not self._buttons.kill_offered:
             self._message.show_warning(
                 _("The training has not stopped yet"),
                 _("It stops after the step that it is taking. End now loses what was done since the last checkpoint."),
             )
-        self._buttons.offerKill(offered)
+        self._buttons.offer_kill(offered)
 
-    def _onTick(self) -> None:
-        for line in self._tail.newLines() if self._tail else []:
-            self._addLine(line)
+    def _on_tick(self) -> None:
+        for line in self._tail.new_lines() if self._tail else []:
+            self._add_line(line)
         if self.isVisible():
             self._curves.restore()
-        self._showButtons()
+        self._show_buttons()
 
-    def _addLine(self, line: str) -> None:
+    def _add_line(self, line: str) -> None:
         self._log.append(line)
 
     def _stop(self, run: Run) -> None:
         self._actions.stop(run)
         self._watcher.poll()
 
-    def _useModel(self, run: Run) -> None:
-        if self.onUseModel:
-            self.onUseModel(run.bundle)
+    def _use_model(self, run: Run) -> None:
+        if self.on_use_model:
+            self.on_use_model(run.bundle)
 
     def _export(self, run: Run) -> None:
         name = f"{run_name(run.path)}.zip"
@@ -232,16 +232,16 @@ class RunView(qt.QWidget):
         if self._actions.export(run, path):
             self._message.show_info(_("Exported to {path}").format(path=path))
 
-    def _onBusy(self, text: str) -> None:
+    def _on_busy(self, text: str) -> None:
         if text:
             self._message.clear()
             self._work.start(text)
         else:
             self._work.finish()
             self._watcher.poll()
-        self._showButtons()
+        self._show_buttons()
 
-    def _onActionError(self, error: LeudaError) -> None:
+    def _on_action_error(self, error: LeudaError) -> None:
         self._message.show_error(error)
 
 

@@ -26,7 +26,7 @@ _PIECE_BYTES = 64 * 1024  # parsed in some 5 ms: a long run is read over several
 
 
 class RunWatcher:
-    """Calls ``onChange()`` whenever a run's events, its lock or its request to stop have changed.
+    """Calls ``on_change()`` whenever a run's events, its lock or its request to stop have changed.
 
     A long run comes in several pieces, each with a call; its status with the last one. Events are not kept, however
     long the run is: a call brings the new ones.
@@ -45,8 +45,8 @@ class RunWatcher:
     status: RunStatus | None
     error: LeudaError | None
 
-    def __init__(self, parent: Any, onChange: Callable[[], None]) -> None:
-        self._onChange = onChange
+    def __init__(self, parent: Any, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
         self._timer = qt.QTimer(parent)
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self.poll)
@@ -57,7 +57,7 @@ class RunWatcher:
         self._timer.stop()
         self._forget(Run(path) if path else None)
         if self.run is None:
-            self._onChange()
+            self._on_change()
             return
         self._timer.start()
         self.poll()
@@ -72,15 +72,15 @@ class RunWatcher:
         self._timer.stop()
 
     @property
-    def stopRequestedAt(self) -> float | None:
+    def stop_requested_at(self) -> float | None:
         """When somebody asked the run to stop (seconds since 1970), or None; also before Slicer was restarted."""
         with suppress(OSError):
             return self.run.stop.stat().st_mtime if self.run else None
         return None
 
-    def secondsSinceStop(self) -> float | None:
+    def seconds_since_stop(self) -> float | None:
         """Return how long a running run has been asked to stop, or None."""
-        asked = self.stopRequestedAt
+        asked = self.stop_requested_at
         running = self.status is not None and self.status.state == "running"
         return max(0.0, time.time() - asked) if asked and running else None
 
@@ -92,7 +92,7 @@ class RunWatcher:
         except (OSError, LeudaError) as error:
             changed = self._fail(error)
         if changed:
-            self._onChange()
+            self._on_change()
 
     def _forget(self, run: Run | None) -> None:
         self.run = run
@@ -118,7 +118,7 @@ class RunWatcher:
         if self.new and _size(run.events) > self._offset:
             qt.QTimer.singleShot(0, self._go_on)
             return True
-        seen = running, self.stopRequestedAt is not None
+        seen = running, self.stop_requested_at is not None
         if not self._stale and seen == self._seen:
             return False
         self._seen, self._stale = seen, False

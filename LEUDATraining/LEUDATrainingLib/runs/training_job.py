@@ -20,7 +20,7 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
-from LEUDATrainingLib.cases.dataset_writer import WriteProgress, discard_dataset
+from LEUDATrainingLib.dataset.dataset_writer import WriteProgress, discard_dataset
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
 _SHORT_PAUSE_S = 0.005

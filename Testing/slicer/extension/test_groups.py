@@ -14,8 +14,14 @@ from repository import ROOT
 SEGMENTATION, TRAINING = "LEUDASegmentationLib", "LEUDATrainingLib"
 LIBRARIES = {SEGMENTATION: ROOT / "LEUDASegmentation" / SEGMENTATION, TRAINING: ROOT / "LEUDATraining" / TRAINING}
 SHARED = ("processes", "widgets", "scene")
-ORDER = ("processes", "scene", "widgets", "run", "logic", "panel")
-"""Parts of LEUDASegmentation: each imports from itself and from those before it."""
+ORDERS = {
+    SEGMENTATION: ("processes", "scene", "widgets", "run", "logic", "panel"),
+    TRAINING: (
+        *("method_catalog", "parameter_node", "cases", "labels", "dataset", "method", "runs", "logic", "sections"),
+        *("panel", "self_test"),
+    ),
+}
+"""The parts of each library: each imports from itself and from those before it."""
 MOST_FILES, MOST_LINES = 16, 300
 
 PRODUCT = (ROOT / "leuda_core", ROOT / "LEUDASegmentation", ROOT / "LEUDATraining", ROOT / "Extension")
@@ -75,10 +81,17 @@ def test_training_uses_the_shared_groups_alone() -> None:
     assert not [use.file for use in USES if use.library == SEGMENTATION and use.imported[0] == TRAINING]
 
 
-def test_the_parts_of_segmentation_know_only_those_before_them() -> None:
+@pytest.mark.parametrize("library", ORDERS)
+def test_parts_import_only_those_before_them(library: str) -> None:
+    order = ORDERS[library]
     for use in USES:
-        if use.library == SEGMENTATION and use.part in ORDER and use.imported[1] in ORDER:
-            assert ORDER.index(use.imported[1]) <= ORDER.index(use.part), f"{use.file.name}: {'.'.join(use.imported)}"
+        if use.library == use.imported[0] == library and use.part in order and use.imported[1] in order:
+            assert order.index(use.imported[1]) <= order.index(use.part), f"{use.file.name}: {'.'.join(use.imported)}"
+
+
+def test_every_part_of_training_has_a_place_in_the_order() -> None:
+    entries = {path.stem for path in LIBRARIES[TRAINING].iterdir() if path.stem not in ("__init__", "__pycache__")}
+    assert entries == set(ORDERS[TRAINING])
 
 
 def test_no_private_name_crosses_a_file() -> None:

@@ -118,8 +118,8 @@ class User:
         self.open("start")
         self.app.click(self.find("startButton"))
         view = self.training.panel.view
-        self.see(lambda: view.runPath and view.status, START_S, "the run to be shown")
-        return view.runPath
+        self.see(lambda: view.run_path and view.status, START_S, "the run to be shown")
+        return view.run_path
 
 
 def grid(image_or_volume) -> np.ndarray:
@@ -171,7 +171,7 @@ def test_from_a_few_marked_slices_to_a_segmentation_across_a_restart(slicer_app,
     table = user.find("runTable")
     assert table.rowCount == 1
     assert "cylinders" in table.item(0, 0).text()
-    user.training.panel.runs.setCurrentRun(run)
+    user.training.panel.runs.set_current_run(run)
     view = user.training.panel.view
     user.see(lambda: view.status and view.status.state == "finished", MODEL_S, "the training")
     app.grab(app.mainWindow, tmp_path / "finished.png")

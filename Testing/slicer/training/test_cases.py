@@ -94,8 +94,8 @@ def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path
     import slicer
 
     from LEUDATrainingLib.cases.cases import CaseStore
-    from LEUDATrainingLib.cases.dataset_import import add_dataset
     from LEUDATrainingLib.cases.structures import read_structures
+    from LEUDATrainingLib.dataset.dataset_import import add_dataset
     from LEUDATrainingLib.logic import LEUDATrainingLogic
 
     fill(node)
@@ -116,7 +116,7 @@ def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path
 
 @pytest.mark.parametrize("text", ["", "[]", '{"labels": {}}', '{"labels": {"1": 3}, "source": {"cases": []}}'])
 def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str) -> None:
-    from LEUDATrainingLib.cases.dataset_import import add_dataset
+    from LEUDATrainingLib.dataset.dataset_import import add_dataset
 
     path = tmp_path / "d.json"
     path.write_text(text)
@@ -126,8 +126,8 @@ def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str
 
 
 def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> None:
-    from LEUDATrainingLib.cases.dataset_import import add_dataset
     from LEUDATrainingLib.cases.structures import write_structures
+    from LEUDATrainingLib.dataset.dataset_import import add_dataset
 
     fill(node)
     path = written_dataset(node, tmp_path / "d")
@@ -141,7 +141,7 @@ def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> Non
 
 def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) -> None:
     from LEUDASegmentationLib.scene.steps import finish
-    from LEUDATrainingLib.cases.case_loading import load_case
+    from LEUDATrainingLib.dataset.case_loading import load_case
     from LEUDATrainingLib.labels.label_layers import LabelReader
 
     fill(node)
@@ -157,7 +157,7 @@ def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) 
 def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path: Path) -> None:
     import SimpleITK
 
-    from LEUDATrainingLib.cases.case_loading import load_case
+    from LEUDATrainingLib.dataset.case_loading import load_case
 
     voxels = np.random.default_rng(0).integers(0, 99, SHAPE[::-1]).astype(np.int16)
     image = SimpleITK.GetImageFromArray(voxels)
@@ -174,7 +174,7 @@ def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path:
 
 
 def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
-    from LEUDATrainingLib.cases.case_loading import load_case
+    from LEUDATrainingLib.dataset.case_loading import load_case
 
     (tmp_path / "bad.nrrd").write_text("not a volume")
     case = source.add_file(tmp_path / "bad.nrrd")
@@ -186,7 +186,7 @@ def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
 
 
 def test_everything_that_is_missing_is_said_at_once(node) -> None:
-    from LEUDATrainingLib.cases.readiness import examine
+    from LEUDATrainingLib.dataset.readiness import examine
     from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     found = examine(node, CaseMarks())
@@ -196,7 +196,7 @@ def test_everything_that_is_missing_is_said_at_once(node) -> None:
 
 
 def _examined(node):
-    from LEUDATrainingLib.cases.readiness import examine
+    from LEUDATrainingLib.dataset.readiness import examine
     from LEUDATrainingLib.labels.case_marks import CaseMarks
 
     marks = CaseMarks()

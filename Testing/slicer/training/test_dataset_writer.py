@@ -155,8 +155,8 @@ def test_a_dataset_that_is_there_is_not_touched(node, tmp_path: Path) -> None:
 
 
 def test_large_volumes_are_written_piece_by_piece_and_giving_up_leaves_nothing(node, tmp_path: Path) -> None:
-    from LEUDATrainingLib.cases.dataset_writer import write_dataset
-    from LEUDATrainingLib.cases.nrrd import CHUNK_BYTES
+    from LEUDATrainingLib.dataset.dataset_writer import write_dataset
+    from LEUDATrainingLib.dataset.nrrd import CHUNK_BYTES
 
     fill(node)
     source_store(node).add_node(add_volume("big", shape=(256, 256, 80)))
@@ -175,7 +175,7 @@ def test_large_volumes_are_written_piece_by_piece_and_giving_up_leaves_nothing(n
 
 
 def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> None:
-    from LEUDATrainingLib.cases import nrrd
+    from LEUDATrainingLib.dataset import nrrd
 
     class FullDisk:
         def __enter__(self):
@@ -215,7 +215,7 @@ def test_overlapping_segments_become_one_label_each_voxel(node, tmp_path: Path) 
 
 
 def test_test_cases_of_a_dataset_file_are_passed_on(node, tmp_path: Path) -> None:
-    from LEUDATrainingLib.cases.dataset_import import add_dataset
+    from LEUDATrainingLib.dataset.dataset_import import add_dataset
 
     fill(node)
     first = written_dataset(node, tmp_path / "first")

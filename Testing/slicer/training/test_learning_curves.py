@@ -27,7 +27,7 @@ def curves(slicer_app):
 
 
 def take(curves, events) -> None:
-    curves.addEvents(events)
+    curves.add_events(events)
     curves.draw()
 
 
@@ -119,13 +119,13 @@ def test_smoothing_keeps_a_line_and_calms_noise(slicer_app) -> None:
 
 
 def test_nothing_to_show_says_when_there_will_be(curves) -> None:
-    assert curves.chartNode is None
+    assert curves.chart_node is None
     assert child(curves, "noCurvesLabel").isVisible() and not child(curves, "curveLoss").isVisible()
 
 
 def test_the_main_loss_of_the_current_phase_is_shown(curves) -> None:
     take(curves, training_events(200, 400, until=500))
-    chart = curves.chartNode
+    chart = curves.chart_node
     assert chart.GetTitle() == "Adaptation: segmentation loss"
     assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Training step", "Loss")
     assert (tuple(chart.GetXAxisRange()), chart.GetXAxisRangeAuto()) == ((200, 600), False)
@@ -140,13 +140,13 @@ def test_another_loss_all_losses_and_the_earlier_phase(curves) -> None:
     take(curves, training_events(200, 400, until=500))
     losses, phases = child(curves, "curveLoss"), child(curves, "curvePhase")
     losses.setCurrentIndex(losses.findText("Inter"))
-    assert curves.chartNode.GetTitle() == "Adaptation: inter loss"
+    assert curves.chart_node.GetTitle() == "Adaptation: inter loss"
     losses.setCurrentIndex(losses.findText("All"))
-    assert list(series_of(curves.chartNode)) == ["Segmentation", "Intra", "Inter"]
-    assert curves.chartNode.GetLegendVisibility()
+    assert list(series_of(curves.chart_node)) == ["Segmentation", "Intra", "Inter"]
+    assert curves.chart_node.GetLegendVisibility()
     phases.setCurrentIndex(0)
-    assert curves.chartNode.GetTitle() == "Image translation: cycle loss"
-    assert tuple(curves.chartNode.GetXAxisRange()) == (0, 200)
+    assert curves.chart_node.GetTitle() == "Image translation: cycle loss"
+    assert tuple(curves.chart_node.GetXAxisRange()) == (0, 200)
 
 
 def test_it_follows_the_run_until_another_phase_is_chosen(curves) -> None:
@@ -154,12 +154,12 @@ def test_it_follows_the_run_until_another_phase_is_chosen(curves) -> None:
     early = [event for event in events if event.get("step", 0) <= 150]
     middle = [event for event in events if 150 < event.get("step", 0) <= 400]
     take(curves, early)
-    assert curves.chartNode.GetTitle().startswith("Image translation")
+    assert curves.chart_node.GetTitle().startswith("Image translation")
     take(curves, middle)
-    assert curves.chartNode.GetTitle().startswith("Adaptation")
+    assert curves.chart_node.GetTitle().startswith("Adaptation")
     child(curves, "curvePhase").setCurrentIndex(0)
     take(curves, events[len(early) + len(middle) :])
-    assert curves.chartNode.GetTitle().startswith("Image translation")
+    assert curves.chart_node.GetTitle().startswith("Image translation")
 
 
 def test_the_nodes_are_hidden_not_saved_and_taken_away(curves) -> None:
@@ -173,7 +173,7 @@ def test_the_nodes_are_hidden_not_saved_and_taken_away(curves) -> None:
     view = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")[0]
     assert view.GetParentLayoutNode() is not None, "else the layout manager would make a view for it"
     curves.clear()
-    assert slicer.mrmlScene.GetNumberOfNodes() == before and curves.chartNode is None
+    assert slicer.mrmlScene.GetNumberOfNodes() == before and curves.chart_node is None
 
 
 def test_they_come_back_after_the_scene_was_closed(curves) -> None:
@@ -181,9 +181,9 @@ def test_they_come_back_after_the_scene_was_closed(curves) -> None:
 
     take(curves, training_events(0, 400))
     slicer.mrmlScene.Clear(0)
-    assert curves.chartNode is None
+    assert curves.chart_node is None
     curves.restore()
-    assert list(series_of(curves.chartNode)) == ["Single steps", "Running mean"]
+    assert list(series_of(curves.chart_node)) == ["Single steps", "Running mean"]
 
 
 def test_a_very_long_run_is_drawn_in_time(curves) -> None:
@@ -194,5 +194,5 @@ def test_a_very_long_run_is_drawn_in_time(curves) -> None:
     seconds = time.perf_counter() - begin
     from LEUDATrainingLib.runs.loss_history import MOST_POINTS
 
-    assert all(len(x) <= MOST_POINTS for x, _y in series_of(curves.chartNode).values())
+    assert all(len(x) <= MOST_POINTS for x, _y in series_of(curves.chart_node).values())
     assert seconds < 0.1, f"{1000 * seconds:.0f} ms for one more point"

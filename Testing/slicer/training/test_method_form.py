@@ -22,7 +22,7 @@ def form(slicer_app):
 def told(form) -> list[str]:
     """What the form told of, in order."""
     found: list[str] = []
-    form.onChanged = lambda: found.append(form.method)
+    form.on_changed = lambda: found.append(form.method)
     return found
 
 
@@ -105,11 +105,11 @@ def test_settings_are_those_that_differ(form, told) -> None:
 
 def test_values_of_a_scene_come_back_without_a_word(form, told) -> None:
     values = {"method": "mt_uda", "steps": 123, "seed": 7, "device": "cuda:1", "settings": {"inter_weight": 0.25}}
-    form.setValues(**values)
+    form.set_values(**values)
     assert {name: getattr(form, name) for name in values} == values
-    form.setValues(settings={})
+    form.set_values(settings={})
     assert form.settings == {} and form.steps == 123
-    form.setValues(method="from_the_future", settings={"unknown": 3, "batch_size": 2})
+    form.set_values(method="from_the_future", settings={"unknown": 3, "batch_size": 2})
     assert form.method == "mt_uda" and form.settings == {"batch_size": 2}
     assert told == []
 
@@ -120,7 +120,7 @@ def test_whatever_can_be_entered_is_accepted_by_the_core(form, extreme: str) -> 
     from leuda_core.methods import METHODS
 
     for name, kind in METHODS.items():
-        form.setValues(method=name)
+        form.set_values(method=name)
         for setting in kind.Config.__struct_fields__:
             push(child(form, setting), extreme)
         make_config(kind.Config, form.settings)  # raises when out of range
@@ -198,7 +198,7 @@ def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
     from LEUDATrainingLib.method.schema_form import SchemaForm
 
     form = SchemaForm()
-    form.setProperties(
+    form.set_properties(
         {
             "count": {"type": "integer", "exclusiveMinimum": 2, "exclusiveMaximum": 6, "default": 3},
             "use_it": {"type": "boolean", "default": True},
@@ -207,10 +207,10 @@ def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
         }
     )
     assert form.values == {"count": 3, "use_it": True, "name": "", "width_mm": 1.5}
-    form.setValues({"count": 99, "use_it": False, "name": "Zoë", "width_mm": -4})
-    assert form.changedValues == {"count": 5, "use_it": False, "name": "Zoë", "width_mm": 0}
+    form.set_values({"count": 99, "use_it": False, "name": "Zoë", "width_mm": -4})
+    assert form.changed_values == {"count": 5, "use_it": False, "name": "Zoë", "width_mm": 0}
     form.reset()
-    assert form.changedValues == {}
+    assert form.changed_values == {}
 
 
 def test_an_unknown_kind_of_setting_is_refused(slicer_app) -> None:
@@ -244,7 +244,7 @@ def test_there_is_no_estimate_without_a_dataset(form) -> None:
     def provider():
         raise InputError("there are no target volumes", "add at least one")
 
-    form.setDatasetProvider(provider)
+    form.set_dataset_provider(provider)
     child(form, "estimateButton").click()
     assert "There are no target volumes." in child(form, "messageText").text
     assert "Add at least one." in child(form, "messageText").text
@@ -253,8 +253,8 @@ def test_there_is_no_estimate_without_a_dataset(form) -> None:
 def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> None:
     from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
-    form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
-    form.setValues(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
+    form.set_dataset_provider(lambda: EstimateDataset(tiny_dataset))
+    form.set_values(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
     child(form, "estimateButton").click()
     assert not child(form, "estimateButton").isVisible() and child(form, "cancelButton").isVisible()
     slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 60)
@@ -267,7 +267,7 @@ def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> Non
 def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> None:
     from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
-    form.setDatasetProvider(lambda: EstimateDataset(tiny_dataset))
+    form.set_dataset_provider(lambda: EstimateDataset(tiny_dataset))
     child(form, "estimateButton").click()
     slicer_app.wait_until(lambda: "probe steps" in child(form, "stageLabel").text)
     child(form, "cancelButton").click()
@@ -276,7 +276,7 @@ def test_an_estimate_can_be_cancelled(form, tiny_dataset: Path, slicer_app) -> N
 
 
 def test_a_dataset_that_cannot_be_written_is_told_and_leaves_nothing(form, tmp_path: Path, slicer_app) -> None:
-    from LEUDATrainingLib.cases.dataset_writer import WriteProgress
+    from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
     from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 
     def writing():
@@ -285,7 +285,7 @@ def test_a_dataset_that_cannot_be_written_is_told_and_leaves_nothing(form, tmp_p
 
     (tmp_path / "temporary").mkdir()
     path = tmp_path / "temporary" / "dataset.json"
-    form.setDatasetProvider(lambda: EstimateDataset(path, writing(), path.parent))
+    form.set_dataset_provider(lambda: EstimateDataset(path, writing(), path.parent))
     child(form, "estimateButton").click()
     slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible())
     assert "There is no space left." in child(form, "messageText").text

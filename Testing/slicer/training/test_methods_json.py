@@ -25,7 +25,7 @@ def test_the_file_is_what_the_command_prints() -> None:
 def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) -> None:
     from leuda_core.config import DEFAULT_METHOD
     from LEUDATrainingLib.logic import LEUDATrainingLogic
-    from LEUDATrainingLib.method.method_catalog import RECOMMENDED, RECOMMENDED_STEPS, load_methods
+    from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS, load_methods
 
     methods = list(load_methods().values())
     assert methods[0].name == DEFAULT_METHOD == RECOMMENDED
@@ -37,11 +37,23 @@ def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) ->
     assert all(method.summary and method.paper for method in methods)
 
 
+def test_the_module_names_the_default_method_and_the_paper_of_the_project(slicer_app) -> None:
+    import slicer
+
+    from LEUDATrainingLib.method_catalog import RECOMMENDED, load_methods
+
+    slicer_app.loadModule(ROOT / "LEUDASegmentation" / "LEUDASegmentation.py")
+    slicer_app.loadModule(ROOT / "LEUDATraining" / "LEUDATraining.py")
+    text, default = slicer.modules.leudatraining.acknowledgementText, load_methods()[RECOMMENDED]
+    for words in (default.title, default.paper, "LE-UDA: Label-efficient", "Transactions on Medical Imaging"):
+        assert words in text
+
+
 def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
     from leuda_core.config import make_config
     from leuda_core.methods import METHODS
-    from LEUDATrainingLib.method.method_catalog import load_methods
     from LEUDATrainingLib.method.presets import all_presets, matching_preset
+    from LEUDATrainingLib.method_catalog import load_methods
 
     quick, standard, thorough = all_presets()
     for name, method in load_methods().items():
@@ -58,7 +70,7 @@ def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
 
 
 def test_a_method_without_a_paper_is_refused(slicer_app, tmp_path: Path) -> None:
-    from LEUDATrainingLib.method.method_catalog import load_methods
+    from LEUDATrainingLib.method_catalog import load_methods
 
     entries = json.loads(FILE.read_text(encoding="utf-8"))
     del entries[0]["paper"]

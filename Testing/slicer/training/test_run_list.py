@@ -147,9 +147,9 @@ def test_a_link_to_volumes_elsewhere_is_not_followed_when_deleting(slicer_app, f
 
 
 def test_an_empty_list_says_what_to_do(run_list, folder: Path) -> None:
-    run_list.setFolder(folder)
+    run_list.set_folder(folder)
     assert child(run_list, "noRunsLabel").isVisible() and "press Start" in child(run_list, "noRunsLabel").text
-    assert not child(run_list, "runTable").isVisible() and run_list.currentRun is None
+    assert not child(run_list, "runTable").isVisible() and run_list.current_run is None
 
 
 def test_rows_and_choice(run_list, folder: Path) -> None:
@@ -158,17 +158,17 @@ def test_rows_and_choice(run_list, folder: Path) -> None:
     write(stopped, [*training_events(100, 100, until=50), end_event("stopped")])
     set_age(stopped, 1)
     told = []
-    run_list.onCurrentChanged = lambda: told.append(run_list.currentRun)
-    run_list.setFolder(folder)
+    run_list.on_current_changed = lambda: told.append(run_list.current_run)
+    run_list.set_folder(folder)
     assert [row[:3] for row in rows(run_list)] == [
         ("paused", "LE-UDA", "stopped 25%"),
         ("old", "Mean teacher", "finished"),
     ]
     assert told == [stopped.path], "the newest is chosen"
     child(run_list, "runTable").selectRow(1)
-    assert run_list.currentRun == folder / "old" / "run" and len(told) == 2
+    assert run_list.current_run == folder / "old" / "run" and len(told) == 2
     run_list.refresh()
-    assert run_list.currentRun == folder / "old" / "run" and len(told) == 2
+    assert run_list.current_run == folder / "old" / "run" and len(told) == 2
 
 
 def test_a_running_run_is_found_again(run_list, folder: Path) -> None:
@@ -177,8 +177,8 @@ def test_a_running_run_is_found_again(run_list, folder: Path) -> None:
     set_age(going, 1)
     set_age(finished(folder / "new" / "run"), 0)
     with RunLock(going):
-        run_list.setFolder(folder)
-        assert run_list.currentRun == going.path
+        run_list.set_folder(folder)
+        assert run_list.current_run == going.path
         assert rows(run_list)[1][2] == "running 75%"
         assert not child(run_list, "deleteRunButton").enabled
         assert "Stop" in child(run_list, "deleteRunButton").toolTip
@@ -188,14 +188,14 @@ def test_a_running_run_is_found_again(run_list, folder: Path) -> None:
 
 def test_delete_asks_first(run_list, folder: Path, slicer_app) -> None:
     finished(folder / "a" / "run")
-    run_list.setFolder(folder)
+    run_list.set_folder(folder)
     slicer_app.answers.add(False)
     slicer_app.click(child(run_list, "deleteRunButton"))
     question = slicer_app.answers.asked[0].text
     assert "'a'" in question and "MB" in question and len(rows(run_list)) == 1
     slicer_app.answers.add(True)
     slicer_app.click(child(run_list, "deleteRunButton"))
-    assert rows(run_list) == [] and run_list.currentRun is None
+    assert rows(run_list) == [] and run_list.current_run is None
     assert child(run_list, "noRunsLabel").isVisible()
 
 
@@ -207,7 +207,7 @@ def test_show_folder_opens_what_belongs_to_the_run(
     opened = []
     monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     finished(folder / "a" / "run")
-    run_list.setFolder(folder)
+    run_list.set_folder(folder)
     slicer_app.click(child(run_list, "showRunFolderButton"))
     assert opened == [str(folder / "a")]
 
@@ -217,11 +217,11 @@ def test_a_run_that_was_deleted_elsewhere_disappears(run_list, folder: Path) -> 
 
     finished(folder / "a" / "run")
     set_age(finished(folder / "b" / "run"), -1)
-    run_list.setFolder(folder)
-    assert run_list.currentRun == folder / "a" / "run" or run_list.currentRun == folder / "b" / "run"
-    shutil.rmtree(run_list.currentRun.parent)
+    run_list.set_folder(folder)
+    assert run_list.current_run == folder / "a" / "run" or run_list.current_run == folder / "b" / "run"
+    shutil.rmtree(run_list.current_run.parent)
     run_list.refresh()
-    assert len(rows(run_list)) == 1 and run_list.currentRun.parent.exists()
+    assert len(rows(run_list)) == 1 and run_list.current_run.parent.exists()
 
 
 def test_a_long_list_is_refreshed_without_a_stutter(run_list, folder: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_long_list_is_refreshed_without_a_stutter(run_list, folder: Path) -> N
 
     for number in range(100):
         finished(folder / f"run {number:03}" / "run")
-    run_list.setFolder(folder)
+    run_list.set_folder(folder)
     begin = time.perf_counter()
     run_list.refresh()
     assert len(rows(run_list)) == 100 and time.perf_counter() - begin < 0.1

@@ -301,7 +301,7 @@ def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> Non
     settle(slicer_app, widget)
     slicer_app.click(find("startButton"))
     run = runsFolder() / "MR to CT" / "run"
-    slicer_app.wait_until(lambda: widget.panel.view.runPath == run, 20)
+    slicer_app.wait_until(lambda: widget.panel.view.run_path == run, 20)
     assert "is training" in widget.panel.messages["start"].cause
     assert "--set batch_size=3" in " ".join(commands.words[-1])
     assert not find("runsSection").collapsed

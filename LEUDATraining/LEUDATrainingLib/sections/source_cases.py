@@ -11,13 +11,12 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import new_button
-from LEUDATrainingLib.cases.cases import Case, CaseStore
-from LEUDATrainingLib.cases.cases_table import CasesPanel, Row
-from LEUDATrainingLib.cases.dataset_import import add_dataset
-from LEUDATrainingLib.cases.dataset_writer import missing_volume
-from LEUDATrainingLib.cases.readiness import case_error
+from LEUDATrainingLib.cases.cases import Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.dataset.dataset_import import add_dataset
+from LEUDATrainingLib.dataset.readiness import case_error
 from LEUDATrainingLib.labels.label_maps import new_segmentation
+from LEUDATrainingLib.sections.cases_table import CasesPanel, Row
 
 
 class SourceCasesPanel(CasesPanel):

@@ -12,14 +12,14 @@ from slicer.i18n import tr as _
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state
 from LEUDATrainingLib.cases.cases import Case, CaseStore
-from LEUDATrainingLib.cases.source_cases import start_labels
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
 from LEUDATrainingLib.labels.label_maps import ensure_segments
 from LEUDATrainingLib.labels.marks import Marks, neighbour, suggest_slice
-from LEUDATrainingLib.labels.segment_editor import SegmentEditor
-from LEUDATrainingLib.labels.slice_view import SliceViewBox
+from LEUDATrainingLib.sections.segment_editor import SegmentEditor
+from LEUDATrainingLib.sections.slice_view import SliceViewBox
+from LEUDATrainingLib.sections.source_cases import start_labels
 
 
 class MarkingPanel:

@@ -24,9 +24,9 @@ from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
 from LEUDASegmentationLib.scene.geometry import world_affine
 from LEUDASegmentationLib.scene.volumes import check_volume
-from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore
-from LEUDATrainingLib.cases.nrrd import write_nrrd
+from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
+from LEUDATrainingLib.dataset.nrrd import write_nrrd
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.parameter_node import read_json
 
@@ -198,11 +198,3 @@ def _bytes_to_write(stores: Any) -> int:
                 voxels = slicer.util.arrayFromVolume(volume)
                 total += voxels.nbytes + (2 * voxels.size if store.segmentation(case) is not None else 0)
     return total
-
-
-def missing_volume(case: Case) -> InputError:
-    """Return the error for a case whose volume is gone."""
-    what = _("the file {path} of case {name} is not there") if case.image else _("the volume of case {name} is gone")
-    return InputError(
-        what.format(path=case.image, name=case.name), _("load it and choose it again, or remove the case")
-    )

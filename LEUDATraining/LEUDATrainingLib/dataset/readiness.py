@@ -15,8 +15,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.scene.geometry import parent_matrix, volume_shape, world_affine
 from LEUDASegmentationLib.scene.volumes import check_volume
-from LEUDATrainingLib.cases.cases import Case, CaseStore
-from LEUDATrainingLib.cases.dataset_writer import missing_volume
+from LEUDATrainingLib.cases.cases import Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm

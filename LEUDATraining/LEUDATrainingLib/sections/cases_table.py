@@ -15,11 +15,11 @@ from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.scene.geometry import volume_shape, world_affine
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
-from LEUDATrainingLib.cases.case_loading import load_case
 from LEUDATrainingLib.cases.cases import Case, CaseStore, Role
-from LEUDATrainingLib.cases.dataset_import import add_folder
-from LEUDATrainingLib.cases.readiness import case_error
 from LEUDATrainingLib.cases.structures import read_structures
+from LEUDATrainingLib.dataset.case_loading import load_case
+from LEUDATrainingLib.dataset.dataset_import import add_folder
+from LEUDATrainingLib.dataset.readiness import case_error
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm
 

@@ -17,7 +17,7 @@ from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
-from LEUDATrainingLib.cases.readiness import Readiness, examine
+from LEUDATrainingLib.dataset.readiness import Readiness, examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.method_form import MethodForm
