@@ -33,9 +33,9 @@ from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
 from leuda_core.types import SegmentOptions
-from LEUDASegmentationLib.processes.environment import modelsFolder
+from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.processes.installation import install
-from LEUDASegmentationLib.processes.packages import missingPackages
+from LEUDASegmentationLib.processes.packages import missing_packages
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
 SUMMARY = "summary.json"
@@ -79,7 +79,7 @@ class Cancellation:
 
     def __call__(self, *_: object) -> None:
         self.requested = True
-        for request in self._client.openRequests:
+        for request in self._client.open_requests:
             self._client.cancel(request)
 
 
@@ -87,8 +87,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the batch and return its exit code."""
     try:
         args = _parser().parse_args(list(argv))
-        _requirePackages(args.install)
-        return _segmentAll(args)
+        _require_packages(args.install)
+        return _segment_all(args)
     except SystemExit as end:  # --help
         return int(end.code or 0)
     except Exception as error:
@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
         return known.exit_code
 
 
-def outputNames(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
+def output_names(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
     """Return an output file for each volume (``path``, ``stem``): all different, and none of them an input.
 
     Volumes with the same name get the name of their folder as a prefix, and then a number.
@@ -131,9 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _requirePackages(mayInstall: bool) -> None:
-    missing = missingPackages()
-    if missing and not mayInstall:
+def _require_packages(may_install: bool) -> None:
+    missing = missing_packages()
+    if missing and not may_install:
         raise InputError(
             f"Python packages are missing: {', '.join(missing)}",
             "open the module LE-UDA Segmentation in Slicer once, which installs them, or run this again with --install",
@@ -143,18 +143,18 @@ def _requirePackages(mayInstall: bool) -> None:
         install()
 
 
-def _segmentAll(args: argparse.Namespace) -> int:
+def _segment_all(args: argparse.Namespace) -> int:
     check_output_folder(args.output)
     client = WorkerClient()
     cancellation, start = Cancellation(client), time.monotonic()
     client.onLog = lambda line: _say(f"  {line}") if line.startswith(("WARNING", "ERROR")) else None
     try:
-        with _onInterrupt(cancellation):
-            outcomes = _plan(client, args, _findModel(args.model))
+        with _on_interrupt(cancellation):
+            outcomes = _plan(client, args, _find_model(args.model))
             for number, outcome in enumerate(outcomes, start=1):
                 if not cancellation.requested:
-                    _segmentOne(client, args, outcome, f"[{number}/{len(outcomes)}] {Path(outcome.input).name}")
-                    _writeSummary(args, outcomes, time.monotonic() - start)
+                    _segment_one(client, args, outcome, f"[{number}/{len(outcomes)}] {Path(outcome.input).name}")
+                    _write_summary(args, outcomes, time.monotonic() - start)
     finally:
         client.stop()
     for outcome in outcomes:
@@ -171,11 +171,11 @@ def _plan(client: WorkerClient, args: argparse.Namespace, model: Path) -> list[O
     inputs = list(dict.fromkeys(map(os.path.abspath, args.input)))
     volumes = client.wait(client.request("find_volumes", inputs=inputs), _A_DAY_S)["volumes"]
     volumes = list({volume["path"]: volume for volume in volumes}.values())  # for a file given with its folder
-    targets = outputNames(volumes, args.output.resolve(), args.format)
+    targets = output_names(volumes, args.output.resolve(), args.format)
     return [Outcome(volume["path"], str(target)) for volume, target in zip(volumes, targets, strict=True)]
 
 
-def _findModel(name: str) -> Path:
+def _find_model(name: str) -> Path:
     """Return a model by its path, or by its name in Slicer's list.
 
     Raises:
@@ -183,14 +183,14 @@ def _findModel(name: str) -> Path:
     """
     if Path(name).exists():
         return Path(name).resolve()
-    known = {entry.name: entry.path for entry in list_models(modelsFolder())}
+    known = {entry.name: entry.path for entry in list_models(models_folder())}
     if name not in known:
         names = ", ".join(known) or "none yet"
         raise InputError(f"there is no model '{name}'", f"give the path of a model or one of these names: {names}")
     return known[name]
 
 
-def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
+def _segment_one(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
     start = time.monotonic()
     options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     request = client.request(
@@ -236,14 +236,14 @@ def _describe(outcome: Outcome) -> str:
 
 
 def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> int:
-    summary = _writeSummary(args, outcomes, seconds)
+    summary = _write_summary(args, outcomes, seconds)
     _say(f"{summary['done']} of {len(outcomes)} volumes segmented; see {args.output / SUMMARY}")
     if args.json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     return summary["exit_code"]
 
 
-def _writeSummary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
+def _write_summary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
     """Write the outcomes so far, so that a batch that is killed leaves a summary."""
     states = [outcome.state for outcome in outcomes]
     summary = {
@@ -251,14 +251,14 @@ def _writeSummary(args: argparse.Namespace, outcomes: list[Outcome], seconds: fl
         "model": args.model,
         "seconds": round(seconds, 3),
         **{state: states.count(state) for state in ("done", "failed", "cancelled", "waiting")},
-        "exit_code": _exitCode(outcomes),
+        "exit_code": _exit_code(outcomes),
         "files": [vars(outcome) for outcome in outcomes],
     }
     write_json(args.output / SUMMARY, summary)
     return summary
 
 
-def _exitCode(outcomes: list[Outcome]) -> int:
+def _exit_code(outcomes: list[Outcome]) -> int:
     if any(outcome.state == "cancelled" for outcome in outcomes):
         return Cancelled.exit_code
     failed = [outcome.kind for outcome in outcomes if outcome.state == "failed"]
@@ -279,7 +279,7 @@ def _key(path: Path) -> str:
 
 
 @contextmanager
-def _onInterrupt(handle: Cancellation) -> Iterator[None]:
+def _on_interrupt(handle: Cancellation) -> Iterator[None]:
     previous = signal.signal(signal.SIGINT, handle)
     try:
         yield

@@ -13,7 +13,7 @@ from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel
 from LEUDASegmentationLib.panel.volume_list import scalar_volumes
 from LEUDASegmentationLib.parameter_node import SegmentationParameterNode, is_alive
-from LEUDASegmentationLib.sample_data import registerSampleData
+from LEUDASegmentationLib.sample_data import register_sample_data
 from LEUDASegmentationLib.self_test import LABEL, add_disc_volume, train_tiny_model
 from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 
@@ -43,7 +43,7 @@ class LEUDASegmentation(ScriptedLoadableModule):
             "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
             "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
         )
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class LEUDASegmentationWidget(ModuleWidget):
@@ -69,7 +69,7 @@ class LEUDASegmentationWidget(ModuleWidget):
             InputError: there is no model with this name.
         """
         self.initializeParameterNode()
-        self.panel.selectModel(name)
+        self.panel.select_model(name)
 
     def _onParametersChanged(self, _caller, _event) -> None:
         self.panel.update()  # at once: the user has just chosen something

@@ -14,7 +14,7 @@ from leuda_core.bundle import store
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes import environment
-from LEUDASegmentationLib.processes.worker_client import WorkerClient, sharedWorker
+from LEUDASegmentationLib.processes.worker_client import WorkerClient, shared_worker
 from LEUDASegmentationLib.run import statistics
 from LEUDASegmentationLib.run.history import RunHistory
 from LEUDASegmentationLib.run.job import SegmentationJob
@@ -45,7 +45,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
     def __init__(self, worker: WorkerClient | None = None, modelsFolder: Path | None = None) -> None:
         super().__init__()
         self._worker = worker
-        self._modelsFolder = modelsFolder
+        self._models_folder = modelsFolder
         self._files: VolumeFiles | None = None
         self._history = RunHistory()
 
@@ -53,7 +53,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
     def worker(self) -> WorkerClient:
         """The client of the process that computes; the process starts with the first request."""
         if self._worker is None:
-            self._worker = sharedWorker()
+            self._worker = shared_worker()
         return self._worker
 
     @property
@@ -66,7 +66,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
     @property
     def modelsFolder(self) -> Path:
         """The folder of the list of models; it may not exist yet."""
-        return self._modelsFolder or environment.modelsFolder()
+        return self._models_folder or environment.models_folder()
 
     def models(self) -> list[ModelEntry]:
         """Return the models in the list; ``problem`` of a damaged model says what is wrong."""

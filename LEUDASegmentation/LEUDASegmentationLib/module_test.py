@@ -15,7 +15,7 @@ class ModuleTest(ScriptedLoadableModuleTest):
 
     def setUp(self) -> None:
         """Start each test with an empty scene."""
-        missing = installation.missingPackages()
+        missing = installation.missing_packages()
         if missing:
             names = ", ".join(missing)
             raise unittest.SkipTest(f"nothing was tested: {names} missing; press Install in LE-UDA Segmentation")

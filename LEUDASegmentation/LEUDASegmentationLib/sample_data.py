@@ -16,8 +16,8 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.environment import dataFolder
-from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.processes.environment import data_folder
+from LEUDASegmentationLib.processes.installation import ensure_installed
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ _SAMPLES = (
 )
 
 
-def registerSampleData() -> None:
+def register_sample_data() -> None:
     """Add the phantom to the Sample Data module; to be called when Slicer has started up.
 
-    Sample Data calls a custom downloader only for its buttons; use ``loadSample`` in the console.
+    Sample Data calls a custom downloader only for its buttons; use ``load_sample`` in the console.
     """
     import SampleData
 
@@ -58,41 +58,41 @@ def registerSampleData() -> None:
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=sample.name,
-            uris=(samplesFolder() / sample.file).as_uri(),
+            uris=(samples_folder() / sample.file).as_uri(),
             fileNames=sample.file,
             nodeNames=sample.name,
             thumbnailFileName=str(_ICONS / sample.thumbnail),
-            customDownloader=_onRequested,
+            customDownloader=_on_requested,
         )
 
 
-def samplesFolder() -> Path:
+def samples_folder() -> Path:
     """Return the folder of the phantom; if it is deleted, the next request generates the phantom again."""
-    return dataFolder() / "samples" / "phantom"
+    return data_folder() / "samples" / "phantom"
 
 
-def loadSample(name: str) -> list[Any]:
+def load_sample(name: str) -> list[Any]:
     """Load a sample into the scene and return its nodes, images first; the first request generates the data.
 
     Raises:
         LeudaError: packages are missing, or the data could not be generated.
     """
     sample = next(each for each in _SAMPLES if each.name == name)
-    dataset = makePhantom()
+    dataset = make_phantom()
     if sample.file == DATASET:
-        return _loadCases(dataset)
+        return _load_cases(dataset)
     return [slicer.util.loadVolume(str(dataset.parent / sample.file), {"name": sample.name})]
 
 
-def makePhantom() -> Path:
+def make_phantom() -> Path:
     """Generate the phantom dataset in another process, unless it exists; return its ``dataset.json``.
 
     Raises:
         LeudaError: it could not be generated. Cancelled: by the user.
     """
-    folder = samplesFolder()
+    folder = samples_folder()
     if not (folder / DATASET).is_file():  # it is written last
-        if not ensureInstalled():
+        if not ensure_installed():
             raise LeudaError(
                 _("the sample data cannot be generated: Python packages are missing"), _("install them and try again")
             )
@@ -103,10 +103,10 @@ def makePhantom() -> Path:
     return folder / DATASET
 
 
-def _onRequested(source: Any) -> list[Any]:
+def _on_requested(source: Any) -> list[Any]:
     """Load the sample of a button, and show an error in a window."""
     try:
-        nodes = loadSample(source.sampleName)
+        nodes = load_sample(source.sampleName)
     except LeudaError as error:
         logger.error("%s: %s", source.sampleName, error)
         slicer.util.errorDisplay(f"{error.message}\n\n{error.remedy}".strip(), windowTitle=source.sampleName)
@@ -134,7 +134,7 @@ def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
         dialog.deleteLater()
 
 
-def _loadCases(dataset: Path) -> list[Any]:
+def _load_cases(dataset: Path) -> list[Any]:
     """Load the training cases, with segmentations for those that have labels; test cases are left out."""
     content = json.loads(dataset.read_text(encoding="utf-8"))
     volumes: list[Any] = []
@@ -146,14 +146,14 @@ def _loadCases(dataset: Path) -> list[Any]:
             volumes.append(image)
             if "label" in case:
                 path = dataset.parent / case["label"]
-                segmentations.append(_loadSegmentation(path, f"{name} segmentation", image, content["labels"]))
+                segmentations.append(_load_segmentation(path, f"{name} segmentation", image, content["labels"]))
     for hidden in segmentations[1:]:  # the patients overlap: show only the first, like its volume
         hidden.CreateDefaultDisplayNodes()
         hidden.GetDisplayNode().SetVisibility(False)
     return volumes + segmentations
 
 
-def _loadSegmentation(path: Path, name: str, image: Any, labels: dict[str, Any]) -> Any:
+def _load_segmentation(path: Path, name: str, image: Any, labels: dict[str, Any]) -> Any:
     node = slicer.util.loadSegmentation(str(path), {"name": name})
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     segmentation = node.GetSegmentation()

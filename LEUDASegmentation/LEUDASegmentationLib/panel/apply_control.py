@@ -54,7 +54,7 @@ class ApplyControl:
         """Segment the volumes of the parameters with a model; offers to install missing packages first."""
         self._strip.clear()
         try:
-            if not installation.ensureInstalled(slicer.util.mainWindow()):
+            if not installation.ensure_installed(slicer.util.mainWindow()):
                 self._strip.show_warning(
                     _("Nothing was segmented: Python packages are missing"), _("press Apply again to install them")
                 )

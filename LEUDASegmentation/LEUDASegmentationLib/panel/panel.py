@@ -70,7 +70,7 @@ class SegmentationPanel:
 
     def _connect(self) -> None:
         ui = self._ui
-        ui.applyButton.connect("clicked()", self.onApply)
+        ui.applyButton.connect("clicked()", self.on_apply)
         ui.optionsSection.connect("contentsCollapsed(bool)", self._on_options_collapsed)
         ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._on_roi_added)
 
@@ -110,7 +110,7 @@ class SegmentationPanel:
             self.volumes.refresh(filter(is_alive, self._parameters.volumes))
         self.update()
 
-    def selectModel(self, name: str) -> None:
+    def select_model(self, name: str) -> None:
         """Choose a model from the list.
 
         Raises:
@@ -139,7 +139,7 @@ class SegmentationPanel:
         volume = next(iter(chosen_volumes(parameters)), None)
         self.preview.update(volume, self.models.selected, parameters.device)
 
-    def onApply(self) -> None:
+    def on_apply(self) -> None:
         """Segment."""
         self.apply.start(self._parameters, self.models.selected)
         self._show_missing_packages()
@@ -147,7 +147,7 @@ class SegmentationPanel:
     def install(self) -> None:
         """Install missing packages after asking."""
         try:
-            installation.ensureInstalled(slicer.util.mainWindow())
+            installation.ensure_installed(slicer.util.mainWindow())
         except LeudaError as error:
             self.message_strip.show_error(error)
         self._show_missing_packages()
@@ -190,7 +190,7 @@ class SegmentationPanel:
                 self._parameters.outputSegmentation = segmentation
 
     def _on_options_collapsed(self, collapsed: bool) -> None:
-        if not collapsed and not installation.missingPackages():
+        if not collapsed and not installation.missing_packages():
             self.device.fill(self._logic.worker)
 
     def _on_roi_added(self, roi) -> None:
@@ -241,7 +241,7 @@ class SegmentationPanel:
         self._ui.applyButton.toolTip = "\n".join(missing) or _("Segment with the chosen model")
 
     def _show_missing_packages(self) -> None:
-        missing = installation.missingPackages()
+        missing = installation.missing_packages()
         if missing:
             names = ", ".join(missing)
             self.install_strip.show_warning(

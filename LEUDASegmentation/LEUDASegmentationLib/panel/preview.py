@@ -34,12 +34,12 @@ class LivePreview:
 
     Args:
         logic: provides the worker and the copies of volumes.
-        onError: called with a LeudaError if the preview ended by itself.
+        on_error: called with a LeudaError if the preview ended by itself.
     """
 
-    def __init__(self, logic: LEUDASegmentationLogic, onError: Callable[[LeudaError], None] | None = None) -> None:
+    def __init__(self, logic: LEUDASegmentationLogic, on_error: Callable[[LeudaError], None] | None = None) -> None:
         self._logic = logic
-        self._onError = onError
+        self._on_error = on_error
         self._session: _Session | None = None
 
     @property
@@ -48,25 +48,25 @@ class LivePreview:
         return self._session is not None
 
     @property
-    def segmentationNode(self) -> Any | None:
+    def segmentation_node(self) -> Any | None:
         """The node with the outlines, hidden from lists and never saved; None if the preview is off."""
         return self._session.outlines.node if self._session else None
 
-    def start(self, volumeNode: Any, model: Any, sliceNode: Any, device: str = "auto") -> None:
+    def start(self, volume_node: Any, model: Any, slice_node: Any, device: str = "auto") -> None:
         """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
 
         Raises:
             InputError: the volume or the model cannot be used.
         """
         self.stop()
-        check_volume(volumeNode)
-        self._session = _Session(self._logic, volumeNode, self._logic.modelEntry(model), device, self._end)
-        self._session.follow(sliceNode)
+        check_volume(volume_node)
+        self._session = _Session(self._logic, volume_node, self._logic.modelEntry(model), device, self._end)
+        self._session.follow(slice_node)
 
-    def follow(self, sliceNode: Any) -> None:
+    def follow(self, slice_node: Any) -> None:
         """Follow another slice view, with the same volume and model."""
         if self._session is not None:
-            self._session.follow(sliceNode)
+            self._session.follow(slice_node)
 
     def stop(self) -> None:
         """Remove the outlines and stop following. May be called at any time."""
@@ -76,8 +76,8 @@ class LivePreview:
 
     def _end(self, error: LeudaError) -> None:
         self.stop()
-        if self._onError is not None:
-            self._onError(error)
+        if self._on_error is not None:
+            self._on_error(error)
 
 
 class PreviewOutlines:
@@ -147,7 +147,7 @@ class _Session:
         self._copy: str | None = None
         self._stamp: tuple[int, int] | None = None  # of the copied content
         self._request: int | None = None
-        self._output = self._worker.newPath("preview.npy")
+        self._output = self._worker.new_path("preview.npy")
         self._asked_center = np.zeros(3)
         self._shown: tuple[Any, ...] | None = None
         self.outlines = PreviewOutlines(volume_node, model.labels)

@@ -23,7 +23,7 @@ class PreviewControl:
 
     def __init__(self, check_box, logic, on_error: Callable[[LeudaError], None]) -> None:
         self._check_box, self._on_error = check_box, on_error
-        self._preview = LivePreview(logic, onError=self._on_preview_error)
+        self._preview = LivePreview(logic, on_error=self._on_preview_error)
         self._wanted: tuple | None = None  # volume, model, device
         self._running: tuple | None = None
         self._observation: tuple | None = None  # of the mouse pointer: node and tag

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
 from LEUDASegmentationLib.processes.child_process import FAILED_TO_START, ChildProcess
-from LEUDASegmentationLib.processes.environment import pythonCommand
+from LEUDASegmentationLib.processes.environment import python_command
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _KINDS = {kind.kind: kind for kind in (InputError, DeviceError, LeudaError)}
 _LOG_PREFIX = "leuda: error: "
 
 
-def errorFromJson(document: Mapping[str, Any]) -> LeudaError:
+def error_from_json(document: Mapping[str, Any]) -> LeudaError:
     """Return the error that a child process described with ``kind``, ``message`` and ``remedy``."""
     if document.get("kind") == Cancelled.kind:
         return Cancelled()
@@ -30,15 +30,15 @@ def errorFromJson(document: Mapping[str, Any]) -> LeudaError:
     return kind(str(document.get("message", _("the work failed"))), str(document.get("remedy", "")))
 
 
-def errorOfProcess(code: int, lastLine: str) -> LeudaError:
+def error_of_process(code: int, last_line: str) -> LeudaError:
     """Return the error for a process that stopped without reporting one, from its exit code and last log line."""
     if code == FAILED_TO_START:
         return LeudaError(
-            _("Python could not be started: {cause}").format(cause=lastLine), _("restart Slicer, or reinstall it")
+            _("Python could not be started: {cause}").format(cause=last_line), _("restart Slicer, or reinstall it")
         )
-    if "No module named" in lastLine or _LOG_PREFIX + "the package" in lastLine:
+    if "No module named" in last_line or _LOG_PREFIX + "the package" in last_line:
         return LeudaError(
-            lastLine.removeprefix(_LOG_PREFIX),
+            last_line.removeprefix(_LOG_PREFIX),
             _("press Install in LE-UDA Segmentation"),
         )
     if code < 0:
@@ -47,13 +47,13 @@ def errorOfProcess(code: int, lastLine: str) -> LeudaError:
     else:
         message = _("the process stopped unexpectedly with code {code}").format(code=code)
         remedy = _("see the log, then try again")
-    return LeudaError(f"{message}: {lastLine}" if lastLine else message, remedy)
+    return LeudaError(f"{message}: {last_line}" if last_line else message, remedy)
 
 
 class LeudaCommand:
     """Runs ``python -m leuda_core <words> --json``.
 
-    ``onDone`` gets the JSON document, also if the command found problems, as ``check`` does: see ``exitCode``.
+    ``onDone`` gets the JSON document, also if the command found problems, as ``check`` does: see ``exit_code``.
     ``onError`` gets a ``LeudaError`` (``Cancelled`` after ``cancel``), ``onLine`` each line of the log.
     """
 
@@ -65,14 +65,14 @@ class LeudaCommand:
         onLine: Callable[[str], None] | None = None,
     ) -> None:
         self._words = [fspath(word) if hasattr(word, "__fspath__") else str(word) for word in words]
-        self._onDone, self._onError = onDone or _ignore, onError or _logError
+        self._on_done, self._on_error = onDone or _ignore, onError or _log_error
         self._lines: list[str] = []
         self._cancelled = False
-        self.exitCode: int | None = None
+        self.exit_code: int | None = None
         self.document: Any = None
         self.error: LeudaError | None = None
-        command = [*pythonCommand(), "-m", "leuda_core", *self._words, "--json"]
-        self._process = ChildProcess(command, onOutput=self._lines.append, onLog=onLine or _ignore, onEnd=self._onEnd)
+        command = [*python_command(), "-m", "leuda_core", *self._words, "--json"]
+        self._process = ChildProcess(command, onOutput=self._lines.append, onLog=onLine or _ignore, onEnd=self._on_end)
 
     def start(self) -> LeudaCommand:
         """Start the command and return immediately."""
@@ -104,29 +104,29 @@ class LeudaCommand:
             raise self.error
         return self.document
 
-    def _onEnd(self, code: int) -> None:
-        self.exitCode = code
-        self.error = self._findError(code)
+    def _on_end(self, code: int) -> None:
+        self.exit_code = code
+        self.error = self._find_error(code)
         if self.error is None:
-            self._onDone(self.document)
+            self._on_done(self.document)
         else:
-            self._onError(self.error)
+            self._on_error(self.error)
 
-    def _findError(self, code: int) -> LeudaError | None:
+    def _find_error(self, code: int) -> LeudaError | None:
         """Parse the output into ``document``; return the error, if there is one."""
         if self._cancelled:
             return Cancelled()
         try:
             self.document = json.loads("\n".join(self._lines))
         except ValueError:
-            return errorOfProcess(code, self._process.lastLogLine)
+            return error_of_process(code, self._process.last_log_line)
         failure = self.document.get("error") if isinstance(self.document, dict) else None
-        return errorFromJson(failure) if isinstance(failure, dict) else None
+        return error_from_json(failure) if isinstance(failure, dict) else None
 
 
 def _ignore(_value: Any) -> None:
     pass
 
 
-def _logError(error: LeudaError) -> None:
+def _log_error(error: LeudaError) -> None:
     logger.error("%s", error)

@@ -23,17 +23,17 @@ _CHILD_SETTINGS = {
 }
 
 
-def pythonCommand() -> list[str]:
+def python_command() -> list[str]:
     """Return the command that runs Python with Slicer's packages: PythonSlicer, or else this interpreter."""
     return [shutil.which("PythonSlicer") or sys.executable]
 
 
-def coreFolder() -> Path:
+def core_folder() -> Path:
     """Return the folder that contains ``leuda_core``."""
     return Path(leuda_core.__file__).resolve().parents[1]
 
 
-def childEnvironment() -> qt.QProcessEnvironment:
+def child_environment() -> qt.QProcessEnvironment:
     """Return the environment of a child process: this one, without window settings, with our packages on the path."""
     environment = qt.QProcessEnvironment()
     for name, value in os.environ.items():
@@ -41,12 +41,12 @@ def childEnvironment() -> qt.QProcessEnvironment:
             environment.insert(name, value)
     for name, value in _CHILD_SETTINGS.items():
         environment.insert(name, value)
-    paths = [str(coreFolder()), os.environ.get("PYTHONPATH", "")]
+    paths = [str(core_folder()), os.environ.get("PYTHONPATH", "")]
     environment.insert("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     return environment
 
 
-def dataFolder() -> Path:
+def data_folder() -> Path:
     """Return the folder of this user's LE-UDA data; it may not exist yet.
 
     It is next to Slicer's settings file, unless the setting ``LEUDA/DataFolder`` names another folder.
@@ -55,11 +55,11 @@ def dataFolder() -> Path:
     return Path(chosen) if chosen else Path(slicer.app.slicerUserSettingsFilePath).parent / "LEUDA"
 
 
-def modelsFolder() -> Path:
+def models_folder() -> Path:
     """Return the folder with one bundle folder per model."""
-    return dataFolder() / "models"
+    return data_folder() / "models"
 
 
-def runsFolder() -> Path:
+def runs_folder() -> Path:
     """Return the folder with one folder per training."""
-    return dataFolder() / "runs"
+    return data_folder() / "runs"

@@ -25,14 +25,14 @@ class ExchangeFolder:
         self._path: Path | None = None
         self._count = 0
 
-    def newPath(self, name: str) -> str:
+    def new_path(self, name: str) -> str:
         """Return a new path that ends in ``name``.
 
         Raises:
             LeudaError: the temporary folder is not writable.
         """
         if self._path is None:
-            self._path = _makeFolder()
+            self._path = _make_folder()
         self._count += 1
         return str(self._path / f"{self._count:04d}-{name}")
 
@@ -48,11 +48,11 @@ class ExchangeFolder:
         self._path = None
 
 
-def _makeFolder() -> Path:
+def _make_folder() -> Path:
     parent = Path(slicer.app.temporaryPath)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _removeLeftovers(parent)
+        _remove_leftovers(parent)
         return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-", dir=parent))
     except OSError as error:
         raise LeudaError(
@@ -61,14 +61,14 @@ def _makeFolder() -> Path:
         ) from error
 
 
-def _removeLeftovers(parent: Path) -> None:
+def _remove_leftovers(parent: Path) -> None:
     """Remove the folders of crashed sessions: they contain patient images."""
     for folder in parent.glob(f"{_PREFIX}*"):
-        if _isLeftover(folder):
+        if _is_leftover(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _isLeftover(folder: Path) -> bool:
+def _is_leftover(folder: Path) -> bool:
     """Return whether the process that created a folder has ended or, if that is unknown, whether the folder is old."""
     pid, ticks, *_ = (*folder.name.removeprefix(_PREFIX).split("-"), "", "")
     if pid.isdigit() and ticks.isdigit() and int(ticks):

@@ -26,11 +26,11 @@ from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.packages import (
     TORCH,
-    distributionName,
-    isMet,
-    missingPackages,
+    distribution_name,
+    is_met,
+    missing_packages,
     pins,
-    protectedVersions,
+    protected_versions,
 )
 
 logger = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ _TITLE = "LE-UDA"
 _VERIFY_S = 300.0  # the first import of a new PyTorch reads some GB
 
 
-def installationPending() -> bool:
+def installation_pending() -> bool:
     """Return whether the user agreed to an installation that is not finished, such as before a restart of Slicer."""
-    return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missingPackages())
+    return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missing_packages())
 
 
-def ensureInstalled(parent: qt.QWidget | None = None) -> bool:
+def ensure_installed(parent: qt.QWidget | None = None) -> bool:
     """Install missing packages after asking the user; return whether everything is installed.
 
     A user who agreed before a restart is not asked again. Nothing is installed in Slicer's testing mode.
@@ -55,13 +55,13 @@ def ensureInstalled(parent: qt.QWidget | None = None) -> bool:
     Raises:
         LeudaError: the installation failed, or it changed another package.
     """
-    missing = missingPackages()
+    missing = missing_packages()
     if not missing:
         return True
     if slicer.app.testingEnabled():
         logger.info("testing mode: not installing %s", ", ".join(missing))
         return False
-    if not installationPending() and not _agreed(missing, parent):
+    if not installation_pending() and not _agreed(missing, parent):
         return False
     install(parent)
     return True
@@ -73,24 +73,24 @@ def install(parent: qt.QWidget | None = None) -> None:
     Raises:
         LeudaError: the installation failed.
     """
-    _setPending(True)
-    before = protectedVersions()
+    _set_pending(True)
+    before = protected_versions()
     try:
         with _progress(parent) as show:
-            _installTorch(show)
-            _installRest(show)
+            _install_torch(show)
+            _install_rest(show)
             show(_("Checking the installation…"))
             _verify()
     except Exception:
-        _setPending(False)  # the next attempt asks again
+        _set_pending(False)  # the next attempt asks again
         raise
-    _setPending(False)
-    _checkUnchanged(before, protectedVersions())
+    _set_pending(False)
+    _check_unchanged(before, protected_versions())
 
 
 def _agreed(missing: list[str], parent: qt.QWidget | None) -> bool:
     text = _("LE-UDA needs {count} Python packages that are not installed yet.").format(count=len(missing))
-    folder = _wheelsFolder()
+    folder = _wheels_folder()
     source = _("from the folder {folder}").format(folder=folder) if folder else _("from the internet")
     text += "\n\n" + _("Install them {source} into Slicer's Python?").format(source=source)
     if TORCH in missing:
@@ -103,18 +103,18 @@ def _agreed(missing: list[str], parent: qt.QWidget | None) -> bool:
     )
 
 
-def _installTorch(show: Callable[[str], None]) -> None:
-    if TORCH not in missingPackages():
+def _install_torch(show: Callable[[str], None]) -> None:
+    if TORCH not in missing_packages():
         return
     show(_("Installing PyTorch: this takes several minutes…"))
     with _failures("PyTorch"):
-        if _wheelsFolder():
-            slicer.util.pip_install([TORCH, *_pipOptions(_constraints())])
+        if _wheels_folder():
+            slicer.util.pip_install([TORCH, *_pip_options(_constraints())])
         else:
-            _torchLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
+            _torch_logic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
 
 
-def _torchLogic() -> Any:
+def _torch_logic() -> Any:
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:
@@ -125,20 +125,20 @@ def _torchLogic() -> Any:
     return PyTorchUtilsLogic()
 
 
-def _installRest(show: Callable[[str], None]) -> None:
-    missing = missingPackages()
+def _install_rest(show: Callable[[str], None]) -> None:
+    missing = missing_packages()
     if not missing:
         return
-    show(_("Installing {packages}…").format(packages=", ".join(distributionName(each) for each in missing)))
-    constraints, packaging = _constraints(), _slicerPackaging()
+    show(_("Installing {packages}…").format(packages=", ".join(distribution_name(each) for each in missing)))
+    constraints, packaging = _constraints(), _slicer_packaging()
     with _failures(", ".join(missing)):
-        if packaging is None or _wheelsFolder():
-            slicer.util.pip_install([*missing, *_pipOptions(constraints)])
+        if packaging is None or _wheels_folder():
+            slicer.util.pip_install([*missing, *_pip_options(constraints)])
         else:
             packaging.pip_ensure(missing, constraints=constraints, prompt_install=False, requester=_TITLE)
 
 
-def _slicerPackaging() -> ModuleType | None:
+def _slicer_packaging() -> ModuleType | None:
     """Return ``slicer.packaging``; ``None`` before Slicer 5.12."""
     try:
         return importlib.import_module("slicer.packaging")
@@ -146,8 +146,8 @@ def _slicerPackaging() -> ModuleType | None:
         return None
 
 
-def _pipOptions(constraints: Path) -> list[str]:
-    folder = _wheelsFolder()
+def _pip_options(constraints: Path) -> list[str]:
+    folder = _wheels_folder()
     offline = ["--no-index", "--find-links", str(folder)] if folder else []
     return ["-c", str(constraints), *offline]
 
@@ -156,11 +156,11 @@ def _constraints() -> Path:
     """Write the versions that must not change to a constraints file and return its path."""
     path = Path(slicer.app.temporaryPath) / "LEUDA-constraints.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(pins(protectedVersions())) + "\n", encoding="utf-8")
+    path.write_text("\n".join(pins(protected_versions())) + "\n", encoding="utf-8")
     return path
 
 
-def _wheelsFolder() -> Path | None:
+def _wheels_folder() -> Path | None:
     """Return the folder of wheels for an installation without network, if one is set.
 
     Raises:
@@ -202,7 +202,7 @@ def _verify() -> None:
     Raises:
         LeudaError: a package is still missing or does not work.
     """
-    missing = missingPackages()
+    missing = missing_packages()
     if missing:
         raise LeudaError(
             _("still missing after the installation: {packages}").format(packages=", ".join(missing)),
@@ -217,14 +217,14 @@ def _verify() -> None:
         )
 
 
-def _checkUnchanged(before: dict[str, str], after: dict[str, str]) -> None:
+def _check_unchanged(before: dict[str, str], after: dict[str, str]) -> None:
     """Check that the packages on which Slicer depends have not changed.
 
     Raises:
         LeudaError: lists the changed packages, and how to restore them.
     """
     changed = [name for name, version in before.items() if after.get(name) != version]
-    if "torch" in changed and not isMet(TORCH, before["torch"]):
+    if "torch" in changed and not is_met(TORCH, before["torch"]):
         changed.remove("torch")  # too old, and replaced intentionally
     if changed:
         was = ", ".join(f"{name} {before[name]} → {after.get(name, _('missing'))}" for name in changed)
@@ -235,7 +235,7 @@ def _checkUnchanged(before: dict[str, str], after: dict[str, str]) -> None:
         )
 
 
-def _setPending(pending: bool) -> None:
+def _set_pending(pending: bool) -> None:
     settings = slicer.app.userSettings()
     if pending:
         settings.setValue(PENDING_SETTING, True)

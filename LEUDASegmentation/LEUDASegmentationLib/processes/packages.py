@@ -21,20 +21,20 @@ def requirements() -> list[str]:
     return [TORCH, *(line.strip() for line in lines if line.strip() and not line.startswith("#"))]
 
 
-def missingPackages() -> list[str]:
+def missing_packages() -> list[str]:
     """Return the requirements that are not met, PyTorch first."""
     importlib.invalidate_caches()
-    return [requirement for requirement in requirements() if not isMet(requirement)]
+    return [requirement for requirement in requirements() if not is_met(requirement)]
 
 
-def distributionName(requirement: str) -> str:
+def distribution_name(requirement: str) -> str:
     """Return the name in a requirement: ``monai`` for ``monai>=1.4,<2``."""
     return re.split(r"[<>=]", requirement, maxsplit=1)[0].strip()
 
 
-def isMet(requirement: str, version: str | None = None) -> bool:
+def is_met(requirement: str, version: str | None = None) -> bool:
     """Return whether ``version``, by default the installed one, meets a requirement."""
-    version = version or installedVersion(distributionName(requirement))
+    version = version or installed_version(distribution_name(requirement))
     if version is None:
         return False
     found = _release(version)
@@ -42,7 +42,7 @@ def isMet(requirement: str, version: str | None = None) -> bool:
     return all(found >= bound if sign == ">=" else found < bound for sign, bound in bounds)
 
 
-def installedVersion(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """Return the version of a distribution; ``None`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
@@ -50,10 +50,10 @@ def installedVersion(name: str) -> str | None:
         return None
 
 
-def protectedVersions() -> dict[str, str]:
+def protected_versions() -> dict[str, str]:
     """Return the installed versions of the packages that no installation may replace."""
     importlib.invalidate_caches()
-    found = {name: installedVersion(name) for name in PROTECTED}
+    found = {name: installed_version(name) for name in PROTECTED}
     return {name: version for name, version in found.items() if version is not None}
 
 

@@ -63,11 +63,11 @@ class SegmentationJob:
         onError: Callable[[LeudaError], None] | None = None,
     ) -> None:
         self._order, self._worker, self._files = order, worker, files
-        self._onRecord, self._onProgress, self._onDone, self._onError = onRecord, onProgress, onDone, onError
+        self._on_record, self._on_progress, self._on_done, self._on_error = onRecord, onProgress, onDone, onError
         self._stamp = content_stamp(order.volume_node)
         self._affine = ijk_to_ras(order.volume_node)
         self._work = self._segment()
-        self._requestId: int | None = None
+        self._request_id: int | None = None
         self._watch: SceneWatch | None = None
         self._blocking = False
         self._fraction = 0.0
@@ -80,7 +80,7 @@ class SegmentationJob:
     def start(self) -> None:
         """Start; the work continues in the event loop."""
         self.running = True
-        self._watch = SceneWatch(self._order.volume_node.GetScene(), self._onNodeRemoved, self._onSceneClosing)
+        self._watch = SceneWatch(self._order.volume_node.GetScene(), self._on_node_removed, self._on_scene_closing)
         self._go_on()
 
     def run(self) -> Any:
@@ -92,11 +92,11 @@ class SegmentationJob:
         self._blocking = True
         self.start()
         while self.running:
-            if self._requestId is None:
+            if self._request_id is None:
                 self._advance(partial(next, self._work))
             else:
                 with suppress(LeudaError):  # also reported through the callbacks
-                    self._worker.wait(self._requestId, _FOREVER_S)
+                    self._worker.wait(self._request_id, _FOREVER_S)
         if self.error is not None:
             raise self.error
         return self.outputSegmentation
@@ -106,8 +106,8 @@ class SegmentationJob:
 
         A job that is already creating surfaces ends successfully, without them.
         """
-        if self.running and self._requestId is not None:
-            self._worker.cancel(self._requestId)
+        if self.running and self._request_id is not None:
+            self._worker.cancel(self._request_id)
         elif self.running and self._written is not None:
             self._finish(self._written)
         else:
@@ -116,7 +116,7 @@ class SegmentationJob:
     def _segment(self) -> Generator[Any, Any, Any]:
         """Do the work: yield (stage, fraction done) and ``_Call``, return the segmentation node."""
         order = self._order
-        paths = [self._worker.newPath("labels.npy"), self._worker.newPath("probabilities.npy")]
+        paths = [self._worker.new_path("labels.npy"), self._worker.new_path("probabilities.npy")]
         try:
             volume = yield from _staged("copy", self._files.acquire(order.volume_node))
             try:
@@ -141,7 +141,7 @@ class SegmentationJob:
             yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
         record = results.write_run(order.volume_node, order.model.name, layer, order.labels, order.output, copies)
-        self._onRecord(record)
+        self._on_record(record)
         if images:
             probabilities.write_probabilities(record, order.volume_node, order.labels, images)
         if order.show_in_3d or record.had_surfaces:
@@ -175,31 +175,31 @@ class SegmentationJob:
 
     def _take(self, step: Any) -> None:
         if isinstance(step, _Call):
-            self._requestId = self._worker.request(
-                step.name, self._onReply, self._onFailure, self._onWorkerProgress, **step.fields
+            self._request_id = self._worker.request(
+                step.name, self._on_reply, self._on_failure, self._on_worker_progress, **step.fields
             )
         else:
             self._report(*step)
             self._go_on()
 
-    def _onReply(self, reply: dict[str, Any]) -> None:
-        self._requestId = None
+    def _on_reply(self, reply: dict[str, Any]) -> None:
+        self._request_id = None
         self._advance(partial(self._work.send, reply))
 
-    def _onFailure(self, error: LeudaError) -> None:
-        self._requestId = None
+    def _on_failure(self, error: LeudaError) -> None:
+        self._request_id = None
         self._advance(partial(self._work.throw, error))
 
-    def _onWorkerProgress(self, event: dict[str, Any]) -> None:
+    def _on_worker_progress(self, event: dict[str, Any]) -> None:
         part = event["done"] / event["total"] if event.get("total") else 0.0
         self._report(event["stage"], part, event.get("seconds_left"))
 
     def _report(self, stage: str, part: float, seconds_left: float | None = None) -> None:
         self._fraction = max(self._fraction, fraction_of_job(stage, part))
-        if self.running and self._onProgress is not None:
-            self._onProgress(Progress(stage, self._fraction, seconds_left))
+        if self.running and self._on_progress is not None:
+            self._on_progress(Progress(stage, self._fraction, seconds_left))
 
-    def _onNodeRemoved(self, node: Any) -> None:
+    def _on_node_removed(self, node: Any) -> None:
         if self._written is not None and node is not self._written:
             return
         if node is self._order.volume_node:
@@ -210,33 +210,33 @@ class SegmentationJob:
     def _abandon(self, message: str, node: Any) -> None:
         self._fail(InputError(message.format(name=node.GetName()), _("load it again to segment it")))
 
-    def _onSceneClosing(self) -> None:
+    def _on_scene_closing(self) -> None:
         self._fail(InputError(_("the scene was closed while a volume was being segmented"), _("segment it again")))
 
     def _finish(self, node: Any) -> None:
         self.outputSegmentation = node
         self._end()
-        if self._onProgress is not None:
-            self._onProgress(Progress("result", 1.0))
-        if self._onDone is not None:
-            self._onDone(node)
+        if self._on_progress is not None:
+            self._on_progress(Progress("result", 1.0))
+        if self._on_done is not None:
+            self._on_done(node)
 
     def _fail(self, error: LeudaError) -> None:
         if not self.running or is_running(self._work):  # too late while the result is being written
             return
         self.error = error
         self._end()
-        if self._onError is not None:
-            self._onError(error)
+        if self._on_error is not None:
+            self._on_error(error)
 
     def _end(self) -> None:
         self.running = False
         if self._watch is not None:
             self._watch.stop()
         self._work.close()
-        if self._requestId is not None:
-            self._worker.cancel(self._requestId)
-            self._requestId = None
+        if self._request_id is not None:
+            self._worker.cancel(self._request_id)
+            self._request_id = None
 
 
 def _staged(stage: str, steps: Generator[float, None, Any]) -> Generator[tuple[str, float], None, Any]:

@@ -23,16 +23,16 @@ class SegmentationQueue:
 
     def __init__(
         self,
-        volumeNodes: Sequence[Any],
-        makeJob: Callable[..., SegmentationJob],
+        volume_nodes: Sequence[Any],
+        make_job: Callable[..., SegmentationJob],
         *,
         onProgress: Callable[[Progress], None] | None = None,
         onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
         onDone: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        self._volumes = list(volumeNodes)
-        self._makeJob = makeJob
-        self._onProgress, self._onVolumeDone, self._onDone = onProgress, onVolumeDone, onDone
+        self._volumes = list(volume_nodes)
+        self._make_job = make_job
+        self._on_progress, self._on_volume_done, self._on_done = onProgress, onVolumeDone, onDone
         self._job: SegmentationJob | None = None
         self._cancelled = False
         self.running = False
@@ -49,7 +49,7 @@ class SegmentationQueue:
         while self._volumes_left():
             segmentation, error = None, None
             try:
-                self._job = self._makeJob(self._volume(), onProgress=self._report)
+                self._job = self._make_job(self._volume(), onProgress=self._report)
                 segmentation = self._job.run()
             except LeudaError as failure:
                 error = failure
@@ -68,7 +68,7 @@ class SegmentationQueue:
             self._finish()
             return
         try:
-            self._job = self._makeJob(
+            self._job = self._make_job(
                 self._volume(),
                 onProgress=self._report,
                 onDone=lambda segmentation: self._go_on(segmentation, None),
@@ -91,16 +91,16 @@ class SegmentationQueue:
     def _keep(self, segmentation: Any | None, error: LeudaError | None) -> None:
         volume = self._volume()
         self.results.append((volume, segmentation, error))
-        if self._onVolumeDone is not None:
-            self._onVolumeDone(volume, segmentation, error)
+        if self._on_volume_done is not None:
+            self._on_volume_done(volume, segmentation, error)
 
     def _report(self, progress: Progress) -> None:
-        if self._onProgress is not None:
+        if self._on_progress is not None:
             index, count = len(self.results), len(self._volumes)
             fraction = (index + progress.fraction) / count
-            self._onProgress(replace(progress, fraction=fraction, volume=index, nVolumes=count))
+            self._on_progress(replace(progress, fraction=fraction, volume=index, nVolumes=count))
 
     def _finish(self) -> None:
         self.running = False
-        if self._onDone is not None:
-            self._onDone(self.results)
+        if self._on_done is not None:
+            self._on_done(self.results)

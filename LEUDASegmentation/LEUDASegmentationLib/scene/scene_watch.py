@@ -13,19 +13,19 @@ class SceneWatch:
     """Observes a scene until ``stop`` or until the scene closes: a scene that is destroyed must not call Python.
 
     Args:
-        onRemoved: called with each node that is removed. onClosing: called when the scene is about to be closed.
+        on_removed: called with each node that is removed. on_closing: called when the scene is about to be closed.
     """
 
-    def __init__(self, scene: Any, onRemoved: Callable[[Any], None], onClosing: Callable[[], None]) -> None:
+    def __init__(self, scene: Any, on_removed: Callable[[Any], None], on_closing: Callable[[], None]) -> None:
         self._scene = scene
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def removed(_caller: Any, _event: str, node: Any) -> None:
-            onRemoved(node)
+            on_removed(node)
 
         def closing(_caller: Any, _event: str) -> None:
             self.stop()
-            onClosing()
+            on_closing()
 
         self._tags = [
             scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, removed),

@@ -57,7 +57,7 @@ class VolumeFiles:
         """
         copy = self._find(content_stamp(node))
         if copy is None:
-            stamp, path = content_stamp(node), self._worker.newPath("volume.npy")
+            stamp, path = content_stamp(node), self._worker.new_path("volume.npy")
             try:
                 yield from _write(node, stamp, path)
             except BaseException:  # also GeneratorExit: an incomplete copy must not stay

@@ -18,7 +18,7 @@ from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.processes.installation import ensure_installed
 
 REPORT_FILE = "report.html"
 
@@ -63,7 +63,7 @@ class RunActions:
     def resume(self, run: Run, parent: Any = None) -> None:
         """Go on from the last checkpoint, or begin, in a process that outlives Slicer."""
         try:
-            ready = ensureInstalled(parent)
+            ready = ensure_installed(parent)
         except LeudaError as error:
             self._on_error(error)
             return
