@@ -65,7 +65,7 @@ def _new_engine() -> Engine:
 
 
 def _known(error: BaseException) -> LeudaError:
-    known = as_leuda_error(error, "see the log, and report the problem with its content")
+    known = as_leuda_error(error, "report the problem and attach the log")
     if known.kind == "fault":
         logger.error("request failed", exc_info=error)
     return known

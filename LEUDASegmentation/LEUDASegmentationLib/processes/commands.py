@@ -27,7 +27,7 @@ def error_from_json(document: Mapping[str, Any]) -> LeudaError:
     if document.get("kind") == Cancelled.kind:
         return Cancelled()
     kind = _KINDS.get(str(document.get("kind")), LeudaError)
-    return kind(str(document.get("message", _("the work failed"))), str(document.get("remedy", "")))
+    return kind(str(document.get("message", _("the operation failed"))), str(document.get("remedy", "")))
 
 
 def error_of_process(code: int, last_line: str) -> LeudaError:

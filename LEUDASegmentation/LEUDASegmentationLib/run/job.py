@@ -169,7 +169,7 @@ class SegmentationJob:
         except Exception as error:
             if not isinstance(error, LeudaError):
                 logger.exception("segmentation failed")
-            self._fail(as_leuda_error(error, _("see the log, and report the problem with its content")))
+            self._fail(as_leuda_error(error, _("report the problem and attach the log")))
         else:
             self._take(step)
 
