@@ -2,9 +2,9 @@
 
     Slicer --no-splash --no-main-window --python-script LEUDABatch.py --model MODEL --input FILE|DIR ... --output DIR
 
-The model is loaded once; one bad file never stops the rest. What became of each file is told on the terminal and in
-``summary.json`` in the output folder. Exit codes: 0 all done; 2 some input or the call is wrong; 130 cancelled with
-Ctrl+C; 1 a fault of ours.
+The model is loaded once; a file that fails does not stop the others. The outcome of each file is printed on the
+terminal and written to ``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or
+the command line is wrong; 130 cancelled with Ctrl+C.
 """
 # Slicer reads a script in the encoding of the system: this file is ASCII.
 
@@ -18,11 +18,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.append(str(Path(__file__).resolve().parent))  # where Slicer was not told of the module folder
+sys.path.append(str(Path(__file__).resolve().parent))  # if the module folder is not in Slicer's module paths
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
@@ -32,9 +32,10 @@ from leuda_core import __version__
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
-from LEUDASegmentationLib.processes.environment import modelsFolder
+from leuda_core.types import SegmentOptions
+from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.processes.installation import install
-from LEUDASegmentationLib.processes.packages import missingPackages
+from LEUDASegmentationLib.processes.packages import missing_packages
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
 SUMMARY = "summary.json"
@@ -45,7 +46,7 @@ _A_DAY_S = 24 * 3600.0
 
 
 class LEUDABatch(ScriptedLoadableModule):
-    """Keeps this script out of the menus: Slicer takes every Python file beside a module for a module."""
+    """Hides this script from the menus: Slicer treats every Python file next to a module as a module."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -55,7 +56,7 @@ class LEUDABatch(ScriptedLoadableModule):
 
 @dataclass
 class Outcome:
-    """What became of one file. ``state``: waiting, done, failed or cancelled."""
+    """The outcome of one file. ``state``: waiting, done, failed or cancelled."""
 
     input: str
     output: str
@@ -70,7 +71,7 @@ class Outcome:
 
 
 class Cancellation:
-    """Set by Ctrl+C. The first one ends the file in work and the batch."""
+    """Set by Ctrl+C. The first one cancels the current file and ends the batch."""
 
     def __init__(self, client: WorkerClient) -> None:
         self.requested = False
@@ -78,7 +79,7 @@ class Cancellation:
 
     def __call__(self, *_: object) -> None:
         self.requested = True
-        for request in self._client.openRequests:
+        for request in self._client.open_requests:
             self._client.cancel(request)
 
 
@@ -86,8 +87,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the batch and return its exit code."""
     try:
         args = _parser().parse_args(list(argv))
-        _requirePackages(args.install)
-        return _segmentAll(args)
+        _require_packages(args.install)
+        return _segment_all(args)
     except SystemExit as end:  # --help
         return int(end.code or 0)
     except Exception as error:
@@ -96,10 +97,10 @@ def main(argv: Sequence[str]) -> int:
         return known.exit_code
 
 
-def outputNames(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
-    """Return a file for each volume (``path``, ``stem``): no two the same, none of them an input.
+def output_names(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
+    """Return an output file for each volume (``path``, ``stem``): all different, and none of them an input.
 
-    Volumes of the same name are told apart by the folder they come from, then by a number.
+    Volumes with the same name get the name of their folder as a prefix, and then a number.
     """
     taken = {_key(Path(volume["path"])) for volume in volumes}
     found = []
@@ -118,21 +119,21 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="LEUDABatch.py", allow_abbrev=False, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", required=True, help="a model's name in Slicer, its folder or its zip file")
+    parser.add_argument("--model", required=True, help="name of a model in Slicer, or its folder or zip file")
     parser.add_argument("--input", required=True, nargs="+", type=Path, metavar="FILE|DIR")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K")
-    parser.add_argument("--probabilities", action="store_true", help="also write each class probability")
-    parser.add_argument("--largest-component", action="store_true", help="keep the largest part of each label")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the segmentations")
+    parser.add_argument("--probabilities", action="store_true", help="also write the probability of each class")
+    parser.add_argument("--largest-component", action="store_true", help="keep the largest component of each label")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="file format of the segmentations")
     parser.add_argument("--json", action="store_true", help="print the summary on standard output")
     parser.add_argument("--install", action="store_true", help="install missing Python packages without asking")
     return parser
 
 
-def _requirePackages(mayInstall: bool) -> None:
-    missing = missingPackages()
-    if missing and not mayInstall:
+def _require_packages(may_install: bool) -> None:
+    missing = missing_packages()
+    if missing and not may_install:
         raise InputError(
             f"Python packages are missing: {', '.join(missing)}",
             "open the module LE-UDA Segmentation in Slicer once, which installs them, or run this again with --install",
@@ -142,18 +143,18 @@ def _requirePackages(mayInstall: bool) -> None:
         install()
 
 
-def _segmentAll(args: argparse.Namespace) -> int:
+def _segment_all(args: argparse.Namespace) -> int:
     check_output_folder(args.output)
     client = WorkerClient()
     cancellation, start = Cancellation(client), time.monotonic()
     client.onLog = lambda line: _say(f"  {line}") if line.startswith(("WARNING", "ERROR")) else None
     try:
-        with _onInterrupt(cancellation):
-            outcomes = _plan(client, args, _findModel(args.model))
+        with _on_interrupt(cancellation):
+            outcomes = _plan(client, args, _find_model(args.model))
             for number, outcome in enumerate(outcomes, start=1):
                 if not cancellation.requested:
-                    _segmentOne(client, args, outcome, f"[{number}/{len(outcomes)}] {Path(outcome.input).name}")
-                    _writeSummary(args, outcomes, time.monotonic() - start)
+                    _segment_one(client, args, outcome, f"[{number}/{len(outcomes)}] {Path(outcome.input).name}")
+                    _write_summary(args, outcomes, time.monotonic() - start)
     finally:
         client.stop()
     for outcome in outcomes:
@@ -162,35 +163,36 @@ def _segmentAll(args: argparse.Namespace) -> int:
 
 
 def _plan(client: WorkerClient, args: argparse.Namespace, model: Path) -> list[Outcome]:
-    """Load the model, so that a wrong one is told before anything else, and find all volumes."""
+    """Load the model first, so that a wrong model is reported at once, and find all volumes."""
     _say(f"loading {model}")
     args.model = str(model)
     loaded = client.wait(client.request("load", model=args.model, device=args.device), _A_DAY_S)
     _say(f"loaded on {loaded['device']}; {', '.join(label['name'] for label in loaded['labels'])}")
     inputs = list(dict.fromkeys(map(os.path.abspath, args.input)))
     volumes = client.wait(client.request("find_volumes", inputs=inputs), _A_DAY_S)["volumes"]
-    volumes = list({volume["path"]: volume for volume in volumes}.values())  # a file and its folder were both named
-    targets = outputNames(volumes, args.output.resolve(), args.format)
+    volumes = list({volume["path"]: volume for volume in volumes}.values())  # for a file given with its folder
+    targets = output_names(volumes, args.output.resolve(), args.format)
     return [Outcome(volume["path"], str(target)) for volume, target in zip(volumes, targets, strict=True)]
 
 
-def _findModel(name: str) -> Path:
+def _find_model(name: str) -> Path:
     """Return a model by its path, or by its name in Slicer's list.
 
     Raises:
-        InputError: there is no such model; names those there are.
+        InputError: there is no such model; the message lists the existing ones.
     """
     if Path(name).exists():
         return Path(name).resolve()
-    known = {entry.name: entry.path for entry in list_models(modelsFolder())}
+    known = {entry.name: entry.path for entry in list_models(models_folder())}
     if name not in known:
         names = ", ".join(known) or "none yet"
-        raise InputError(f"there is no model '{name}'", f"give the path of one, or one of Slicer's: {names}")
+        raise InputError(f"there is no model '{name}'", f"give the path of a model or one of these names: {names}")
     return known[name]
 
 
-def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
+def _segment_one(client: WorkerClient, args: argparse.Namespace, outcome: Outcome, title: str) -> None:
     start = time.monotonic()
+    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     request = client.request(
         "segment_file",
         onProgress=_Progress(title),
@@ -198,8 +200,7 @@ def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome
         device=args.device,
         input=outcome.input,
         output=outcome.output,
-        probabilities=args.probabilities,
-        largest_component=args.largest_component,
+        **asdict(options),
     )
     try:
         result = client.wait(request, _A_DAY_S)
@@ -214,7 +215,7 @@ def _segmentOne(client: WorkerClient, args: argparse.Namespace, outcome: Outcome
 
 
 class _Progress:
-    """Says now and then how far a slow file is."""
+    """Prints the progress of a slow file from time to time."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -235,29 +236,29 @@ def _describe(outcome: Outcome) -> str:
 
 
 def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> int:
-    summary = _writeSummary(args, outcomes, seconds)
+    summary = _write_summary(args, outcomes, seconds)
     _say(f"{summary['done']} of {len(outcomes)} volumes segmented; see {args.output / SUMMARY}")
     if args.json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     return summary["exit_code"]
 
 
-def _writeSummary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
-    """Write what is known so far; a batch that is killed leaves the last of them."""
+def _write_summary(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
+    """Write the outcomes so far, so that a batch that is killed leaves a summary."""
     states = [outcome.state for outcome in outcomes]
     summary = {
         "version": __version__,
         "model": args.model,
         "seconds": round(seconds, 3),
         **{state: states.count(state) for state in ("done", "failed", "cancelled", "waiting")},
-        "exit_code": _exitCode(outcomes),
+        "exit_code": _exit_code(outcomes),
         "files": [vars(outcome) for outcome in outcomes],
     }
     write_json(args.output / SUMMARY, summary)
     return summary
 
 
-def _exitCode(outcomes: list[Outcome]) -> int:
+def _exit_code(outcomes: list[Outcome]) -> int:
     if any(outcome.state == "cancelled" for outcome in outcomes):
         return Cancelled.exit_code
     failed = [outcome.kind for outcome in outcomes if outcome.state == "failed"]
@@ -274,11 +275,11 @@ def _candidates(stem: str, folder: str) -> Iterator[str]:
 
 
 def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # some systems take A.nrrd and a.nrrd for one file
+    return str(path.resolve()).casefold()  # on some systems, A.nrrd and a.nrrd are the same file
 
 
 @contextmanager
-def _onInterrupt(handle: Cancellation) -> Iterator[None]:
+def _on_interrupt(handle: Cancellation) -> Iterator[None]:
     previous = signal.signal(signal.SIGINT, handle)
     try:
         yield

@@ -1,4 +1,4 @@
-"""LE-UDA Segmentation: segment a volume with a model that was adapted to its modality without labels."""
+"""LE-UDA Segmentation: segments a volume with a model that was adapted to its modality without labels."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel
 from LEUDASegmentationLib.panel.volume_list import scalar_volumes
 from LEUDASegmentationLib.parameter_node import SegmentationParameterNode, is_alive
-from LEUDASegmentationLib.sample_data import registerSampleData
+from LEUDASegmentationLib.sample_data import register_sample_data
 from LEUDASegmentationLib.self_test import LABEL, add_disc_volume, train_tiny_model
 from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
 
@@ -30,25 +30,24 @@ class LEUDASegmentation(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "Volumes", "Markups"]
         parent.contributors = ["LE-UDA contributors"]
         parent.helpText = _(
-            "<p>Segments MR and CT volumes with a model that was adapted to their modality without any label of it. "
-            "Models are made in LE-UDA Training, or imported.</p>"
-            "<p><b>Research software, not a medical device</b>: not for diagnosis, not for the care of patients. A "
-            "model that was adapted without labels can be wrong in ways that no number shows; look at every "
-            "result.</p>"
-            "<p>Nothing leaves this computer: volumes, models and results stay where they are.</p>"
+            "<p>Segments MR and CT volumes with a model that was adapted to their modality without labels. "
+            "Models are trained in LE-UDA Training, or imported.</p>"
+            "<p><b>Research software, not a medical device</b>: not for diagnosis or patient care. A model that was "
+            "adapted without labels can make errors that no metric shows; check every result.</p>"
+            "<p>No data leaves this computer.</p>"
         )
         parent.acknowledgementText = _(
-            "<p>Please cite the work behind the method of your model:</p>"
+            "<p>Please cite the papers of the method that your model uses:</p>"
             "<p>Z. Zhao, K. Xu, S. Li, Z. Zeng, C. Guan: MT-UDA: Towards unsupervised cross-modality medical image "
             "segmentation with limited source labels, MICCAI 2021.</p>"
             "<p>Z. Zhao, F. Zhou, K. Xu, Z. Zeng, C. Guan, S. K. Zhou: LE-UDA: Label-efficient unsupervised domain "
             "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
         )
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class LEUDASegmentationWidget(ModuleWidget):
-    """The module's panel, tied to the scene."""
+    """The module's panel, connected to the scene."""
 
     def makePanel(self) -> SegmentationPanel:
         """Set ``logic`` and return the panel."""
@@ -56,7 +55,7 @@ class LEUDASegmentationWidget(ModuleWidget):
         return SegmentationPanel(self._uiWidget, self.ui, self.logic)
 
     def makeParameterNode(self) -> SegmentationParameterNode:
-        """Return the scene's parameter node, with the first volume of the scene to begin with."""
+        """Return the scene's parameter node; its initial input is the first volume of the scene."""
         node = SegmentationParameterNode(self.logic.getParameterNode())
         volumes = scalar_volumes()
         if not is_alive(node.inputVolume) and volumes:
@@ -67,10 +66,10 @@ class LEUDASegmentationWidget(ModuleWidget):
         """Choose a model of the list.
 
         Raises:
-            InputError: there is none of this name.
+            InputError: there is no model with this name.
         """
         self.initializeParameterNode()
-        self.panel.selectModel(name)
+        self.panel.select_model(name)
 
     def _onParametersChanged(self, _caller, _event) -> None:
         self.panel.update()  # at once: the user has just chosen something
@@ -84,7 +83,7 @@ class LEUDASegmentationTest(module_test.ModuleTest):
     LEAST_DICE = 0.8
 
     def test_SegmentUnseenVolume(self) -> None:
-        """The model finds a disc that it has not seen, on the grid of the volume, through logic and worker."""
+        """The model finds a disc in a new volume, on the volume's grid, through logic and worker."""
         with tempfile.TemporaryDirectory() as folder:
             self.delayDisplay("Training a tiny model in a child process")
             bundle = train_tiny_model(Path(folder), steps=self.STEPS, timeout_s=self.TIMEOUT_S)

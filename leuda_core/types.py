@@ -147,6 +147,22 @@ class Batch:
     target_labels: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What a user can choose about the result of a segmentation.
+
+    Every entry point (Python, command line, worker, Slicer) fills one, and it reaches the segmenter unchanged. A new
+    option is a field here, its use in the segmenter, and an argument of the entry points that offer it.
+
+    Args:
+        probabilities: also return the class probabilities, as they are before ``largest_component``.
+        largest_component: keep only the largest connected component of each label.
+    """
+
+    probabilities: bool = False
+    largest_component: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """A segmentation on exactly the grid of its input volume.

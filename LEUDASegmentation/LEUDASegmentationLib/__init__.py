@@ -1,10 +1,10 @@
-"""What the module LEUDASegmentation is made of, and what both modules share inside Slicer's process.
+"""The parts of the module LEUDASegmentation, and the code that both modules share inside Slicer's process.
 
-Shared are the groups ``processes``, ``widgets`` and ``scene``; ``run`` and ``panel`` belong to this module. The
-``__all__`` of a group names the parts that others may import.
+The groups ``processes``, ``widgets`` and ``scene`` are shared; ``run`` and ``panel`` belong to this module. The
+``__all__`` of a group names the files that other groups may import.
 
-Importing this package makes ``leuda_core`` importable. An installed extension has it beside the modules; in a source
-checkout it lies at the root of the repository, two folders up.
+Importing this package makes ``leuda_core`` importable. In an installed extension, it is next to the modules; in a
+source checkout, it is at the root of the repository, two folders up.
 """
 
 import importlib.util

@@ -1,7 +1,8 @@
-"""The logic of LEUDASegmentation: what its panel, the Python console and batch scripts call."""
+"""The logic of LEUDASegmentation, called by its panel, the Python console and scripts."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,22 @@ from leuda_core.bundle import store
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes import environment
-from LEUDASegmentationLib.processes.worker_client import WorkerClient, sharedWorker
+from LEUDASegmentationLib.processes.worker_client import WorkerClient, shared_worker
 from LEUDASegmentationLib.run import statistics
+from LEUDASegmentationLib.run.history import RunHistory
 from LEUDASegmentationLib.run.job import SegmentationJob
 from LEUDASegmentationLib.run.job_queue import SegmentationQueue
-from LEUDASegmentationLib.run.order import Order
+from LEUDASegmentationLib.run.order import Order, make_order
 from LEUDASegmentationLib.run.progress import Progress
-from LEUDASegmentationLib.run.results import RunRecord
 from LEUDASegmentationLib.scene import steps
-from LEUDASegmentationLib.scene.geometry import RoiMask
-from LEUDASegmentationLib.scene.scene_watch import SceneWatch
-from LEUDASegmentationLib.scene.volume_files import VolumeFiles, check_volume
+from LEUDASegmentationLib.scene.volume_files import VolumeFiles
 
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]
 
 
 class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
-    """Segments volumes with adapted models, in a warm process beside Slicer.
+    """Segments volumes with adapted models, in a process next to Slicer that keeps the model loaded.
 
     In Slicer's Python console::
 
@@ -39,23 +38,22 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         segmentation = logic.segment(getNode("MRHead"), "my model")
 
     Args:
-        worker: what computes; the one worker of the application unless given.
-        modelsFolder: where the list of models lies; the user's own unless given.
+        worker: the process that computes; by default the one that the whole application shares.
+        modelsFolder: the folder with the list of models; by default that of the user.
     """
 
     def __init__(self, worker: WorkerClient | None = None, modelsFolder: Path | None = None) -> None:
         super().__init__()
         self._worker = worker
-        self._modelsFolder = modelsFolder
+        self._models_folder = modelsFolder
         self._files: VolumeFiles | None = None
-        self._records: dict[str, RunRecord] = {}  # by the id of the segmentation
-        self._watch: SceneWatch | None = None
+        self._history = RunHistory()
 
     @property
     def worker(self) -> WorkerClient:
-        """The client of the process that computes; it starts with the first request."""
+        """The client of the process that computes; the process starts with the first request."""
         if self._worker is None:
-            self._worker = sharedWorker()
+            self._worker = shared_worker()
         return self._worker
 
     @property
@@ -68,14 +66,14 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
     @property
     def modelsFolder(self) -> Path:
         """The folder of the list of models; it may not exist yet."""
-        return self._modelsFolder or environment.modelsFolder()
+        return self._models_folder or environment.models_folder()
 
     def models(self) -> list[ModelEntry]:
-        """Return the models in the list; a damaged one says what is wrong in ``problem``."""
+        """Return the models in the list; ``problem`` of a damaged model says what is wrong."""
         return store.list_models(self.modelsFolder)
 
     def modelEntry(self, model: str | Path | ModelEntry) -> ModelEntry:
-        """Return what a model's name in the list, or the path of a bundle, stands for.
+        """Return the model with this name in the list, or in the bundle at this path.
 
         Raises:
             InputError: there is no such model, or it is damaged.
@@ -84,24 +82,24 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         if entry.problem:
             raise InputError(
                 _("the model “{name}” is damaged: {problem}").format(name=entry.name, problem=entry.problem),
-                _("delete it, and import it again"),
+                _("delete it and import it again"),
             )
         return entry
 
     def importModel(self, path: str | Path, name: str | None = None) -> ModelEntry:
-        """Copy a model (bundle folder or zip) into the list, after checking every file's hash.
+        """Copy a model (bundle folder or zip file) into the list, after checking the hash of every file.
 
         Raises:
-            InputError: it is no model, or damaged.
+            InputError: it is not a model, or it is damaged.
         """
         self.modelsFolder.mkdir(parents=True, exist_ok=True)
         return store.import_model(Path(path), self.modelsFolder, name)
 
     def deleteModel(self, name: str) -> None:
-        """Delete a model of the list from the disk.
+        """Delete a model in the list from the disk.
 
         Raises:
-            InputError: there is none of this name.
+            InputError: there is no model with this name.
         """
         store.delete_model(self._find(name), self.modelsFolder)
 
@@ -128,16 +126,16 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         Args:
             volumeNode: a scalar volume with one component.
             model: its name in the list, or the path of a bundle folder or zip.
-            outputSegmentation: a segmentation to write into: segments of the same names are replaced, the others and
-                what was corrected in them stay. A new one by default.
+            outputSegmentation: a segmentation to write into: segments with the same names are replaced, the others
+                are kept with all corrections. By default, a new one.
             segments: names of the labels to write; all by default.
-            roiNode: a vtkMRMLMarkupsROINode; voxels outside are left empty.
+            roiNode: a vtkMRMLMarkupsROINode; voxels outside it stay empty.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
-            largestComponent: keep the largest connected piece of each label alone.
-            probabilities: also add one scalar volume a label.
-            showIn3D: also make closed surfaces; Slicer stands still for a second or two for each large one.
-            smoothing: of the closed surfaces, 0 to 1; as the segmentation has it by default.
-            wait: return the segmentation when it is done; otherwise return at once, with a job.
+            largestComponent: keep only the largest connected component of each label.
+            probabilities: also add one scalar volume per label.
+            showIn3D: also create closed surfaces; a large one blocks Slicer for one or two seconds.
+            smoothing: of the closed surfaces, 0 to 1; by default the setting of the segmentation.
+            wait: return the segmentation when it is done; otherwise return a job at once.
             onProgress: called with a ``Progress``.
             onDone: called with the segmentation node. onError: called with a ``LeudaError``.
 
@@ -145,17 +143,20 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             The vtkMRMLSegmentationNode, or with ``wait=False`` the ``SegmentationJob``.
 
         Raises:
-            LeudaError: the call is wrong or, with ``wait=True``, the work failed; ``remedy`` says what to do.
+            LeudaError: an argument is wrong or, with ``wait=True``, the work failed; ``remedy`` says what to do.
         """
-        options = dict(
+        order = make_order(
+            volumeNode,
+            self.modelEntry(model),
+            outputSegmentation,
             segments=segments,
+            roiNode=roiNode,
             device=device,
             largestComponent=largestComponent,
             probabilities=probabilities,
             showIn3D=showIn3D,
             smoothing=smoothing,
         )
-        order = self._order(volumeNode, model, outputSegmentation, roiNode, options)
         job = self._job(order, dict(onProgress=onProgress, onDone=onDone, onError=onError))
         if wait:
             return job.run()
@@ -171,13 +172,12 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         onProgress: OnProgress | None = None,
         onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
         onDone: Callable[[list[Any]], None] | None = None,
-        roiNode: Any | None = None,
         **options: Any,
     ) -> Any:
-        """Segment volumes one after the other; one that fails never stops the rest.
+        """Segment volumes one after another; a volume that fails does not stop the others.
 
         Args:
-            options: as for ``segment``, but for the output: every volume gets a new segmentation.
+            options: as for ``segment``, except the output: every volume gets a new segmentation.
             onProgress: called with a ``Progress`` over all volumes.
             onVolumeDone: called with (volume, segmentation or None, error or None).
             onDone: called with the list of results at the end, also after ``cancel``.
@@ -186,12 +186,10 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             A list of ``(volume, segmentation or None, error or None)``, or with ``wait=False`` the
             ``SegmentationQueue``.
         """
-        unknown = set(options) - set(Order.OPTIONS)
-        if unknown:
-            raise TypeError(f"segmentMany() has no argument {sorted(unknown)[0]!r}")
+        inspect.signature(make_order).bind(None, None, None, **options)  # raises TypeError before the first volume
 
         def make_job(volumeNode: Any, **callbacks: Any) -> SegmentationJob:
-            return self._job(self._order(volumeNode, model, None, roiNode, options), callbacks)
+            return self._job(make_order(volumeNode, self.modelEntry(model), None, **options), callbacks)
 
         queue = SegmentationQueue(
             volumeNodes, make_job, onProgress=onProgress, onVolumeDone=onVolumeDone, onDone=onDone
@@ -202,8 +200,8 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         return queue
 
     def canUndo(self, segmentationNode: Any) -> bool:
-        """Return whether ``undo`` has something to take back."""
-        return segmentationNode is not None and self._record(segmentationNode) is not None
+        """Return whether there is a run to undo."""
+        return segmentationNode is not None and self._history.find(segmentationNode) is not None
 
     def undo(
         self,
@@ -213,23 +211,22 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         onDone: Callable[[None], None] | None = None,
         onError: OnError | None = None,
     ) -> steps.EventLoopWork | None:
-        """Take back what the last run wrote; what was corrected in other segments since then stays.
+        """Undo the last run; later corrections of other segments are kept.
 
-        A segmentation that the run made is removed, with its probability volumes.
+        A segmentation that the run created is removed, with its probability volumes.
 
         Args:
-            wait: return when it is done; otherwise return at once, with something to ``stop``.
+            wait: return when it is done; otherwise return at once, with an object that has ``stop``.
 
         Raises:
-            InputError: there is nothing to take back.
+            InputError: there is no run to undo.
         """
-        record = self._record(segmentationNode)
+        record = self._history.take(segmentationNode)
         if record is None:
             raise InputError(
                 _("there is no run of “{name}” to undo").format(name=segmentationNode.GetName()),
                 _("only the last run since Slicer was started can be undone"),
             )
-        del self._records[segmentationNode.GetID()]
         return steps.run(record.undo(), wait=wait, on_done=onDone, on_error=onError)
 
     def statistics(
@@ -244,33 +241,21 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         """Return name, volume in mL and mean intensity of every segment, in the order of the segments.
 
         Args:
-            wait: return the rows; otherwise return at once, with something to ``stop``. onDone: called with the rows.
+            wait: return the rows; otherwise return at once, with an object that has ``stop``.
+            onDone: called with the rows.
 
         Raises:
-            InputError: with ``wait=True``, the segments cannot be had as voxels, or the volume is none.
+            InputError: with ``wait=True``, the segments cannot be converted to voxels, or the volume cannot be used.
         """
         counting = statistics.count_segments(segmentationNode, volumeNode)
         return steps.run(counting, wait=wait, on_done=onDone, on_error=onError)
 
     def statisticsTable(self, segmentationNode: Any, volumeNode: Any) -> Any:
-        """Add a vtkMRMLTableNode with the statistics to the scene, beside the segmentation, and return it."""
+        """Add a vtkMRMLTableNode with the statistics to the scene, next to the segmentation, and return it."""
         return statistics.add_table(segmentationNode, volumeNode, self.statistics(segmentationNode, volumeNode))
 
-    def _order(self, volumeNode: Any, model: Any, output: Any | None, roiNode: Any | None, options: dict) -> Order:
-        entry = self.modelEntry(model)
-        check_volume(volumeNode)
-        return Order(
-            volumeNode,
-            modelName=entry.name,
-            modelPath=entry.path,
-            modelLabels=entry.labels,
-            output=output,
-            roi=RoiMask(volumeNode, roiNode) if roiNode is not None else None,
-            **options,
-        )
-
     def _job(self, order: Order, callbacks: dict) -> SegmentationJob:
-        return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._remember, **callbacks)
+        return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._history.keep, **callbacks)
 
     def _find(self, model: str | Path) -> ModelEntry:
         models = {entry.name: entry for entry in self.models()}
@@ -281,21 +266,5 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         names = ", ".join(models) or _("none yet")
         raise InputError(
             _("there is no model “{model}”").format(model=model),
-            _("import it, or choose one of the list: {names}").format(names=names),
+            _("import it, or choose a model from the list: {names}").format(names=names),
         )
-
-    def _remember(self, record: RunRecord) -> None:
-        if self._watch is None:
-            self._watch = SceneWatch(record.node.GetScene(), self._forget, self._forget_all)
-        self._records[record.node.GetID()] = record
-
-    def _forget(self, node: Any) -> None:
-        self._records.pop(node.GetID(), None)
-
-    def _forget_all(self) -> None:
-        self._records.clear()
-        self._watch = None
-
-    def _record(self, segmentationNode: Any) -> RunRecord | None:
-        record = self._records.get(segmentationNode.GetID())
-        return record if record is not None and record.node is segmentationNode else None

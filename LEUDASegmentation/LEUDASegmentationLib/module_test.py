@@ -1,4 +1,4 @@
-"""What the self-tests of both modules do alike."""
+"""What the self-tests of both modules have in common."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from LEUDASegmentationLib.processes import installation
 
 
 class ModuleTest(ScriptedLoadableModuleTest):
-    """A self-test that skips where packages are missing: Slicer reports it as not run, never that it passed."""
+    """A self-test that is skipped if packages are missing: Slicer reports it as not run rather than as passed."""
 
     def setUp(self) -> None:
-        """Begin each test with an empty scene."""
-        missing = installation.missingPackages()
+        """Start each test with an empty scene."""
+        missing = installation.missing_packages()
         if missing:
             names = ", ".join(missing)
             raise unittest.SkipTest(f"nothing was tested: {names} missing; press Install in LE-UDA Segmentation")

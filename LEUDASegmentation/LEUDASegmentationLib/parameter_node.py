@@ -1,6 +1,6 @@
-"""What the user chose in the segmentation panel, kept in a node of the scene so that it is saved and loaded with it."""
+"""The user's choices in the segmentation panel, in a node of the scene, so that they are saved and loaded with it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import slicer
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -12,17 +12,17 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 class SegmentationParameterNode:
     """The parameters of the module.
 
-    inputVolume - the volume to segment, when it is one.
+    inputVolume - the volume to segment, if it is a single one.
     severalVolumes - segment ``volumes`` instead, one after another.
     model - name in the list of models.
-    outputSegmentation - where the segments go; none makes a new segmentation.
+    outputSegmentation - where the segments are written; none creates a new segmentation.
     result - the segmentation that is shown under Result.
-    skippedSegments - names of the model's labels that are not written, so that a new model writes all of its labels.
-    roi - box outside of which nothing is written; none for the whole volume.
+    skippedSegments - names of labels that are not written; a new model therefore writes all of its labels.
+    roi - nothing is written outside this box; none for the whole volume.
     device - as the worker names it, or "auto".
-    smoothing - of the 3-D surface, 0 (as the voxels are) to 1.
+    smoothing - of the 3-D surfaces, 0 (none) to 1.
 
-    The live preview is not among them: a scene that is opened should not begin to compute.
+    The live preview is not stored: opening a scene should not start a computation.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -39,27 +39,31 @@ class SegmentationParameterNode:
     showIn3D: bool = False
     smoothing: Annotated[float, WithinRange(0, 1)] = 0.5
 
+    if TYPE_CHECKING:  # the decorator gives the class its constructor
+
+        def __init__(self, parameterNode: Any) -> None: ...
+
 
 def is_alive(node) -> bool:
-    """Say whether a node is still in the scene; a reference may outlast what it names."""
+    """Return whether a node is still in the scene; a reference may outlast its node."""
     return node is not None and slicer.mrmlScene is not None and bool(slicer.mrmlScene.IsNodePresent(node))
 
 
 def chosen_volumes(parameters) -> list:
-    """Return the volumes that Apply would segment, without those that were deleted."""
+    """Return the volumes that Apply would segment, without deleted ones."""
     chosen = parameters.volumes if parameters.severalVolumes else [parameters.inputVolume]
     return [volume for volume in chosen if is_alive(volume)]
 
 
 def wanted_segments(parameters, entry) -> list[str] | None:
-    """Return the names of the labels to write; ``None`` when that is all of them."""
+    """Return the names of the labels to write; ``None`` for all of them."""
     names = [label.name for label in entry.labels]
     wanted = [name for name in names if name not in parameters.skippedSegments]
     return None if len(wanted) == len(names) else wanted
 
 
 def missing_inputs(parameters, entry) -> list[str]:
-    """Return what keeps Apply from running, in the order of the panel, one sentence each.
+    """Return what prevents Apply from running, in the order of the panel, one sentence each.
 
     Args:
         parameters: the parameter node, or ``None`` while a scene is being closed.

@@ -1,4 +1,4 @@
-"""Phantom images in Slicer's Sample Data: made on this computer when first asked for, nothing is downloaded."""
+"""Phantom images in Slicer's Sample Data: generated on this computer on first use, nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.environment import dataFolder
-from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.processes.environment import data_folder
+from LEUDASegmentationLib.processes.installation import ensure_installed
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,12 @@ DATASET = "dataset.json"
 _ICONS = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
 _MAKE_S = 600.0
 _COHORT = {"source": 6, "labelled": 3, "target": 6, "test": 2}
-"""Cases by role: few enough to train on within minutes, and to find one's way in the scene."""
+"""Cases by role: few enough for a training of minutes and for a clear list of nodes."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A button: an image of the phantom, or the whole dataset."""
+    """A button: one phantom image, or the whole dataset."""
 
     name: str
     file: str
@@ -47,10 +47,10 @@ _SAMPLES = (
 )
 
 
-def registerSampleData() -> None:
+def register_sample_data() -> None:
     """Add the phantom to the Sample Data module; to be called when Slicer has started up.
 
-    Sample Data calls a custom downloader for its buttons alone; from the console there is ``loadSample``.
+    Sample Data calls a custom downloader only for its buttons; use ``load_sample`` in the console.
     """
     import SampleData
 
@@ -58,43 +58,43 @@ def registerSampleData() -> None:
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=sample.name,
-            uris=(samplesFolder() / sample.file).as_uri(),
+            uris=(samples_folder() / sample.file).as_uri(),
             fileNames=sample.file,
             nodeNames=sample.name,
             thumbnailFileName=str(_ICONS / sample.thumbnail),
-            customDownloader=_onRequested,
+            customDownloader=_on_requested,
         )
 
 
-def samplesFolder() -> Path:
-    """Return the folder the phantom is kept in; deleting it makes the next request make it again."""
-    return dataFolder() / "samples" / "phantom"
+def samples_folder() -> Path:
+    """Return the folder of the phantom; if it is deleted, the next request generates the phantom again."""
+    return data_folder() / "samples" / "phantom"
 
 
-def loadSample(name: str) -> list[Any]:
-    """Load a sample into the scene and return its nodes, images first; the first request of all makes the data.
+def load_sample(name: str) -> list[Any]:
+    """Load a sample into the scene and return its nodes, images first; the first request generates the data.
 
     Raises:
-        LeudaError: what is needed is not installed, or the data could not be made.
+        LeudaError: packages are missing, or the data could not be generated.
     """
     sample = next(each for each in _SAMPLES if each.name == name)
-    dataset = makePhantom()
+    dataset = make_phantom()
     if sample.file == DATASET:
-        return _loadCases(dataset)
+        return _load_cases(dataset)
     return [slicer.util.loadVolume(str(dataset.parent / sample.file), {"name": sample.name})]
 
 
-def makePhantom() -> Path:
-    """Make the phantom dataset unless it is there, in another process; return its ``dataset.json``.
+def make_phantom() -> Path:
+    """Generate the phantom dataset in another process, unless it exists; return its ``dataset.json``.
 
     Raises:
-        LeudaError: it could not be made. Cancelled: the user did not want to wait.
+        LeudaError: it could not be generated. Cancelled: by the user.
     """
-    folder = samplesFolder()
+    folder = samples_folder()
     if not (folder / DATASET).is_file():  # it is written last
-        if not ensureInstalled():
+        if not ensure_installed():
             raise LeudaError(
-                _("the sample data cannot be made without the missing packages"), _("install them and try again")
+                _("the sample data cannot be generated: Python packages are missing"), _("install them and try again")
             )
         shutil.rmtree(folder, ignore_errors=True)
         words = [word for role, count in _COHORT.items() for word in (f"--{role}", count)]
@@ -103,10 +103,10 @@ def makePhantom() -> Path:
     return folder / DATASET
 
 
-def _onRequested(source: Any) -> list[Any]:
-    """Do what the button of a sample is there for."""
+def _on_requested(source: Any) -> list[Any]:
+    """Load the sample of a button, and show an error in a window."""
     try:
-        nodes = loadSample(source.sampleName)
+        nodes = load_sample(source.sampleName)
     except LeudaError as error:
         logger.error("%s: %s", source.sampleName, error)
         slicer.util.errorDisplay(f"{error.message}\n\n{error.remedy}".strip(), windowTitle=source.sampleName)
@@ -117,13 +117,13 @@ def _onRequested(source: Any) -> list[Any]:
 
 @contextmanager
 def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
-    """Run a command while a window says so and offers to cancel it."""
+    """Run a command while a window shows that it runs and offers to cancel it."""
     command.start()
     if slicer.util.mainWindow() is None:
         yield command
         return
     dialog = slicer.util.createProgressDialog(
-        maximum=0, windowTitle=CATEGORY, labelText=_("Making the phantom images on this computer…")
+        maximum=0, windowTitle=CATEGORY, labelText=_("Generating the phantom images on this computer…")
     )
     dialog.connect("canceled()", command.cancel)
     try:
@@ -134,10 +134,11 @@ def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
         dialog.deleteLater()
 
 
-def _loadCases(dataset: Path) -> list[Any]:
-    """Load the cases for a training, with segmentations where there are labels; not those for testing."""
+def _load_cases(dataset: Path) -> list[Any]:
+    """Load the training cases, with segmentations for those that have labels; test cases are left out."""
     content = json.loads(dataset.read_text(encoding="utf-8"))
-    volumes, segmentations = [], []
+    volumes: list[Any] = []
+    segmentations: list[Any] = []
     for domain in ("source", "target"):
         for number, case in enumerate(content[domain]["cases"], start=1):
             name = f"{content[domain]['modality']} {number}"
@@ -145,14 +146,14 @@ def _loadCases(dataset: Path) -> list[Any]:
             volumes.append(image)
             if "label" in case:
                 path = dataset.parent / case["label"]
-                segmentations.append(_loadSegmentation(path, f"{name} segmentation", image, content["labels"]))
-    for hidden in segmentations[1:]:  # the patients overlap in the room: show the first, as its volume is
+                segmentations.append(_load_segmentation(path, f"{name} segmentation", image, content["labels"]))
+    for hidden in segmentations[1:]:  # the patients overlap: show only the first, like its volume
         hidden.CreateDefaultDisplayNodes()
         hidden.GetDisplayNode().SetVisibility(False)
     return volumes + segmentations
 
 
-def _loadSegmentation(path: Path, name: str, image: Any, labels: dict[str, Any]) -> Any:
+def _load_segmentation(path: Path, name: str, image: Any, labels: dict[str, Any]) -> Any:
     node = slicer.util.loadSegmentation(str(path), {"name": name})
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     segmentation = node.GetSegmentation()

@@ -1,4 +1,4 @@
-"""What the module's self-test needs: discs in volumes, and a model that has really learnt to find them."""
+"""Test data of the module's self-test: volumes with discs, and a model that is trained to find them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_disc_volume(name: str, *, seed: int) -> tuple[Any, np.ndarray]:
     """Add a volume of a bright disc on an oblique grid to the scene.
 
     Args:
-        seed: of the disc's place and of the noise.
+        seed: for the position of the disc and the noise.
 
     Returns:
         The vtkMRMLScalarVolumeNode, and where the disc is, ``(K, J, I)`` bool.
@@ -36,7 +36,7 @@ def add_disc_volume(name: str, *, seed: int) -> tuple[Any, np.ndarray]:
 
 
 def train_tiny_model(folder: Path, *, steps: int, timeout_s: float) -> Path:
-    """Train a small model on discs in a child process and return its bundle folder; the scene is left as it was.
+    """Train a small model on discs in a child process and return its bundle folder; the scene does not change.
 
     Raises:
         LeudaError: the training failed or took too long.
@@ -77,12 +77,12 @@ def _write_case(folder: Path, name: str, seed: int, *, labelled: bool) -> dict[s
 
 def _save_and_remove(node: Any, path: Path) -> None:
     if not slicer.util.saveNode(node, str(path)):
-        raise RuntimeError(f"{path} could not be written: check the space left on the disk")
+        raise RuntimeError(f"{path} could not be written: check the free disk space")
     slicer.mrmlScene.RemoveNode(node)
 
 
 def _oblique_matrix() -> Any:
-    """Return voxel index to RAS mm, turned by 20 degrees about the slice axis."""
+    """Return the matrix from voxel index to RAS mm, rotated by 20 degrees about the slice axis."""
     transform = vtk.vtkTransform()
     transform.Translate(-40.0, 25.0, 310.0)
     transform.RotateZ(20.0)

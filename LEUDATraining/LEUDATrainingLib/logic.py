@@ -20,7 +20,7 @@ from leuda_core.runs import control, state
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.environment import runsFolder
+from LEUDASegmentationLib.processes.environment import runs_folder
 from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
 from LEUDATrainingLib.method_catalog import RECOMMENDED
 from LEUDATrainingLib.parameter_node import LEUDATrainingParameterNode, named
@@ -126,14 +126,14 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
     def newRunFolder(self, name: str) -> Path:
         """Return ``NAME/run`` in the folder of all runs; a number is added to a name that exists."""
         base = _folder_name(name)
-        folder, number = runsFolder() / base, 2
+        folder, number = runs_folder() / base, 2
         while folder.exists():
-            folder, number = runsFolder() / f"{base} {number}", number + 1
+            folder, number = runs_folder() / f"{base} {number}", number + 1
         return folder / RUN_FOLDER
 
     def runs(self) -> list[RunStatus]:
         """Return the status of every run in the folder of all runs, the newest first."""
-        return [state.status(path) for path in _newest_first(runsFolder().glob(f"*/{RUN_FOLDER}/run.json"))]
+        return [state.status(path) for path in _newest_first(runs_folder().glob(f"*/{RUN_FOLDER}/run.json"))]
 
     def status(self, run: Run | Path | str) -> RunStatus:
         """Return the status of one run."""

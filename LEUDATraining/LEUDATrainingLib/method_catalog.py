@@ -1,6 +1,6 @@
 """The available methods, read from a file so that the form opens before anything is installed.
 
-``Resources/methods.json`` is what ``leuda methods --json`` prints; a test compares the two.
+``methods.json`` in the resources of LEUDASegmentation is what ``leuda methods --json`` prints; a test compares the two.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-METHODS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "methods.json"
+from LEUDASegmentationLib.widgets.method_titles import METHODS_FILE
+
 RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
 """The default method and its default number of steps."""
 

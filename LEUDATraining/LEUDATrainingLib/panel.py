@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.folder import Run
-from LEUDASegmentationLib.processes.environment import runsFolder
-from LEUDASegmentationLib.processes.worker_client import sharedWorker
+from LEUDASegmentationLib.processes.environment import runs_folder
+from LEUDASegmentationLib.processes.worker_client import shared_worker
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
@@ -81,7 +81,7 @@ class TrainingPanel:
 
     def enter(self) -> None:
         """Called when the module is shown."""
-        self.runs.set_folder(runsFolder())
+        self.runs.set_folder(runs_folder())
         self.marking.enter()
 
     def leave(self) -> None:
@@ -137,7 +137,7 @@ class TrainingPanel:
 
     def _on_method_opened(self, collapsed: bool) -> None:
         if not collapsed:
-            self.form.fill_devices(sharedWorker())
+            self.form.fill_devices(shared_worker())
 
     def _on_current_case(self, key: str) -> None:
         if self._node is not None and self._node.currentCase != key:

@@ -56,7 +56,7 @@ class Tutorial:
         from LEUDATrainingLib.cases.cases import CaseStore
         from LEUDATrainingLib.cases.structures import structures_of_segmentation, write_structures
 
-        nodes = sample_data.loadSample(sample_data.FEW_LABELS)
+        nodes = sample_data.load_sample(sample_data.FEW_LABELS)
         segmentations = {node.GetName(): node for node in nodes if node.IsA("vtkMRMLSegmentationNode")}
         volumes = [node for node in nodes if node.IsA("vtkMRMLScalarVolumeNode")]
         parameters = self.training.logic.getParameterNode()
@@ -122,7 +122,7 @@ class Tutorial:
         slicer.mrmlScene.Clear(False)  # the patients of the training lie in the same place
         self._settle()
         self.segmentation.selectModel(RUN_NAME)
-        (volume,) = sample_data.loadSample(sample_data.PHANTOM_CT)
+        (volume,) = sample_data.load_sample(sample_data.PHANTOM_CT)
         ui, panel = self.segmentation.ui, self.segmentation.panel
         ui.inputSelector.setCurrentNode(volume)
         ui.showIn3DCheckBox.checked = True

@@ -91,8 +91,8 @@ def module(slicer_app, worker, entries, monkeypatch):
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
     from LEUDASegmentationLib.processes import installation
 
-    monkeypatch.setattr(installation, "missingPackages", lambda: [])
-    monkeypatch.setattr(installation, "ensureInstalled", lambda parent=None: True)
+    monkeypatch.setattr(installation, "missing_packages", lambda: [])
+    monkeypatch.setattr(installation, "ensure_installed", lambda parent=None: True)
     monkeypatch.setattr(LEUDASegmentationLogic, "worker", property(lambda _logic: worker))
     monkeypatch.setattr(LEUDASegmentationLogic, "models", lambda _logic: list(entries))
     widget = slicer_app.loadModule(MODULE)

@@ -189,7 +189,7 @@ class FakeWorker:
         self.fields: list[dict[str, Any]] = []  # of all requests
         self.cancelled: list[int] = []
 
-    def newPath(self, name: str) -> str:
+    def new_path(self, name: str) -> str:
         self._count += 1
         return str(self._folder / f"{self._count}-{name}")
 

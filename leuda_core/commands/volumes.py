@@ -1,4 +1,4 @@
-"""``leuda segment``, ``evaluate``, ``phantom``: files and figures. One bad file never stops the rest."""
+"""``leuda segment``, ``evaluate``, ``phantom``. A file that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.types import SegmentOptions
 
 if TYPE_CHECKING:
     from leuda_core.prediction.segmenter import SliceSegmenter
@@ -29,6 +30,7 @@ def segment(args: Namespace) -> Result:
     from leuda_core.prediction.segmenter import SliceSegmenter
 
     bundle = load_bundle(args.model)
+    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
     one = len(pairs) == 1 and pairs[0][0] == args.input
     rows = []
@@ -39,7 +41,7 @@ def segment(args: Namespace) -> Result:
                 progress(done, total)
 
         for done, (source, target) in enumerate(pairs):
-            rows.append(_attempt(partial(_segment_one, args, segmenter, source, target, show), source, one))
+            rows.append(_attempt(partial(_segment_one, segmenter, source, target, options, show), source, one))
             if not one:
                 progress(done + 1, len(pairs))
     failed = [row for row in rows if not row["ok"]]
@@ -55,7 +57,7 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
     """Return (input, output) for each volume to segment.
 
     Raises:
-        InputError: nothing to read, or an output would fall on an input or on another output.
+        InputError: there is nothing to read, or an output would overwrite an input or another output.
     """
     from leuda_core.io.files import check_output_folder
     from leuda_core.io.names import EXTENSIONS, volume_extension, volume_stem
@@ -67,9 +69,11 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
     named = volume_extension(target)
     if named and not target.is_dir():
         if volumes != [source]:
-            raise InputError(f"{source} holds {len(volumes)} volumes, {target} is one file", "give --output a folder")
+            raise InputError(
+                f"{source} contains {len(volumes)} volumes, {target} is one file", "give --output a folder"
+            )
         if extension and f".{extension}" != named:
-            raise InputError(f"{target} does not end as --format {extension} does", "leave --format out")
+            raise InputError(f"{target} does not have the extension of --format {extension}", "leave out --format")
         pairs = [(source, target)]
         check_output_folder(target.resolve().parent)
     elif source.is_file() and target.suffix and not target.is_dir():
@@ -101,11 +105,11 @@ def evaluate(args: Namespace) -> Result:
 
 
 def phantom(args: Namespace) -> Result:
-    """Make the phantom dataset."""
+    """Generate the phantom dataset."""
     from leuda_core.data.phantom import make_phantom
 
     if args.out.is_dir() and any(args.out.iterdir()):
-        raise InputError(f"{args.out} holds other files", "name a new or an empty folder")
+        raise InputError(f"{args.out} contains other files", "give a new or empty folder")
     source, target = args.direction.split("-to-")
     dataset = make_phantom(
         args.out,
@@ -121,22 +125,14 @@ def phantom(args: Namespace) -> Result:
     return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
 
 
-def _segment_one(args: Namespace, segmenter: SliceSegmenter, source: Path, target: Path, show: Show) -> Row:
+def _segment_one(segmenter: SliceSegmenter, source: Path, target: Path, options: SegmentOptions, show: Show) -> Row:
     from leuda_core.prediction.files import segment_file
 
-    row = segment_file(
-        segmenter,
-        source,
-        target,
-        probabilities=args.probabilities,
-        largest_component=args.largest_component,
-        on_progress=show,
-    )
-    return {"ok": True, **row}
+    return {"ok": True, **segment_file(segmenter, source, target, options, on_progress=show)}
 
 
 def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
-    """Do one volume of many; its failure becomes a row. A volume on its own fails as the call does."""
+    """Process one volume and return its row, also for a failure. If it is the only volume, the failure is raised."""
     try:
         return work()
     except Cancelled:

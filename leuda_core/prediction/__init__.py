@@ -1,1 +1,1 @@
-"""Prediction: volumes, in memory or in files, into label maps with a trained model."""
+"""Prediction: a trained model segments volumes, in memory or in files."""

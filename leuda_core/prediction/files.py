@@ -1,4 +1,4 @@
-"""One volume file into one segmentation file."""
+"""Segmenting one volume file into one segmentation file."""
 
 from __future__ import annotations
 
@@ -13,42 +13,35 @@ from leuda_core.io.names import volume_stem
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import read_volume, write_label_map
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
-from leuda_core.types import Prediction
+from leuda_core.types import Prediction, SegmentOptions
 
 
 def segment_file(
     segmenter: SliceSegmenter,
     source: Path,
     target: Path,
+    options: SegmentOptions,
     *,
-    probabilities: bool = False,
-    largest_component: bool = False,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
-    """Segment a file or DICOM folder and write the labels by the extension of ``target``.
+    """Segment a file or DICOM folder and write the labels in the format given by the extension of ``target``.
 
     Returns:
-        ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with
-        ``probabilities`` also the file these went to.
+        ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with the option
+        ``probabilities`` also the file of the probabilities.
 
     Raises:
-        InputError: the volume is unusable or the target cannot be written. Cancelled, DeviceError: as the segmenter.
+        InputError: the volume cannot be used or the target cannot be written. Cancelled, DeviceError: as the segmenter.
     """
     start = time.perf_counter()
     volume = read_volume(source)
     read = time.perf_counter()
-    prediction = segmenter(
-        volume,
-        probabilities=probabilities,
-        largest_component=largest_component,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    prediction = segmenter(volume, options, on_progress=on_progress, should_stop=should_stop)
     segmented = time.perf_counter()
     write_label_map(prediction.label_map, target)
     row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
-    if probabilities:
+    if options.probabilities:
         row["probabilities"] = _write_probabilities(prediction, target)
     seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - segmented}
     return {
@@ -60,7 +53,7 @@ def segment_file(
 
 
 def _write_probabilities(prediction: Prediction, target: Path) -> Path:
-    """Write ``(I, J, K, C)`` probabilities, the background first, beside the label map; return the file."""
+    """Write ``(I, J, K, C)`` probabilities, background first, next to the label map; return the file."""
     assert prediction.probabilities is not None
     path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
     data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
@@ -73,6 +66,8 @@ def _volumes_ml(prediction: Prediction) -> dict[str, float]:
     label_map = prediction.label_map
     voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
     n_values = np.iinfo(label_map.data.dtype).max + 1
-    # Slab by slab: counting converts to 64 bits, eight times the memory of the label map.
-    counts = sum(np.bincount(slab.ravel(), minlength=n_values) for slab in label_map.data.T)
+    # Slab by slab: bincount converts to 64 bits, eight times the memory of the label map.
+    counts = np.zeros(n_values, np.int64)
+    for slab in label_map.data.T:
+        counts += np.bincount(slab.ravel(), minlength=n_values)
     return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in label_map.labels}

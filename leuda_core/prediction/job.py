@@ -1,4 +1,4 @@
-"""One volume on its way through a segmenter: slices out, labels back in, on the grid they came from."""
+"""The slices of one volume for a segmenter, and the labels that it returns, on the grid of the volume."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from leuda_core.data.slices import intensity_range, to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
 
-CLASSES_AT_ONCE = 8  # restored to the full grid together: bounds memory where there are a hundred classes
+CLASSES_AT_ONCE = 8  # interpolated together: limits the memory for a hundred classes
 
 
 class SliceJob:
     """Reads prepared slices from a volume and writes labels to ``label_map``, slice by slice in any order.
 
-    Different slices may be read and written from different threads at the same time. The label map has the volume's
-    memory layout, so that a slice that is contiguous to read is contiguous to write.
+    Several threads may read and write different slices at the same time. The label map has the memory layout of the
+    volume, so that a slice is contiguous in both or in neither.
 
     Args:
-        box: outside it nothing is computed and everything is 0; ``None`` is the whole volume.
-        intensities: the volume's ``intensity_range`` where it is known, as of one whose slices come one by one.
+        box: nothing is computed outside it, and labels there are 0; ``None`` is the whole volume.
+        intensities: the volume's ``intensity_range`` if it is known, for example if slices are segmented one by one.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class SliceJob:
         self.plan = plan_slices(volume.shape, volume.affine, task.plane)
         self.size = self.plan.working_size(task.spacing_mm)
         self._range = intensities or intensity_range(volume.data, task.normalization)
-        self._window = self.plan.window(box or tuple((0, length) for length in volume.shape))
+        i, j, k = volume.shape
+        self._window = self.plan.window(box or ((0, i), (0, j), (0, k)))
         self.indices = range(*self._window[0].indices(self.plan.n_slices))
         self._values = np.array([0, *(label.value for label in task.labels)])
         self._values = self._values.astype(np.min_scalar_type(int(self._values.max())))
@@ -55,11 +56,11 @@ class SliceJob:
         """Return slices as network input ``(len(indices), 1, *size)``, float32 in [-1, 1].
 
         Raises:
-            InputError: a voxel is NaN, or so many are infinite that the intensity range is.
+            InputError: a voxel is NaN, or so many are infinite that the intensity range is infinite.
         """
         images = to_working(self._slices[indices], self.size, self._range)
         if not torch.isfinite(images).all():
-            raise InputError("the volume holds NaN or infinite voxels", "replace them, by the background say")
+            raise InputError("the volume contains NaN or infinite voxels", "replace them, such as by the background")
         return images
 
     def store(self, index: int, logits: Tensor) -> None:
@@ -73,9 +74,9 @@ class SliceJob:
 
 
 def most_likely(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the class of the largest logit on a grid of ``size`` pixels, logits being interpolated linearly.
+    """Return the class of the largest logit on a grid of ``size`` pixels, after linear interpolation of the logits.
 
-    A running maximum over contiguous classes: ``max`` over the leading axis takes five times as long, ``argmax`` more.
+    A running maximum over contiguous classes: ``max`` over the first axis is five times slower, ``argmax`` even more.
 
     Shape:
         logits: ``(n_classes, h, w)`` float32; result ``size``, uint8.
@@ -86,7 +87,7 @@ def most_likely(logits: Tensor, size: tuple[int, int]) -> Tensor:
         group = _resized(logits[first : first + CLASSES_AT_ONCE].contiguous(), size)
         for index, values in enumerate(group, start=first):
             larger = (values > best).view(torch.uint8)
-            torch.maximum(classes, larger * index, out=classes)  # indices only grow: the larger one is the newer
+            torch.maximum(classes, larger * index, out=classes)  # indices increase: the larger one is the newer one
             torch.maximum(best, values, out=best)
     return classes
 

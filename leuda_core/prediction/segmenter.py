@@ -1,7 +1,7 @@
-"""A loaded predictor that turns volumes into label maps, a few slices at a time.
+"""A loaded predictor that segments volumes, a few slices at a time.
 
-On a CPU every core works on slices of its own, from reading them to writing their labels, with one thread inside the
-network: preparing, convolving and restoring the grid then all scale, and no core waits for another's part of a layer.
+On a CPU, every core processes its own slices, from reading them to writing their labels, with one thread inside the
+network: preprocessing, convolution and interpolation all scale, and no core waits for another one within a layer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,31 +23,35 @@ from leuda_core.data.components import keep_largest_components
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError
 from leuda_core.prediction.job import SliceJob
-from leuda_core.types import Box, LabelMap, Prediction, Task, Volume
+from leuda_core.types import Box, LabelMap, Prediction, SegmentOptions, Task, Volume
 
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, int, int], None]
 ShouldStop = Callable[[], bool]
 
-MULTIPLE, SMALLEST = 16, 32  # the U-Net halves four times, and its norm needs more than one pixel at the bottom
-PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: stays in caches, fills a GPU
-PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to bound the memory of the feature maps
+MULTIPLE, SMALLEST = (
+    16,
+    32,
+)  # the U-Net halves four times, and its norm needs more than one pixel at the lowest level
+PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: fits into CPU caches, fills a GPU
+PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to limit the memory of the feature maps
 POLL_S = 0.1
+_DEFAULTS = SegmentOptions()
 
 
 class SliceSegmenter:
-    """A predictor on a device, reusable for any number of volumes, one at a time.
+    """A predictor on a device, for any number of volumes, one at a time.
 
-    A volume that does not fit into memory makes the segmenter smaller (fewer slices at once, then the CPU) for
-    itself and for the volumes after it; ``notes`` says so.
+    If a volume does not fit into memory, the segmenter uses smaller batches, then the CPU, for this volume and the
+    following ones; ``notes`` reports this.
 
     Args:
         predictor: maps ``(B, 1, H, W)`` in [-1, 1] to logits ``(B, n_classes, H, W)``; a copy is used.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
-        batch_size: slices at once; 0 takes what suits the device and the size of the slices.
-        workers: batches in flight; 0 takes one a CPU core, and two on a GPU (one computes, one prepares).
-        precision: ``auto`` takes bfloat16 where the hardware has it: faster, and few labels change.
+        batch_size: slices per batch; 0 chooses it for the device and the size of the slices.
+        workers: batches in parallel; 0 means one per CPU core, and two on a GPU (one computes, one prepares).
+        precision: ``auto`` uses bfloat16 if the hardware supports it: faster, and few labels change.
     """
 
     def __init__(
@@ -76,9 +80,8 @@ class SliceSegmenter:
     def __call__(
         self,
         volume: Volume,
+        options: SegmentOptions = _DEFAULTS,
         *,
-        probabilities: bool = False,
-        largest_component: bool = False,
         box: Box | None = None,
         intensities: tuple[float, float] | None = None,
         in_one_piece: bool = False,
@@ -88,24 +91,24 @@ class SliceSegmenter:
         """Segment a volume; ``on_progress(stage, done, total)`` and ``should_stop()`` are called in this thread.
 
         Args:
-            box: segment only inside; slices outside cost nothing, voxels outside are 0.
-            intensities: the ``intensity_range`` of the volume, or of the larger one that it is a part of; ``None``
-                finds it.
-            in_one_piece: on a CPU, let all cores work inside the network: a single slice comes sooner. They add up in
-                another order, so that a pixel that is undecided between two labels may get the other one.
+            box: segment only this part; slices outside are not computed, voxels outside are 0.
+            intensities: the ``intensity_range`` of the volume, or of the larger volume that contains it; ``None``
+                computes it.
+            in_one_piece: on a CPU, all cores work inside the network, so that a single slice is done sooner. Sums have
+                another order then, which may change the label of an undecided pixel.
 
         Raises:
-            Cancelled: ``should_stop`` returned true; raised as soon as the slices in work are done.
-            InputError: the volume holds NaN voxels, or too many infinite ones.
+            Cancelled: ``should_stop`` returned true; raised as soon as the slices in progress are done.
+            InputError: the volume contains NaN voxels, or too many infinite ones.
             DeviceError: not even one slice fits into memory.
         """
         start = time.perf_counter()
         on_progress, should_stop = on_progress or _ignore, should_stop or _never
-        job = SliceJob(volume, self.task, probabilities=probabilities, box=box, intensities=intensities)
+        job = SliceJob(volume, self.task, probabilities=options.probabilities, box=box, intensities=intensities)
         self._threads = _cores() if in_one_piece else 1
         self._run(job, on_progress, should_stop)
         seconds = {"segment": time.perf_counter() - start}
-        if largest_component:
+        if options.largest_component:
             start = time.perf_counter()
             self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start
@@ -149,7 +152,7 @@ class SliceSegmenter:
     def _work_off(
         self, job: SliceJob, remaining: dict[int, None], on_progress: OnProgress, should_stop: ShouldStop
     ) -> None:
-        """Segment the remaining slices; an exception leaves in ``remaining`` those still to do."""
+        """Segment the remaining slices; after an exception, ``remaining`` contains those still to do."""
         batch_size, workers = self._sizes(job)
         indices, total = list(remaining), len(job.indices)
         batches = [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
@@ -168,10 +171,10 @@ class SliceSegmenter:
 
     @contextmanager
     def _pool(self, count: int) -> Iterator[ThreadPoolExecutor]:
-        """Give a pool of ``count`` workers; on leaving, work not yet begun is dropped.
+        """Provide a pool of ``count`` workers; work that has not started at the end is dropped.
 
-        On a CPU each has one thread: with several, a convolution adds up in an order that depends on their number, and
-        labels would change with the cores that happen to be free.
+        On a CPU, each worker has one thread: with several threads, the order of sums in a convolution depends on their
+        number, and labels would depend on the number of free cores.
         """
         before = torch.get_num_threads()
         threads = self._threads if self.device.type == "cpu" else max(1, _cores() // count)
@@ -189,7 +192,7 @@ class SliceSegmenter:
                 job.store(index, values)
 
     def _sizes(self, job: SliceJob) -> tuple[int, int]:
-        """Return how many slices make a batch, and the number of workers."""
+        """Return the number of slices per batch and the number of workers."""
         rows, columns = (length + sum(self._padding(length)) for length in job.size)
         batch = self._batch_size or max(1, PIXELS_AT_ONCE[self.device.type] // (rows * columns))
         if self._workers:
@@ -201,7 +204,7 @@ class SliceSegmenter:
         return batch if self._batch_size else min(batch, share), workers
 
     def _retreat(self, error: RuntimeError | MemoryError, job: SliceJob) -> None:
-        """Make the next attempt smaller, or move to the CPU; re-raise what is no matter of size or device."""
+        """Use smaller batches or move to the CPU for the next attempt; re-raise an error that this cannot solve."""
         batch, workers = self._sizes(job)
         if not is_out_of_memory(error):
             if self.device.type == "cpu":
@@ -213,7 +216,7 @@ class SliceSegmenter:
             self._note(f"not enough memory on {self.device} for {batch} slices at once: continued with {batch // 2}")
         elif workers > 1:
             self._workers = 1
-            self._note(f"not enough memory on {self.device} for {workers} slices side by side: continued one by one")
+            self._note(f"not enough memory on {self.device} for {workers} slices in parallel: continued one by one")
         elif self.device.type != "cpu":
             self._move_to_cpu(f"not enough memory on {self.device} for one slice: continued on the CPU")
         else:
@@ -226,17 +229,18 @@ class SliceSegmenter:
         self._note(note)
         self.device, self._batch_size, self._workers = torch.device("cpu"), 0, 0
         self._place()
-        with suppress(RuntimeError):  # a broken context cannot even free
+        with suppress(RuntimeError):  # a broken CUDA context cannot even free memory
             torch.cuda.empty_cache()
 
     def _place(self) -> None:
-        """Put a copy of the predictor on the device: one that a broken GPU held could not be read back."""
-        self._network = copy.deepcopy(self._predictor).to(self.device, memory_format=torch.channels_last)
-        # Not timed: labels must not depend on how busy the machine was.
+        """Put a copy of the predictor on the device, since a predictor on a broken GPU could not be read back."""
+        layout: Any = {"memory_format": torch.channels_last}  # documented, but missing in the annotations of PyTorch
+        self._network = copy.deepcopy(self._predictor).to(self.device, **layout)
+        # Not chosen by timing: labels must not depend on the load of the machine.
         self._bf16 = has_bf16(self.device) if self._precision == "auto" else self._precision == "bfloat16"
         for module in self._network.modules():
             if self._bf16 and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                module.to(torch.bfloat16)  # rounded once, and not by autocast again for every batch
+                module.to(torch.bfloat16)  # rounded once instead of by autocast for every batch
         logger.info("segmenting in %s on %s", "bfloat16" if self._bf16 else "float32", self.device)
 
     def _note(self, note: str) -> None:
@@ -245,7 +249,7 @@ class SliceSegmenter:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use: those it is bound to, and no more than the user gave torch."""
+    """Return the number of cores that this process may use: its affinity, limited by the threads of torch."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, torch.get_num_threads()))
 

@@ -1,4 +1,4 @@
-"""Segmenting volumes with a trained model: the label map lies on exactly the grid of the input."""
+"""Segmenting a volume with a trained model: the label map has exactly the grid of the input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.io.volumes import read_volume
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
-from leuda_core.types import Prediction, Volume
+from leuda_core.types import Prediction, SegmentOptions, Volume
 
 
 def segment(
@@ -25,16 +25,16 @@ def segment(
     """Segment a volume.
 
     Args:
-        volume: the volume, or the file or DICOM folder to read it from.
+        volume: the volume, or its file or DICOM folder.
         bundle: the model, or its folder or zip file.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
         probabilities: also return class probabilities ``(C, I, J, K)`` float16 (before ``largest_component``).
-        largest_component: keep the largest connected piece of each label alone.
+        largest_component: keep only the largest connected component of each label.
         on_progress: called with stage (``load``, ``segment``, ``components``), done and total.
-        should_stop: asked at least after every batch of slices.
+        should_stop: called at least after every batch of slices; return true to cancel.
 
     Raises:
-        InputError: the volume or the bundle is unusable. DeviceError: the device is. Cancelled: as asked.
+        InputError: the volume or the bundle cannot be used. DeviceError: the device cannot be used. Cancelled.
     """
     report = on_progress or (lambda stage, done, total: None)
     start = time.perf_counter()
@@ -45,11 +45,6 @@ def segment(
     image = volume if isinstance(volume, Volume) else read_volume(Path(volume))
     report("load", 2, 2)
     loaded = time.perf_counter() - start
-    prediction = segmenter(
-        image,
-        probabilities=probabilities,
-        largest_component=largest_component,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    options = SegmentOptions(probabilities=probabilities, largest_component=largest_component)
+    prediction = segmenter(image, options, on_progress=on_progress, should_stop=should_stop)
     return replace(prediction, seconds={"load": loaded, **prediction.seconds})

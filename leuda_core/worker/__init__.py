@@ -1,5 +1,5 @@
-"""The warm worker: a process that keeps torch and a model loaded, and segments what it is asked to.
+"""The worker: a process that keeps torch and a model loaded, and answers requests.
 
 ``python -m leuda_core.worker`` reads requests from standard input and writes events to standard output, one JSON
-object a line; docs/ARCHITECTURE.md has the protocol. It ends when its standard input does.
+object per line; docs/ARCHITECTURE.md describes the protocol. It ends when its standard input closes.
 """

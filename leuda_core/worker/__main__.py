@@ -1,4 +1,4 @@
-"""Entry of the worker process. Says hello before anything heavy is imported."""
+"""Entry point of the worker process. It says hello before it imports large packages."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from leuda_core.worker.server import serve
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m leuda_core.worker", description=leuda_core.__doc__)
-    parser.add_argument("--idle-seconds", type=float, default=300.0, help="then memory is freed (default: 300)")
+    parser.add_argument(
+        "--idle-seconds", type=float, default=300.0, help="idle time until memory is freed (default: 300)"
+    )
     args = parser.parse_args()
     requests, answers = _own_pipes()
-    # Before torch comes: threads that wait by spinning take the cores from a training run or from Slicer itself, and a
-    # slice then takes ten times as long.
+    # Before torch is imported: threads that wait actively occupy cores that a training or Slicer needs, and a slice
+    # then takes ten times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is meant for the program that started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is meant for the parent process
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     events = Events(answers)
     events("hello", pid=os.getpid(), version=leuda_core.__version__, protocol=PROTOCOL)
-    # Not sys.exit: that would wait for whatever the main thread is at.
+    # Not sys.exit: it would wait for the work of the main thread.
     serve(Inbox(requests, events, on_end=lambda: os._exit(0)), idle_seconds=args.idle_seconds)
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Take standard input and output for the protocol alone: what libraries print goes to standard error."""
+    """Reserve standard input and output for the protocol: output of libraries goes to standard error."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)

@@ -1,7 +1,7 @@
-"""The worker's two pipes: requests come in through a thread of their own, events go out whole.
+"""The worker's two pipes: a thread reads requests, and events are written as whole lines.
 
-The thread answers a cancelled request itself, at once, whatever the main thread is doing; the main thread notices at
-its next check and drops the work. Standard library only: the first line must not wait for torch.
+The thread answers a cancelled request immediately, whatever the main thread is doing; the main thread notices it at its
+next check and drops the work. Standard library only: the first line must not wait for torch.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Events:
             try:
                 self._stream.write(line)
                 self._stream.flush()
-            except OSError:  # nobody is there to work for
+            except OSError:  # the parent process has ended
                 os._exit(0)
 
 
 class Request:
-    """One request on its way. After its one answer, ``done`` or ``error``, it says nothing more."""
+    """One request. After its single answer, ``done`` or ``error``, it sends nothing more."""
 
     def __init__(self, number: int, name: str, fields: dict[str, Any], events: Events) -> None:
         self.id, self.name, self.fields = number, name, fields
@@ -55,12 +55,12 @@ class Request:
         return self._cancelled
 
     def check(self) -> None:
-        """Raise Cancelled if the request is."""
+        """Raise Cancelled if the request is cancelled."""
         if self._cancelled:
             raise Cancelled
 
     def cancel(self) -> None:
-        """Answer that the request is cancelled; the work on it ends at its next check."""
+        """Answer that the request is cancelled; its work ends at the next check."""
         self._cancelled = True
         self.fail(Cancelled())
 
@@ -71,7 +71,7 @@ class Request:
         self._answer("error", kind=error.kind, message=error.message, remedy=error.remedy)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Tell how far a stage is: its beginning and end, and in between at most 20 times a second."""
+        """Report the progress of a stage: its start, its end, and at most 20 times per second in between."""
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._began = stage, now
@@ -91,21 +91,21 @@ class Request:
 
 
 class Inbox:
-    """Reads requests in a thread, hands them out in order, and lets each be cancelled at any time.
+    """Reads requests in a thread, returns them in order, and allows cancelling each at any time.
 
     Args:
-        stream: requests, one JSON object a line; a line that is none is answered with an error and forgotten.
+        stream: requests, one JSON object per line; an invalid line is answered with an error and ignored.
         on_end: called in the thread when the stream ends.
     """
 
     def __init__(self, stream: BinaryIO, events: Events, on_end: Callable[[], object]) -> None:
         self._events = events
         self._waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._open: dict[int, Request] = {}  # the thread's alone
+        self._open: dict[int, Request] = {}  # used by the thread only
         threading.Thread(target=self._read, args=(stream, on_end), name="requests", daemon=True).start()
 
     def take(self, timeout_s: float | None) -> Request | None:
-        """Return the next request that is not cancelled; ``None`` when there was none for ``timeout_s``."""
+        """Return the next request that is not cancelled; ``None`` if there was none for ``timeout_s``."""
         while True:
             try:
                 request = self._waiting.get(timeout=timeout_s)
@@ -119,7 +119,7 @@ class Inbox:
             for line in stream:
                 if line.strip():
                     self._accept(line)
-        finally:  # a worker that cannot be spoken to any more must not stay
+        finally:  # a worker without input must not stay
             on_end()
 
     def _accept(self, line: bytes) -> None:
@@ -133,8 +133,8 @@ class Inbox:
                 return
             self._open = {known: request for known, request in self._open.items() if request.is_open}
             if number in self._open:
-                number, taken = None, number  # the answer is not that of the first
-                raise InputError(f"request id {taken} is in use", "count upwards")
+                number, taken = None, number  # this is not the answer to the first one
+                raise InputError(f"request id {taken} is in use", "use increasing numbers")
         except InputError as error:
             self._events("error", id=number, kind=error.kind, message=error.message, remedy=error.remedy)
             return
@@ -146,14 +146,16 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"a request is no JSON ({error})", "write one JSON object a line") from error
+        raise InputError(f"a request is not valid JSON ({error})", "write one JSON object per line") from error
     if not isinstance(fields, dict):
-        raise InputError(f"a request is no JSON object but {type(fields).__name__}", "write one JSON object a line")
+        raise InputError(
+            f"a request is a JSON {type(fields).__name__}, not an object", "write one JSON object per line"
+        )
     return fields
 
 
 def _identity(fields: dict[str, Any]) -> tuple[int, str]:
     number, name = fields.get("id"), fields.get("request")
     if type(number) is not int or not isinstance(name, str):
-        raise InputError(f"a request has id {number!r} and request {name!r}", "give a whole number and a name")
+        raise InputError(f"a request has id {number!r} and request {name!r}", "give an integer and a name")
     return number, name

@@ -1,4 +1,4 @@
-"""What the worker can do, and what stays warm between requests: one model on its device, one mapped volume."""
+"""The work behind each request, and what stays loaded between requests: one model, one mapped volume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ from leuda_core.prediction.files import segment_file
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, Volume
 from leuda_core.worker.channel import Request
-from leuda_core.worker.requests import FileRequest, FindRequest, LoadRequest, SegmentRequest, SliceRequest, read_request
+from leuda_core.worker.requests import (
+    FileRequest,
+    FindRequest,
+    LoadRequest,
+    SegmentRequest,
+    SliceRequest,
+    read_options,
+    read_request,
+)
 from leuda_core.worker.volumes import MappedVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
 
 logger = logging.getLogger(__name__)
@@ -31,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _WarmModel:
-    """A segmenter and what it was loaded from."""
+    """A segmenter and the key of what it was loaded from."""
 
     key: tuple[object, ...]
     segmenter: SliceSegmenter
@@ -40,7 +48,7 @@ class _WarmModel:
 
 @dataclass
 class _Clock:
-    """Adds up wall time by stage."""
+    """Sums wall time by stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -55,14 +63,14 @@ class _Clock:
 
 
 class Engine:
-    """Answers requests; every method takes one and returns its result, JSON-ready."""
+    """Answers requests; every public method takes a request and returns its result for JSON."""
 
     def __init__(self) -> None:
         self._model: _WarmModel | None = None
         self._volume: MappedVolume | None = None
 
     def release(self) -> None:
-        """Forget model and volume and give their memory back, that of a GPU too."""
+        """Release model and volume and free their memory, also on a GPU."""
         if self._model is None and self._volume is None:
             return
         self._model = self._volume = None
@@ -72,14 +80,14 @@ class Engine:
         logger.info("idle: the model was unloaded")
 
     def devices(self, request: Request) -> dict[str, Any]:
-        """Run a kernel on every device and tell their memory."""
+        """Run a kernel on every device and return the devices with their memory."""
         health = examine()
         if not health.devices:
             raise InputError("packages are missing", "; ".join(health.advice))
         return {"devices": [asdict(device) for device in health.devices]}
 
     def load(self, request: Request) -> dict[str, Any]:
-        """Make a model ready."""
+        """Load a model."""
         segmenter = self._load(read_request(request, LoadRequest), request)
         return {
             "device": str(segmenter.device),
@@ -91,12 +99,12 @@ class Engine:
     def segment(self, request: Request) -> dict[str, Any]:
         """Segment a volume, or a box of it, into files."""
         wanted, clock = read_request(request, SegmentRequest), _Clock()
+        options = read_options(request, probabilities=wanted.probabilities is not None)
         segmenter, volume, intensities = self._ready(wanted, request, clock)
         request.progress("read", 1, 1)
         prediction = segmenter(
             volume,
-            probabilities=wanted.probabilities is not None,
-            largest_component=wanted.largest_component,
+            options,
             box=clipped_box(wanted.box, volume.shape),
             intensities=intensities,
             on_progress=request.progress,
@@ -109,7 +117,7 @@ class Engine:
         return {**_outcome(prediction, clock), "labels": _labels(segmenter)}
 
     def slice(self, request: Request) -> dict[str, Any]:
-        """Segment one slice into a file, as ``segment`` does: same network, the intensity range of the whole volume."""
+        """Segment one slice into a file, with the intensity range of the whole volume, as ``segment`` does."""
         wanted, clock = read_request(request, SliceRequest), _Clock()
         segmenter, volume, intensities = self._ready(wanted, request, clock)
         axis, index = slice_at(volume, segmenter.task.plane, wanted.position)
@@ -123,7 +131,7 @@ class Engine:
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
 
     def find_volumes(self, request: Request) -> dict[str, Any]:
-        """Return the volumes of each input: its own name where it is no folder of volumes, so that opening it fails."""
+        """Return the volumes of each input; an input that is no folder of volumes is returned itself."""
         found = []
         for name in read_request(request, FindRequest).inputs:
             volumes = find_volumes(Path(name)) if Path(name).is_dir() else []
@@ -131,15 +139,14 @@ class Engine:
         return {"volumes": found}
 
     def segment_file(self, request: Request) -> dict[str, Any]:
-        """Segment a file into a file."""
-        wanted = read_request(request, FileRequest)
+        """Segment a volume file into a segmentation file."""
+        wanted, options = read_request(request, FileRequest), read_options(request)
         segmenter = self._load(wanted, request)
         row = segment_file(
             segmenter,
             Path(wanted.input),
             Path(wanted.output),
-            probabilities=wanted.probabilities,
-            largest_component=wanted.largest_component,
+            options,
             on_progress=request.progress,
             should_stop=request.is_cancelled,
         )
@@ -149,7 +156,7 @@ class Engine:
     def _ready(
         self, wanted: SegmentRequest | SliceRequest, request: Request, clock: _Clock
     ) -> tuple[SliceSegmenter, Volume, tuple[float, float]]:
-        """Return the segmenter, the volume where the request has it, and the volume's intensity range."""
+        """Return the segmenter, the volume with the affine of the request, and its intensity range."""
         with clock("load"):
             segmenter = self._load(wanted, request)
         with clock("read"):
@@ -157,13 +164,13 @@ class Engine:
             return segmenter, mapped.at(wanted.affine), mapped.intensities(segmenter.task.normalization)
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
-        """Return the segmenter of a model, loaded only when it is another one than before, or its files changed."""
+        """Return the segmenter of a model; it is loaded only if it is another model or its files have changed."""
         request.check()
         path = Path(wanted.model)
         stamp = file_stamp(path)
         key = (stamp, wanted.device)
         if self._model is None or not stamp or self._model.key != key:
-            self._model = None  # before the next: two may not fit
+            self._model = None  # before the next is loaded: two may not fit into memory
             request.progress("load model", 0, 2)
             bundle = load_bundle(path)
             request.progress("load model", 1, 2)
@@ -184,7 +191,7 @@ class Engine:
         return self._volume
 
     def _forget_if_moved(self) -> None:
-        """Load the model again next time if memory made it leave its device: there may be room by then."""
+        """Load the model again next time if it left its device for lack of memory, which may be free by then."""
         if self._model and self._model.segmenter.device != self._model.device:
             self._model = None
 
@@ -198,9 +205,9 @@ def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
 
 
 def _write(prediction: Prediction, wanted: SegmentRequest, request: Request) -> None:
-    """Write the results; nothing is left of those of a cancelled request."""
+    """Write the results; a cancelled request leaves no files."""
     files: list[tuple[Path, np.ndarray]] = [(Path(wanted.output), prediction.label_map.data.T)]
-    if wanted.probabilities is not None:
+    if wanted.probabilities is not None and prediction.probabilities is not None:
         files.append((Path(wanted.probabilities), prediction.probabilities.transpose(0, 3, 2, 1)))
     total = sum(len(array) for _, array in files)
     try:

@@ -1,17 +1,17 @@
-"""What each request of the worker's protocol must and may say. Keys that are not known are ignored."""
+"""The fields of each request in the worker's protocol. Unknown keys are ignored."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from leuda_core.errors import InputError
-from leuda_core.types import Box
+from leuda_core.types import Box, SegmentOptions
 from leuda_core.worker.channel import Request
 
 Row = tuple[float, float, float, float]
-R = TypeVar("R", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class LoadRequest(msgspec.Struct):
@@ -22,7 +22,7 @@ class LoadRequest(msgspec.Struct):
 
 
 class _VolumeRequest(LoadRequest, kw_only=True):
-    """``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` takes its voxel index (i, j, k) to RAS mm."""
+    """``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` maps its voxel index (i, j, k) to RAS mm."""
 
     volume: str
     affine: tuple[Row, Row, Row, Row]
@@ -33,7 +33,6 @@ class SegmentRequest(_VolumeRequest, kw_only=True):
     """Segment a volume: labels ``(K, J, I)`` to ``output``, probabilities ``(C, K, J, I)`` to their file."""
 
     probabilities: str | None = None
-    largest_component: bool = False
     box: Box | None = None
 
 
@@ -44,12 +43,10 @@ class SliceRequest(_VolumeRequest, kw_only=True):
 
 
 class FileRequest(LoadRequest, kw_only=True):
-    """Segment the volume in a file or DICOM folder; ``output`` is written by its extension."""
+    """Segment the volume in a file or DICOM folder; the extension of ``output`` gives its format."""
 
     input: str
     output: str
-    probabilities: bool = False
-    largest_component: bool = False
 
 
 class FindRequest(msgspec.Struct):
@@ -58,14 +55,30 @@ class FindRequest(msgspec.Struct):
     inputs: list[str]
 
 
-def read_request(request: Request, kind: type[R]) -> R:
-    """Return the fields of a request, checked.
+def read_request(request: Request, kind: type[T]) -> T:
+    """Return the checked fields of a request.
 
     Raises:
-        InputError: one is missing or of the wrong type; says which.
+        InputError: a field is missing or has the wrong type; says which.
     """
+    return _converted(request.fields, kind, request.name)
+
+
+def read_options(request: Request, **values: bool) -> SegmentOptions:
+    """Return the options of a request, whose keys are among its other fields.
+
+    Args:
+        values: options that the request does not state by their own type, such as a file for the probabilities.
+
+    Raises:
+        InputError: an option has the wrong type; says which.
+    """
+    return _converted({**request.fields, **values}, SegmentOptions, request.name)
+
+
+def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:
     try:
-        return msgspec.convert(request.fields, kind)
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        remedy = "send the fields that docs/ARCHITECTURE.md lists"
-        raise InputError(f"request {request.name}: {error}", remedy) from error
+        remedy = "send the fields that are listed in docs/ARCHITECTURE.md"
+        raise InputError(f"request {name}: {error}", remedy) from error

@@ -1,4 +1,4 @@
-"""The worker's main thread: one request after the other, and no failure ends it."""
+"""The worker's main thread: it answers one request after another, and no failure ends it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ REQUESTS = ("devices", "load", "segment", "slice", "find_volumes", "segment_file
 
 
 def serve(inbox: Inbox, *, idle_seconds: float) -> None:
-    """Answer requests for ever. After ``idle_seconds`` without one, memory is freed until the next."""
+    """Answer requests forever. After ``idle_seconds`` without a request, memory is freed until the next one."""
     server = _Server()
+    patience: float | None = idle_seconds
     while True:
-        request = inbox.take(idle_seconds)
+        request = inbox.take(patience)
         if request is None:
             server.release()
-            request = inbox.take(None)
-        server.answer(request)
+            patience = None  # there is nothing more to free before the next request
+        else:
+            server.answer(request)
+            patience = idle_seconds
 
 
 class _Server:
-    """Makes the engine when it is first needed, and turns whatever goes wrong there into an answer."""
+    """Creates the engine when it is first needed, and converts every exception to an answer."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -57,12 +60,12 @@ def _new_engine() -> Engine:
     start = time.perf_counter()
     from leuda_core.worker.engine import Engine
 
-    logger.info("PyTorch and the rest were imported in %.1f s", time.perf_counter() - start)
+    logger.info("PyTorch and the other packages were imported in %.1f s", time.perf_counter() - start)
     return Engine()
 
 
 def _known(error: BaseException) -> LeudaError:
-    known = as_leuda_error(error, "see the log, and report it with what stands there")
+    known = as_leuda_error(error, "report the problem and attach the log")
     if known.kind == "fault":
         logger.error("request failed", exc_info=error)
     return known

@@ -1,4 +1,4 @@
-"""What Apply starts: one job or a queue of them, their progress, and what is said at the end."""
+"""Runs the work that Apply starts, one job or a queue of jobs, and shows its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from LEUDASegmentationLib.widgets.run_progress import RunProgress
 
 
 class ApplyControl:
-    """Runs what the panel asks for and shows how it goes.
+    """Runs segmentations and shows their progress.
 
     Args:
         logic: has ``segment`` and ``segmentMany``.
-        strip: where messages go.
-        volumes: shows what became of each of several volumes.
-        on_state: called without arguments when work begins and when it has ended.
+        strip: shows messages.
+        volumes: shows the state of each of several volumes.
+        on_state: called without arguments when work starts and when it has ended.
         on_result: called with each segmentation node that was written.
     """
 
@@ -47,14 +47,14 @@ class ApplyControl:
 
     @property
     def running(self) -> bool:
-        """Whether a segmentation is under way."""
+        """Whether a segmentation is running."""
         return self._work is not None
 
     def start(self, parameters, entry) -> None:
-        """Segment what the parameters say with a model of the list; asks to install what is missing first."""
+        """Segment the volumes of the parameters with a model; offers to install missing packages first."""
         self._strip.clear()
         try:
-            if not installation.ensureInstalled(slicer.util.mainWindow()):
+            if not installation.ensure_installed(slicer.util.mainWindow()):
                 self._strip.show_warning(
                     _("Nothing was segmented: Python packages are missing"), _("press Apply again to install them")
                 )
@@ -65,12 +65,12 @@ class ApplyControl:
             self._strip.show_error(error)
 
     def cancel(self) -> None:
-        """Ask the work to end; it says so itself when it has."""
+        """Cancel the work; it reports its own end."""
         if self._work is not None:
             self._work.cancel()
 
     def close(self) -> None:
-        """End the work and never touch a widget again: they are about to be deleted."""
+        """Cancel the work and do not use widgets any more: they are about to be deleted."""
         self._closed = True
         self.cancel()
 
@@ -134,7 +134,7 @@ class ApplyControl:
 
     def _on_all_done(self, results) -> None:
         self._end()
-        for volume in self._asked[len(results) :]:  # those that a cancelled queue did not come to
+        for volume in self._asked[len(results) :]:  # volumes that a cancelled queue did not reach
             self._on_volume_done(volume, None, Cancelled())
         failures = [(volume, error) for volume, _node, error in results if error is not None]
         told = [(volume, error) for volume, error in failures if not isinstance(error, Cancelled)]
@@ -157,7 +157,7 @@ class ApplyControl:
         if notes:
             self._strip.show_warning(text, "; ".join(notes))
         else:
-            self._strip.show_info(text, _("Look at every slice before you rely on it"))
+            self._strip.show_info(text, _("Check every slice before you use the result"))
 
     def _end(self) -> None:
         self._work = None

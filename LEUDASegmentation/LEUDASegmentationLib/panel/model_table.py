@@ -1,4 +1,4 @@
-"""The list of models: what each one segments, where it comes from, and what can be done with it."""
+"""The list of models: what each of them segments, its origin, and the buttons for it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import ModelEntry, export_model
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.method_titles import method_title
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
 
 _MOST_ROWS = 5
 
 
 class ModelTable:
-    """A table of models with the buttons that work on it; exactly one model is chosen.
+    """A table of models with its buttons; at most one model is chosen.
 
     Args:
         logic: has ``models()``, ``importModel(path)``, ``deleteModel(name)`` and ``modelsFolder``.
         on_selected: called with the chosen ``ModelEntry``, or ``None``, whenever the user's choice changes.
-        on_message: called with a ``LeudaError`` that a button met, or with a text that says what was done.
+        on_message: called with the ``LeudaError`` of an action that failed, or with a text that says what was done.
     """
 
     def __init__(
@@ -40,9 +41,7 @@ class ModelTable:
         self.widget = qt.QWidget()
         self.widget.objectName = "modelTablePlace"
         layout = column_in(self.widget)
-        self._empty = empty_state(
-            "noModelLabel", _("No model yet: train one in LE-UDA Training, or import one that you were given.")
-        )
+        self._empty = empty_state("noModelLabel", _("No model yet: train one in LE-UDA Training, or import one."))
         layout.addWidget(self._empty)
         headers = [_("Name"), _("Modality"), _("Labels"), _("Date"), _("Size")]
         self.table = new_table("modelTable", headers)
@@ -63,11 +62,11 @@ class ModelTable:
 
     @property
     def selected_name(self) -> str:
-        """The name of the chosen model; empty when none is."""
+        """The name of the chosen model; empty if none is chosen."""
         return self.selected.name if self.selected else ""
 
     def refresh(self) -> None:
-        """Read the list again; the choice stays where it was."""
+        """Read the list again and keep the choice."""
         chosen = self.selected_name
         self._entries = list(self._logic.models())
         with self._silence():
@@ -80,7 +79,7 @@ class ModelTable:
         self.select(chosen)
 
     def select(self, name: str) -> bool:
-        """Choose a model by its name without telling anybody; say whether there is one of that name."""
+        """Choose a model by name without calling ``on_selected``; return whether there is such a model."""
         rows = [row for row, entry in enumerate(self._entries) if entry.name == name]
         with self._silence():
             if rows:
@@ -100,14 +99,16 @@ class ModelTable:
         self._import(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds))
 
     def reveal(self) -> None:
-        """Show the chosen model's folder, or that of all models, in the system's file manager."""
+        """Show the folder of the chosen model, or of all models, in the file manager."""
         folder = Path(self.selected.path if self.selected else self._logic.modelsFolder)
         folder.mkdir(parents=True, exist_ok=True)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
     def export(self) -> None:
-        """Ask for a file name and pack the chosen model into it."""
+        """Ask for a file name and write the chosen model to this zip file."""
         entry = self.selected
+        if entry is None:
+            return
         title, kinds = _("Export the model as"), _("Zipped models") + " (*.zip)"
         path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, f"{entry.name}.zip", kinds)
         if path:
@@ -117,9 +118,11 @@ class ModelTable:
                 self._on_message(_("{name} was exported to {path}.").format(name=entry.name, path=path))
 
     def delete(self) -> None:
-        """Ask, and delete the chosen model."""
-        name = self.selected.name
-        question = _("Delete the model {name}? It is removed from this computer and cannot be brought back.")
+        """Delete the chosen model after asking."""
+        name = self.selected_name
+        if not name:
+            return
+        question = _("Delete the model {name}? It is removed from this computer and cannot be restored.")
         if slicer.util.confirmOkCancelDisplay(question.format(name=name), windowTitle=_("Delete model")):
             with self._telling():
                 self._logic.deleteModel(name)
@@ -178,9 +181,9 @@ class ModelTable:
         self.delete_button = qt.QPushButton(_("Delete…"))
         self.delete_button.connect("clicked()", self.delete)
         described = {
-            "import": (self.import_button, _("Add a model from a folder or a zip file; its files are checked first")),
+            "import": (self.import_button, _("Add a model from a folder or a zip file, after checking its files")),
             "reveal": (self.reveal_button, _("Show the model's folder in the file manager")),
-            "export": (self.export_button, _("Pack the chosen model into one zip file, to pass it on")),
+            "export": (self.export_button, _("Write the chosen model to a zip file, to share it")),
             "delete": (self.delete_button, _("Remove the chosen model from this computer")),
         }
         for word, (button, hint) in described.items():
@@ -200,7 +203,7 @@ class ModelTable:
 
     @contextmanager
     def _telling(self):
-        """Show a wait cursor; hand errors to ``on_message``."""
+        """Show a wait cursor; pass errors to ``on_message``."""
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
             yield
@@ -211,11 +214,11 @@ class ModelTable:
 
 
 def describe(entry: ModelEntry) -> str:
-    """Return what a model is, for people: what is wrong with it, or its labels, method and score."""
+    """Return the description of a model: its labels, method and score, or what is wrong with it."""
     if entry.problem:
         return _("Damaged: {problem}").format(problem=entry.problem)
     names = _("Finds {names}.").format(names=", ".join(label.name for label in entry.labels))
-    method = _("Method {method}").format(method=entry.method)
+    method = _("Method: {method}").format(method=method_title(entry.method))
     scores = [value for name, value in entry.metrics.items() if name.startswith("dice") and value is not None]
     if scores:
         method += _(", Dice {dice:.2f} on held-out cases").format(dice=sum(scores) / len(scores))
@@ -223,7 +226,7 @@ def describe(entry: ModelEntry) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Return a size as people read it, such as "12 MB"."""
+    """Return a size as text, such as "12 MB"."""
     megabytes = size_bytes / 1e6
     return f"{megabytes:.1f} MB" if megabytes < 10 else f"{megabytes:.0f} MB"
 

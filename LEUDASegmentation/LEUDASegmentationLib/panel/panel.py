@@ -1,13 +1,16 @@
-"""The panel of LE-UDA Segmentation: its parts, and what each shows for the present parameters."""
+"""The panel of LE-UDA Segmentation: its parts, and what they show for the current parameters."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.types import Label
 from LEUDASegmentationLib.panel.apply_control import ApplyControl
 from LEUDASegmentationLib.panel.model_table import ModelTable
 from LEUDASegmentationLib.panel.preview_control import PreviewControl
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class SegmentationPanel:
-    """Fills the widgets of the ``.ui`` file and keeps them in step with the parameter node.
+    """Fills the widgets of the ``.ui`` file and synchronises them with the parameter node.
 
     Args:
         widget: the whole panel. ui: its named children. logic: a ``LEUDASegmentationLogic``.
@@ -33,9 +36,9 @@ class SegmentationPanel:
 
     def __init__(self, widget, ui, logic) -> None:
         self._widget, self._ui, self._logic = widget, ui, logic
-        self._parameters = None
-        self._shown_labels = None
-        self._last_input = None
+        self._parameters: Any = None
+        self._shown_labels: tuple[Sequence[Label], Sequence[str]] | None = None
+        self._last_input: Any = None
         self._make_parts()
         self._place_parts()
         self._connect()
@@ -67,14 +70,14 @@ class SegmentationPanel:
 
     def _connect(self) -> None:
         ui = self._ui
-        ui.applyButton.connect("clicked()", self.onApply)
+        ui.applyButton.connect("clicked()", self.on_apply)
         ui.optionsSection.connect("contentsCollapsed(bool)", self._on_options_collapsed)
         ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._on_roi_added)
 
-    # What the module's widget calls
+    # Called by the module's widget
 
     def set_parameter_node(self, parameters) -> None:
-        """Show another parameter node; ``None`` when the scene is closed, which ends all work."""
+        """Show another parameter node; ``None`` if the scene is closed, which ends all work."""
         self._parameters = parameters
         if parameters is None:
             self._last_input = None
@@ -82,7 +85,7 @@ class SegmentationPanel:
         self.refresh()
 
     def enter(self) -> None:
-        """Look again at what may have changed while another module was open."""
+        """Refresh everything that may have changed while another module was open."""
         self._logic.worker.onLog = self.log.append
         self.models.refresh()
         self._show_missing_packages()
@@ -90,11 +93,11 @@ class SegmentationPanel:
         self.result.refresh()
 
     def leave(self) -> None:
-        """Stop what only makes sense while the panel is seen; a running segmentation goes on."""
+        """Stop the live preview; a running segmentation continues."""
         self.preview.stop()
 
     def cleanup(self) -> None:
-        """End all work for good: the widgets are about to be deleted."""
+        """End all work: the widgets are about to be deleted."""
         self._stop()
         self.apply.close()
         self.result.close()
@@ -102,16 +105,16 @@ class SegmentationPanel:
             self._logic.worker.onLog = None
 
     def refresh(self) -> None:
-        """Show which nodes there are now."""
+        """Show the current nodes of the scene."""
         if self._parameters is not None:
             self.volumes.refresh(filter(is_alive, self._parameters.volumes))
         self.update()
 
-    def selectModel(self, name: str) -> None:
-        """Choose a model of the list.
+    def select_model(self, name: str) -> None:
+        """Choose a model from the list.
 
         Raises:
-            InputError: there is none of this name.
+            InputError: there is no model with this name.
         """
         self.models.refresh()
         if not self.models.select(name):
@@ -119,7 +122,7 @@ class SegmentationPanel:
         self._on_model_selected(self.models.selected)
 
     def update(self) -> None:
-        """Bring every part in step with the parameters; called whenever one of them has changed."""
+        """Update every part; called whenever a parameter has changed."""
         parameters = self._parameters
         self._widget.enabled = parameters is not None
         if parameters is None:
@@ -136,21 +139,21 @@ class SegmentationPanel:
         volume = next(iter(chosen_volumes(parameters)), None)
         self.preview.update(volume, self.models.selected, parameters.device)
 
-    def onApply(self) -> None:
+    def on_apply(self) -> None:
         """Segment."""
         self.apply.start(self._parameters, self.models.selected)
         self._show_missing_packages()
 
     def install(self) -> None:
-        """Install what is missing, after asking."""
+        """Install missing packages after asking."""
         try:
-            installation.ensureInstalled(slicer.util.mainWindow())
+            installation.ensure_installed(slicer.util.mainWindow())
         except LeudaError as error:
             self.message_strip.show_error(error)
         self._show_missing_packages()
 
     def say(self, message: LeudaError | str) -> None:
-        """Show an error, or what was done."""
+        """Show an error, or a text that says what was done."""
         if isinstance(message, LeudaError):
             logger.error("%s", message)
             self.message_strip.show_error(message)
@@ -161,7 +164,7 @@ class SegmentationPanel:
         self.preview.stop()
         self.apply.cancel()
 
-    # What the parts tell
+    # Called by the parts
 
     def _on_volumes_checked(self) -> None:
         self._parameters.volumes = self.volumes.checked()
@@ -177,7 +180,7 @@ class SegmentationPanel:
         self._parameters.device = device
 
     def _on_result(self, segmentation) -> None:
-        """Show a segmentation; the next Apply on the same volume writes into it again."""
+        """Show a segmentation; the next Apply on the same volume writes into it, too."""
         if self._parameters is None:
             return
         self.result.show(segmentation)
@@ -187,11 +190,11 @@ class SegmentationPanel:
                 self._parameters.outputSegmentation = segmentation
 
     def _on_options_collapsed(self, collapsed: bool) -> None:
-        if not collapsed and not installation.missingPackages():
+        if not collapsed and not installation.missing_packages():
             self.device.fill(self._logic.worker)
 
     def _on_roi_added(self, roi) -> None:
-        """Lay a new box around the input volume: an empty one could not be seen."""
+        """Place a new box around the input volume, since an empty box is invisible."""
         roi.CreateDefaultDisplayNodes()
         if not is_alive(self._parameters.inputVolume):
             return
@@ -201,10 +204,10 @@ class SegmentationPanel:
         roi.SetCenter([(low + high) / 2 for low, high in zip(lows, highs, strict=True)])
         roi.SetSize([high - low for low, high in zip(lows, highs, strict=True)])
 
-    # What is shown
+    # Display
 
     def _follow_input(self) -> None:
-        """When another input is chosen, do not write it over what Apply made of the one before."""
+        """After a change of the input, do not overwrite the result of the previous input."""
         volume, last = self._parameters.inputVolume, self._last_input
         if volume is None or volume is last:
             return
@@ -233,16 +236,16 @@ class SegmentationPanel:
     def _show_readiness(self) -> None:
         missing = missing_inputs(self._parameters, self.models.selected)
         if self.apply.running:
-            missing = [_("Wait until the present segmentation is done, or cancel it.")]
+            missing = [_("Wait until the running segmentation is done, or cancel it.")]
         self._ui.applyButton.enabled = not missing
         self._ui.applyButton.toolTip = "\n".join(missing) or _("Segment with the chosen model")
 
     def _show_missing_packages(self) -> None:
-        missing = installation.missingPackages()
+        missing = installation.missing_packages()
         if missing:
             names = ", ".join(missing)
             self.install_strip.show_warning(
-                _("Python packages are missing"), _("Install them once to segment: {names}").format(names=names)
+                _("Python packages are missing"), _("Install them to segment: {names}").format(names=names)
             )
         else:
             self.install_strip.clear()

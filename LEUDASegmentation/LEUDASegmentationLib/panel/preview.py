@@ -1,4 +1,4 @@
-"""Live preview: the slice a view shows, segmented while the user scrolls, so that one sees whether a model fits."""
+"""Live preview: segments the slice of a view while the user scrolls, to show whether a model is suitable."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers
-from LEUDASegmentationLib.scene.geometry import apply_affine, array_from_matrix, grid_shape, ijk_to_ras, world_to_node
+from LEUDASegmentationLib.scene.geometry import apply_affine, ijk_to_ras, volume_shape, world_to_node
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
 from LEUDASegmentationLib.scene.steps import EventLoopWork
-from LEUDASegmentationLib.scene.volume_files import check_volume, content_stamp
+from LEUDASegmentationLib.scene.volume_files import content_stamp
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 if TYPE_CHECKING:
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
@@ -27,60 +28,60 @@ NODE_NAME = "LE-UDA preview"
 
 
 class LivePreview:
-    """Follows a slice view and shows the outlines that a model draws on the slice in its middle.
+    """Follows a slice view and shows the outlines of what a model finds in the slice at its centre.
 
-    One request at a time is under way; when it is done, the next one is for where the view is then.
+    There is one request at a time; when it is done, the next one is for the position of the view at that time.
 
     Args:
-        logic: gives the worker and the copies of volumes.
-        onError: called with a LeudaError when the preview ended by itself.
+        logic: provides the worker and the copies of volumes.
+        on_error: called with a LeudaError if the preview ended by itself.
     """
 
-    def __init__(self, logic: LEUDASegmentationLogic, onError: Callable[[LeudaError], None] | None = None) -> None:
+    def __init__(self, logic: LEUDASegmentationLogic, on_error: Callable[[LeudaError], None] | None = None) -> None:
         self._logic = logic
-        self._onError = onError
+        self._on_error = on_error
         self._session: _Session | None = None
 
     @property
     def running(self) -> bool:
-        """Whether a view is being followed."""
+        """Whether the preview follows a view."""
         return self._session is not None
 
     @property
-    def segmentationNode(self) -> Any | None:
-        """The node with the outlines: hidden from lists and never saved. None while nothing runs."""
+    def segmentation_node(self) -> Any | None:
+        """The node with the outlines, hidden from lists and never saved; None if the preview is off."""
         return self._session.outlines.node if self._session else None
 
-    def start(self, volumeNode: Any, model: Any, sliceNode: Any, device: str = "auto") -> None:
-        """Follow a slice view (vtkMRMLSliceNode); what was followed before is left.
+    def start(self, volume_node: Any, model: Any, slice_node: Any, device: str = "auto") -> None:
+        """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
 
         Raises:
             InputError: the volume or the model cannot be used.
         """
         self.stop()
-        check_volume(volumeNode)
-        self._session = _Session(self._logic, volumeNode, self._logic.modelEntry(model), device, self._end)
-        self._session.follow(sliceNode)
+        check_volume(volume_node)
+        self._session = _Session(self._logic, volume_node, self._logic.modelEntry(model), device, self._end)
+        self._session.follow(slice_node)
 
-    def follow(self, sliceNode: Any) -> None:
+    def follow(self, slice_node: Any) -> None:
         """Follow another slice view, with the same volume and model."""
         if self._session is not None:
-            self._session.follow(sliceNode)
+            self._session.follow(slice_node)
 
     def stop(self) -> None:
-        """Remove the outlines and follow nothing. May be called at any time."""
+        """Remove the outlines and stop following. May be called at any time."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def _end(self, error: LeudaError) -> None:
         self.stop()
-        if self._onError is not None:
-            self._onError(error)
+        if self._on_error is not None:
+            self._on_error(error)
 
 
 class PreviewOutlines:
-    """A segmentation node that holds one slice, on exactly the grid of the volume, and shows outlines alone."""
+    """A segmentation node with one slice, on exactly the grid of the volume, that shows only outlines."""
 
     def __init__(self, volume_node: Any, labels: Sequence[Label]) -> None:
         self._volume = volume_node
@@ -93,16 +94,17 @@ class PreviewOutlines:
         """Show the labels of a slice.
 
         Args:
-            axis: of the volume that the slice is across: 0 is i, 1 is j, 2 is k. index: along this axis.
-            labels: the slice, as ``array[k, j, i]`` is without the axis; uint8 or uint16.
+            axis: axis of the volume that is perpendicular to the slice: 0 is i, 1 is j, 2 is k.
+            index: index of the slice along this axis.
+            labels: the slice, as ``array[k, j, i]`` without this axis; uint8 or uint16.
         """
-        extent = [end for n in self._volume.GetImageData().GetDimensions() for end in (0, n - 1)]
+        extent = [end for n in volume_shape(self._volume) for end in (0, n - 1)]
         extent[2 * axis : 2 * axis + 2] = index, index
         image = layers.new_layer(extent, labels.dtype, ijk_to_ras(self._volume))
         layers.layer_array(image)[:] = np.expand_dims(labels, 2 - axis)
         self._image.ShallowCopy(image)
         self.node.SetAndObserveTransformNodeID(self._volume.GetTransformNodeID())
-        self.node.GetSegmentation().GetNthSegment(0).Modified()  # what makes the views draw it
+        self.node.GetSegmentation().GetNthSegment(0).Modified()  # makes the views draw it
 
     def remove(self) -> None:
         """Remove the node from the scene."""
@@ -113,7 +115,7 @@ class PreviewOutlines:
         node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName(NODE_NAME)
-        node.SetHideFromEditors(True)  # before it is added, so that no list ever shows it
+        node.SetHideFromEditors(True)  # before it is added, so that no list shows it
         node.SetSaveWithScene(False)
         node = scene.AddNode(node)
         node.CreateDefaultDisplayNodes()
@@ -138,14 +140,14 @@ class _Session:
     ) -> None:
         self._worker, self._files = logic.worker, logic.volumeFiles
         self._volume, self._model, self._device, self._on_end = volume_node, model, device, on_end
-        self._slice_node: Any | None = None
+        self._slice_node: Any = None
         self._observations: list[tuple[Any, int]] = []
         self._watch = SceneWatch(volume_node.GetScene(), self._on_removed, self._on_closing)
         self._copying: EventLoopWork | None = None
         self._copy: str | None = None
-        self._stamp: tuple[int, int] | None = None  # of what was copied
+        self._stamp: tuple[int, int] | None = None  # of the copied content
         self._request: int | None = None
-        self._output = self._worker.newPath("preview.npy")
+        self._output = self._worker.new_path("preview.npy")
         self._asked_center = np.zeros(3)
         self._shown: tuple[Any, ...] | None = None
         self.outlines = PreviewOutlines(volume_node, model.labels)
@@ -172,7 +174,7 @@ class _Session:
         self.outlines.remove()
 
     def _update(self) -> None:
-        """Do what is next: nothing while a request is under way, else bring copy and outlines up to date."""
+        """Update copy and outlines, unless a request is running."""
         if self._slice_node is None or self._request is not None:
             return
         if self._stamp != content_stamp(self._volume):
@@ -192,7 +194,7 @@ class _Session:
         self._update()
 
     def _on_copy_failed(self, error: LeudaError) -> None:
-        if self._stamp != content_stamp(self._volume):  # such as a sequence that plays
+        if self._stamp != content_stamp(self._volume):  # for example while a sequence is played
             self._update()
         else:
             self._on_end(error)
@@ -205,18 +207,18 @@ class _Session:
             self._files.release(copy)
 
     def _center(self) -> np.ndarray:
-        """Return the middle of the slice view in the volume's own coordinates, RAS mm (3,)."""
-        return world_to_node(self._volume, array_from_matrix(self._slice_node.GetSliceToRAS())[:3, 3])
+        """Return the centre of the slice view in the volume's node coordinates, RAS mm (3,)."""
+        return world_to_node(self._volume, slicer.util.arrayFromVTKMatrix(self._slice_node.GetSliceToRAS())[:3, 3])
 
     def _is_new(self) -> bool:
-        """Return whether the view shows another slice than the outlines, as far as one can tell."""
+        """Return whether the view shows another slice than the outlines."""
         return self._shown is None or self._shown != self._place(self._shown[0], self._center())
 
     def _place(self, axis: int, center: np.ndarray) -> tuple[Any, ...]:
-        """Return what identifies the slice across ``axis`` nearest to a point in the volume's own coordinates."""
+        """Return what identifies the slice, perpendicular to ``axis``, nearest to a point in node coordinates."""
         affine = ijk_to_ras(self._volume)
         index = apply_affine(np.linalg.inv(affine), center[None])[0, axis]
-        last = grid_shape(self._volume)[2 - axis] - 1
+        last = volume_shape(self._volume)[axis] - 1
         return axis, int(np.clip(np.round(index), 0, last)), affine.tobytes(), self._volume.GetTransformNodeID()
 
     def _send(self) -> None:
@@ -239,7 +241,7 @@ class _Session:
         self._request = None
         if self._stamp == content_stamp(self._volume):
             self.outlines.show(reply["axis"], reply["index"], np.load(self._output))
-            self._shown = self._place(reply["axis"], self._asked_center)  # our rounding, lest it ask for ever
+            self._shown = self._place(reply["axis"], self._asked_center)  # rounded as in _is_new
         self._update()
 
     def _on_failure(self, error: LeudaError) -> None:
@@ -250,10 +252,10 @@ class _Session:
     def _on_removed(self, node: Any) -> None:
         if node in (self._volume, self._slice_node, self.outlines.node):
             message = _("“{name}” was deleted, and the live preview ended").format(name=node.GetName())
-            self._on_end(InputError(message, _("choose a volume and turn the preview on again")))
+            self._on_end(InputError(message, _("choose a volume and switch the preview on again")))
 
     def _on_closing(self) -> None:
-        self._on_end(InputError(_("the scene was closed, and the live preview ended"), _("turn it on again")))
+        self._on_end(InputError(_("the scene was closed, and the live preview ended"), _("switch it on again")))
 
     def _stop_observing(self) -> None:
         observations, self._observations = self._observations, []

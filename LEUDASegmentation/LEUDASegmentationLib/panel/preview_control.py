@@ -1,4 +1,4 @@
-"""Turns the live preview on and off, and lets it follow the slice view under the mouse."""
+"""Switches the live preview on and off, and lets it follow the slice view under the mouse pointer."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _FIRST_VIEW = "vtkMRMLSliceNodeRed"
 
 
 class PreviewControl:
-    """Keeps a ``LivePreview`` in step with a check box and with what is chosen.
+    """Synchronises a ``LivePreview`` with a check box and with the chosen volume, model and device.
 
     Args:
-        check_box: turns the preview on. logic: a ``LEUDASegmentationLogic``.
+        check_box: switches the preview on. logic: a ``LEUDASegmentationLogic``.
         on_error: called with the ``LeudaError`` that ended the preview.
     """
 
     def __init__(self, check_box, logic, on_error: Callable[[LeudaError], None]) -> None:
         self._check_box, self._on_error = check_box, on_error
-        self._preview = LivePreview(logic, onError=self._on_preview_error)
+        self._preview = LivePreview(logic, on_error=self._on_preview_error)
         self._wanted: tuple | None = None  # volume, model, device
         self._running: tuple | None = None
-        self._observation: tuple | None = None  # of the mouse: node and tag
+        self._observation: tuple | None = None  # of the mouse pointer: node and tag
         self._view = None  # the slice node that is followed
         check_box.connect("toggled(bool)", self._on_toggled)
 
@@ -36,19 +36,19 @@ class PreviewControl:
         return self._preview.running
 
     def update(self, volume, model, device: str) -> None:
-        """Tell what is chosen; ``None`` for a volume or model that is not. A running preview changes to it."""
+        """Set volume, model and device, also for a running preview; ``None`` if no volume or model is chosen."""
         ready = volume is not None and model is not None and not model.problem
         self._wanted = (volume, model, device) if ready else None
         self._check_box.enabled = ready
         self._check_box.toolTip = (
-            _("Outline what the model finds in the slice under the mouse while you scroll; nothing is written")
+            _("Show outlines of what the model finds in the slice under the mouse pointer; nothing is written")
             if ready
             else _("Choose a volume and a model first")
         )
         self._apply()
 
     def stop(self) -> None:
-        """Turn the preview off."""
+        """Switch the preview off."""
         self._check_box.checked = False
         self._apply()
 
@@ -94,11 +94,11 @@ class PreviewControl:
 
 
 def _crosshair():
-    """Return the node that knows where the mouse is."""
+    """Return the node that knows the position of the mouse pointer."""
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
 
 
 def _view_under_mouse():
-    """Return the slice node under the mouse, or ``None``."""
+    """Return the slice node under the mouse pointer, or ``None``."""
     crosshair = _crosshair()
     return crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair else None

@@ -1,8 +1,9 @@
-"""The result of Apply: its segments, their volumes, and Undo."""
+"""The result of Apply: its segments, their statistics, and Undo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -13,21 +14,21 @@ from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.scene.steps import EventLoopWork
 
 _MOST_SEGMENT_ROWS = 6
-_SEGMENT_ROW_PIXELS = 30  # Slicer's segments table draws rows higher than text
+_SEGMENT_ROW_PIXELS = 30  # rows of Slicer's segments table are higher than text
 
 
 class ResultPanel:
     """Fills the section "Result" of the panel.
 
     Args:
-        ui: holds ``resultSection``, ``segmentsTable`` and ``undoButton``.
+        ui: has ``resultSection``, ``segmentsTable`` and ``undoButton``.
         logic: has ``statistics``, ``canUndo`` and ``undo``.
         on_message: called with the ``LeudaError`` of an action that failed, or with a text that says what was done.
     """
 
     def __init__(self, ui, logic, on_message: Callable[[LeudaError | str], None]) -> None:
         self._ui, self._logic, self._on_message = ui, logic, on_message
-        self._shown = None
+        self._shown: Any = None
         self._counting: EventLoopWork | None = None
         self._undoing: EventLoopWork | None = None
         self.statistics = StatisticsTable()
@@ -37,7 +38,7 @@ class ResultPanel:
         self.show(None)
 
     def show(self, segmentation) -> None:
-        """Show a segmentation, and soon the numbers of its segments; ``None`` for the empty state."""
+        """Show a segmentation and start to compute its statistics; ``None`` shows nothing."""
         self._shown = segmentation if is_alive(segmentation) else None
         present = self._shown is not None
         self._ui.segmentsTable.setSegmentationNode(self._shown)
@@ -50,13 +51,13 @@ class ResultPanel:
         self.refresh()
 
     def show_changed(self, segmentation) -> None:
-        """Show a segmentation unless it is the one that is shown already: the numbers take time."""
+        """Show a segmentation unless it is already shown, since its statistics take time."""
         alive = segmentation if is_alive(segmentation) else None
         if alive is not self._shown:
             self.show(alive)
 
     def refresh(self) -> None:
-        """Count the numbers again, as after a correction; they are shown when they are ready."""
+        """Compute the statistics again, for example after a correction; they are shown when they are ready."""
         self._stop_counting()
         self._show_undo()
         volume = reference_volume(self._shown)
@@ -68,7 +69,7 @@ class ResultPanel:
         )
 
     def undo(self) -> None:
-        """Take back what the last Apply wrote into the shown segmentation."""
+        """Undo what the last Apply wrote into the shown segmentation."""
         segmentation, name = self._shown, self._shown.GetName()
         self._stop_counting()
         try:
@@ -83,7 +84,7 @@ class ResultPanel:
         self._show_undo()
 
     def close(self) -> None:
-        """Never touch a widget again: they are about to be deleted."""
+        """Do not use widgets any more: they are about to be deleted."""
         self._stop_counting()
         if self._undoing is not None:
             self._undoing.stop()
@@ -107,11 +108,11 @@ class ResultPanel:
         self._show_undo()
         if segmentation is self._shown:
             self.show(segmentation)
-        self._on_message(_("The last Apply on {name} was taken back.").format(name=name))
+        self._on_message(_("The last Apply on {name} was undone.").format(name=name))
 
 
 def reference_volume(segmentation):
-    """Return the volume on whose grid a segmentation lies, or ``None``."""
+    """Return the volume that defines the grid of a segmentation, or ``None``."""
     if not is_alive(segmentation):
         return None
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()

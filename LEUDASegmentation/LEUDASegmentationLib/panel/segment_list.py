@@ -1,4 +1,4 @@
-"""Which of a model's labels are written as segments."""
+"""The list of a model's labels, to choose which of them are written as segments."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class SegmentList:
         self.list = qt.QListWidget()
         self.list.objectName = "segmentList"
         self.list.setSelectionMode(qt.QAbstractItemView.NoSelection)
-        self.list.toolTip = _("Only checked segments are written; others of the output keep what they hold")
+        self.list.toolTip = _("Only checked segments are written; other segments of the output do not change")
         self.list.connect("itemChanged(QListWidgetItem*)", self._on_item_changed)
         layout.addWidget(self.list)
         self.set_labels([], [])
 
     def set_labels(self, labels: Sequence, skipped: Sequence[str]) -> None:
-        """List labels (with ``name`` and ``color``), all checked but those named in ``skipped``."""
+        """List labels (with ``name`` and ``color``), all checked except those named in ``skipped``."""
         self._filling = True
         try:
             self.list.clear()
@@ -51,7 +51,7 @@ class SegmentList:
         self._empty.visible = not labels
 
     def skipped(self) -> list[str]:
-        """Return the names that are not checked."""
+        """Return the names of the unchecked labels."""
         items = [self.list.item(row) for row in range(self.list.count)]
         return [item.text() for item in items if item.checkState() != qt.Qt.Checked]
 

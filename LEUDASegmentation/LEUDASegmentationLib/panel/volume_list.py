@@ -1,4 +1,4 @@
-"""The volumes of the scene with check marks, to segment several at once, and what became of each."""
+"""The volumes of the scene with check boxes, to segment several at once, and the state of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import READ_ONLY, empty_state, fit_height, new_table, text_item
 
-_CLASS = "vtkMRMLScalarVolumeNode"  # others derive from it
+_CLASS = "vtkMRMLScalarVolumeNode"  # other classes derive from it
 _MOST_ROWS = 6
 _CHECKABLE = READ_ONLY | qt.Qt.ItemIsUserCheckable
 _NAME, _SIZE, _STATE = range(3)
@@ -57,19 +57,19 @@ class VolumeList:
         fit_height(self.table, most_rows=_MOST_ROWS)
 
     def checked(self) -> list:
-        """Return the checked volumes, in the order of the scene."""
+        """Return the checked volumes in the order of the scene."""
         rows = (row for row in range(len(self._ids)) if self.table.item(row, _NAME).checkState() == qt.Qt.Checked)
         nodes = (slicer.mrmlScene.GetNodeByID(self._ids[row]) for row in rows)
         return [node for node in nodes if node is not None]
 
     def set_state(self, volume, state: str, tooltip: str = "") -> None:
-        """Show what became of a volume, such as "done"; it stays until another one is shown."""
+        """Show the state of a volume, such as "done", until another state is set."""
         self._states[volume.GetID()] = (state, tooltip or state)
         if volume.GetID() in self._ids:
             self._fill_state(self._ids.index(volume.GetID()))
 
     def forget_states(self) -> None:
-        """Empty the column of states."""
+        """Clear the states of all volumes."""
         self._states.clear()
         for row in range(len(self._ids)):
             self._fill_state(row)
@@ -116,7 +116,7 @@ class VolumeList:
 
 
 def scalar_volumes() -> list:
-    """Return the scene's volumes that a user sees and that hold one value a voxel; no label maps, no colour images."""
+    """Return the visible volumes of the scene with one value per voxel; no label maps, no colour images."""
     nodes = slicer.util.getNodesByClass(_CLASS)
     return [node for node in nodes if node.GetClassName() == _CLASS and not node.GetHideFromEditors()]
 

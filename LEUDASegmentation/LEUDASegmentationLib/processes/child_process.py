@@ -1,7 +1,7 @@
-"""A child process of Slicer that never blocks it: complete lines in, in order, a few per turn of the event loop.
+"""A child process that never blocks Slicer: it delivers complete lines, in order, a few per turn of the event loop.
 
-The lines that come with the end of the process are delivered before the end itself. A child that floods its log loses
-the older lines of the flood, never the last ones, and a note says how many.
+Lines that arrive together with the end of the process are delivered before the end. If a process writes its log faster
+than it can be shown, older lines are dropped, never the last ones, and a note gives their number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import qt
 import slicer
 
-from LEUDASegmentationLib.processes.environment import childEnvironment
+from LEUDASegmentationLib.processes.environment import child_environment
 from LEUDASegmentationLib.processes.process_tree import ProcessTree
 
 logger = logging.getLogger(__name__)
@@ -25,22 +25,22 @@ _LINES_PER_EVENT = 100
 _MOST_LOG_LINES = 1000
 _LONGEST_LOG_LINE = 65536
 
-_alive: set[ChildProcess] = set()  # a QProcess that is collected while it runs takes its child along
+_alive: set[ChildProcess] = set()  # a QProcess that is garbage-collected while it runs kills its process
 
 FAILED_TO_START = -1
 
 
 class LineBuffer:
-    """Puts the lines of a byte stream together; a chunk may end inside a line or inside a character."""
+    """Assembles the lines of a byte stream; a chunk may end inside a line or inside a character."""
 
     def __init__(self, ends: bytes = b"\n", longest: int | None = None) -> None:
-        """``ends``: every byte that ends a line; ``longest``: bytes after which a line is broken."""
+        """``ends``: the bytes that end a line; ``longest``: number of bytes after which a line is split."""
         self._ends = ends
         self._longest = longest
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the lines that are complete now, without their ends; empty lines are left out."""
+        """Return the lines that are complete now, without their line ends and without empty lines."""
         data = self._rest + data
         for end in self._ends[1:]:
             data = data.replace(bytes([end]), self._ends[:1])
@@ -50,7 +50,7 @@ class LineBuffer:
         return [line for line in map(self._text, lines) if line]
 
     def flush(self) -> list[str]:
-        """Return what is left when the stream has ended."""
+        """Return the rest after the end of the stream."""
         return self.feed(self._ends[:1])
 
     @staticmethod
@@ -59,9 +59,9 @@ class LineBuffer:
 
 
 class ChildProcess:
-    """Runs a command; calls ``onOutput(line)``, ``onLog(line)`` for each line of stderr, at last ``onEnd(code)``.
+    """Runs a command; calls ``onOutput(line)``, ``onLog(line)`` for each line of stderr, and finally ``onEnd(code)``.
 
-    ``code`` is negative when the process could not be started (``FAILED_TO_START``) or was ended by a signal.
+    ``code`` is negative if the process could not be started (``FAILED_TO_START``) or was ended by a signal.
     """
 
     def __init__(
@@ -73,144 +73,144 @@ class ChildProcess:
         onEnd: Callable[[int], None],
     ) -> None:
         self._command = list(command)
-        self._onOutput, self._onLog, self._onEnd = onOutput, onLog, onEnd
-        self._outputBuffer, self._logBuffer = LineBuffer(), LineBuffer(b"\n\r", _LONGEST_LOG_LINE)
+        self._on_output, self._on_log, self._on_end = onOutput, onLog, onEnd
+        self._output_buffer, self._log_buffer = LineBuffer(), LineBuffer(b"\n\r", _LONGEST_LOG_LINE)
         self._output: deque[str] = deque()
         self._log: deque[str] = deque(maxlen=_MOST_LOG_LINES)
-        self._leftOut = 0
+        self._left_out = 0
         self._code: int | None = None
         self._pumping = False
         self._tree: ProcessTree | None = None
         self.started = False
         self.ended = False
-        self.lastLogLine = ""
-        self._process = self._makeProcess()
+        self.last_log_line = ""
+        self._process = self._make_process()
 
-    def _makeProcess(self) -> qt.QProcess:
+    def _make_process(self) -> qt.QProcess:
         process = qt.QProcess()
-        process.setProcessEnvironment(childEnvironment())
-        process.connect("readyReadStandardOutput()", self._readOutput)
-        process.connect("readyReadStandardError()", self._readLog)
-        process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
-        process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
+        process.setProcessEnvironment(child_environment())
+        process.connect("readyReadStandardOutput()", self._read_output)
+        process.connect("readyReadStandardError()", self._read_log)
+        process.connect("finished(int,QProcess::ExitStatus)", self._on_finished)
+        process.connect("errorOccurred(QProcess::ProcessError)", self._on_process_error)
         return process
 
     def start(self) -> None:
-        """Start the process; a failure to do so is told through ``onEnd``."""
+        """Start the process; a failure to start is reported through ``onEnd``."""
         self.started = True
         _alive.add(self)
         self._process.start(self._command[0], self._command[1:])
 
     @property
     def running(self) -> bool:
-        """Whether the operating system's process has been started and has not ended."""
+        """Whether the operating system's process was started and has not ended."""
         return self._process.state() != qt.QProcess.NotRunning
 
     @property
     def pid(self) -> int:
-        """The id of the process that was started, which may be a launcher; 0 when none runs."""
+        """The id of the started process, which may be a launcher; 0 if none runs."""
         return int(self._process.processId())
 
     def write(self, data: bytes) -> None:
         """Send bytes to the standard input of the process."""
         self._process.write(data)
 
-    def closeInput(self) -> None:
-        """Tell the process that no more input comes."""
+    def close_input(self) -> None:
+        """Close the standard input of the process."""
         self._process.closeWriteChannel()
 
     def close(self, timeout_ms: int) -> None:
-        """End a process that ends when its input does, without the event loop, as when Slicer quits."""
-        self.closeInput()
+        """End a process that ends with its input, without the event loop, for example when Slicer quits."""
+        self.close_input()
         if self.running and not self._process.waitForFinished(timeout_ms):
             self.kill()
             self._process.waitForFinished(timeout_ms)
 
     def interrupt(self) -> None:
-        """Ask the process and everything it started to end; use force after two seconds."""
+        """Ask the process and all its descendants to end; kill them after two seconds."""
         if not self.running:
             return
-        self._tree = self._tree or self._findTree()
+        self._tree = self._tree or self._find_tree()
         asked = self._tree.interrupt()
         qt.QTimer.singleShot(GRACE_MS if asked else 0, self.kill)
 
     def kill(self) -> None:
-        """End the process and everything it started, by force."""
+        """Kill the process and all its descendants."""
         if self._tree is None and self.running:
-            self._tree = self._findTree()
+            self._tree = self._find_tree()
         if self._tree is not None:
             self._tree.kill()
         if self.running:
             self._process.kill()
 
-    def _findTree(self) -> ProcessTree:
+    def _find_tree(self) -> ProcessTree:
         return ProcessTree(self.pid, launcher=Path(self._command[0]).stem == "PythonSlicer")
 
     def wait(self, timeout_s: float) -> bool:
-        """Let Slicer go on working until everything was delivered; return whether that happened in time."""
+        """Process events until everything is delivered; return whether that happened in time."""
         deadline = time.monotonic() + timeout_s
         while not self.ended and time.monotonic() < deadline:
             slicer.app.processEvents()
             qt.QThread.msleep(5)
         return self.ended
 
-    def _readOutput(self) -> None:
-        self._output.extend(self._outputBuffer.feed(bytes(self._process.readAllStandardOutput().data())))
-        self._pumpSoon()
+    def _read_output(self) -> None:
+        self._output.extend(self._output_buffer.feed(bytes(self._process.readAllStandardOutput().data())))
+        self._pump_soon()
 
-    def _readLog(self) -> None:
-        self._appendLog(self._logBuffer.feed(bytes(self._process.readAllStandardError().data())))
+    def _read_log(self) -> None:
+        self._append_log(self._log_buffer.feed(bytes(self._process.readAllStandardError().data())))
 
-    def _appendLog(self, lines: list[str]) -> None:
+    def _append_log(self, lines: list[str]) -> None:
         if lines:
-            self.lastLogLine = lines[-1]
-        self._leftOut += max(0, len(self._log) + len(lines) - _MOST_LOG_LINES)
+            self.last_log_line = lines[-1]
+        self._left_out += max(0, len(self._log) + len(lines) - _MOST_LOG_LINES)
         self._log.extend(lines)
-        self._pumpSoon()
+        self._pump_soon()
 
-    def _onFinished(self, code: int, status: int) -> None:
+    def _on_finished(self, code: int, status: int) -> None:
         crashed = status == qt.QProcess.CrashExit
         self._end(-abs(code or 1) if crashed else code)
 
-    def _onProcessError(self, error: int) -> None:
-        if error == qt.QProcess.FailedToStart:  # after any other error, finished() comes too
-            self._appendLog([f"{self._command[0]}: {self._process.errorString()}"])
+    def _on_process_error(self, error: int) -> None:
+        if error == qt.QProcess.FailedToStart:  # after any other error, finished() is emitted, too
+            self._append_log([f"{self._command[0]}: {self._process.errorString()}"])
             self._end(FAILED_TO_START)
 
     def _end(self, code: int) -> None:
         try:
-            self._readOutput()
-            self._readLog()
-        except (RuntimeError, ValueError):  # of PySide, of PythonQt: Python exits and Qt has taken the process down
+            self._read_output()
+            self._read_log()
+        except (RuntimeError, ValueError):  # from PySide or PythonQt: Python exits, and Qt has deleted the process
             return
-        self._output.extend(self._outputBuffer.flush())
-        self._appendLog(self._logBuffer.flush())
+        self._output.extend(self._output_buffer.flush())
+        self._append_log(self._log_buffer.flush())
         self._code = code
-        self._pumpSoon()
+        self._pump_soon()
 
-    def _pumpSoon(self) -> None:
+    def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True
             qt.QTimer.singleShot(0, self._pump)
 
     def _pump(self) -> None:
-        """Deliver a few lines and come again for the rest, also when a receiver fails."""
+        """Deliver a few lines and schedule the rest, even if a receiver fails."""
         self._pumping = False
         try:
-            self._deliverLog()
+            self._deliver_log()
             for _ in range(min(len(self._output), _LINES_PER_EVENT)):
-                self._onOutput(self._output.popleft())
+                self._on_output(self._output.popleft())
         finally:
             if self._output or self._log:
-                self._pumpSoon()
+                self._pump_soon()
             elif self._code is not None and not self.ended:
                 self.ended = True
                 _alive.discard(self)
-                self._onEnd(self._code)
+                self._on_end(self._code)
 
-    def _deliverLog(self) -> None:
-        if self._leftOut:
-            note, self._leftOut = f"({self._leftOut} lines left out)", 0
-            self._onLog(note)
+    def _deliver_log(self) -> None:
+        if self._left_out:
+            note, self._left_out = f"({self._left_out} lines left out)", 0
+            self._on_log(note)
         for _ in range(min(len(self._log), _LINES_PER_EVENT)):
-            self._onLog(self._log.popleft())
+            self._on_log(self._log.popleft())

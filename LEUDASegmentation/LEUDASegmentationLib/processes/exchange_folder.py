@@ -1,4 +1,4 @@
-"""The private temporary folder through which volumes travel between Slicer and its worker, as ``.npy`` files."""
+"""The private temporary folder for volumes that Slicer and its worker exchange as ``.npy`` files."""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ _LEFTOVER_S = 3 * 24 * 3600.0
 
 
 class ExchangeFolder:
-    """A folder only this user can read. Made on first use, removed by ``remove``; its files have names of their own."""
+    """A folder that only this user can read. It is created on first use and removed by ``remove``."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._count = 0
 
-    def newPath(self, name: str) -> str:
-        """Return a path that nothing has used, ending in ``name``.
+    def new_path(self, name: str) -> str:
+        """Return a new path that ends in ``name``.
 
         Raises:
-            LeudaError: the temporary folder cannot be written.
+            LeudaError: the temporary folder is not writable.
         """
         if self._path is None:
-            self._path = _makeFolder()
+            self._path = _make_folder()
         self._count += 1
         return str(self._path / f"{self._count:04d}-{name}")
 
     def discard(self, path: str) -> None:
-        """Remove a file; one that the worker still has open is left until ``remove``."""
+        """Remove a file; a file that the worker still has open stays until ``remove``."""
         with contextlib.suppress(OSError):
             os.remove(path)
 
     def remove(self) -> None:
-        """Remove the folder with all it holds."""
+        """Remove the folder and its content."""
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
         self._path = None
 
 
-def _makeFolder() -> Path:
+def _make_folder() -> Path:
     parent = Path(slicer.app.temporaryPath)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _removeLeftovers(parent)
+        _remove_leftovers(parent)
         return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-", dir=parent))
     except OSError as error:
         raise LeudaError(
-            f"cannot make a folder in {parent}: {(error.strerror or str(error)).lower()}",
-            "choose another temporary folder in Slicer's settings, or free space on the disk",
+            f"cannot create a folder in {parent}: {(error.strerror or str(error)).lower()}",
+            "choose another temporary folder in Slicer's settings, or free disk space",
         ) from error
 
 
-def _removeLeftovers(parent: Path) -> None:
-    """Remove the folders of sessions that crashed: they hold somebody's images."""
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the folders of crashed sessions: they contain patient images."""
     for folder in parent.glob(f"{_PREFIX}*"):
-        if _isLeftover(folder):
+        if _is_leftover(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _isLeftover(folder: Path) -> bool:
-    """Say whether the process that made a folder is gone; where systems do not tell, whether it is days old."""
+def _is_leftover(folder: Path) -> bool:
+    """Return whether the process that created a folder has ended or, if that is unknown, whether the folder is old."""
     pid, ticks, *_ = (*folder.name.removeprefix(_PREFIX).split("-"), "", "")
     if pid.isdigit() and ticks.isdigit() and int(ticks):
         return start_ticks(int(pid)) != int(ticks)

@@ -1,8 +1,8 @@
-"""Installs what is missing, just before first use: asks, shows progress, and changes nothing that Slicer needs.
+"""Installs missing packages before first use: asks the user, shows progress, and keeps the packages that Slicer needs.
 
-PyTorch comes through the PyTorch extension, which picks the build for the graphics card; the rest through Slicer's
-packaging. A constraints file holds the versions of NumPy, SimpleITK and PyTorch, so that pip refuses as a whole rather
-than replacing one of them. Without network, a folder of wheels (setting ``LEUDA/WheelsFolder``) serves both.
+PyTorch is installed through the PyTorch extension, which selects the build for the graphics card, and the rest through
+Slicer's packaging. A constraints file pins the versions of NumPy, SimpleITK and PyTorch, so that pip fails rather than
+replacing one of them. Without network, both use a folder of wheels (setting ``LEUDA/WheelsFolder``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import qt
 import slicer
@@ -25,11 +26,11 @@ from leuda_core.errors import InputError, LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.packages import (
     TORCH,
-    distributionName,
-    isMet,
-    missingPackages,
+    distribution_name,
+    is_met,
+    missing_packages,
     pins,
-    protectedVersions,
+    protected_versions,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,79 +42,79 @@ _TITLE = "LE-UDA"
 _VERIFY_S = 300.0  # the first import of a new PyTorch reads some GB
 
 
-def installationPending() -> bool:
-    """Say whether the user has agreed to an installation that did not come to its end, as when Slicer was restarted."""
-    return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missingPackages())
+def installation_pending() -> bool:
+    """Return whether the user agreed to an installation that is not finished, such as before a restart of Slicer."""
+    return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missing_packages())
 
 
-def ensureInstalled(parent: qt.QWidget | None = None) -> bool:
-    """Install what is missing after asking the user; return whether everything is there.
+def ensure_installed(parent: qt.QWidget | None = None) -> bool:
+    """Install missing packages after asking the user; return whether everything is installed.
 
-    Whoever agreed before a restart is not asked again. Nothing is ever installed in Slicer's testing mode.
+    A user who agreed before a restart is not asked again. Nothing is installed in Slicer's testing mode.
 
     Raises:
-        LeudaError: the installation failed, or another package changed; Slicer works on.
+        LeudaError: the installation failed, or it changed another package.
     """
-    missing = missingPackages()
+    missing = missing_packages()
     if not missing:
         return True
     if slicer.app.testingEnabled():
         logger.info("testing mode: not installing %s", ", ".join(missing))
         return False
-    if not installationPending() and not _agreed(missing, parent):
+    if not installation_pending() and not _agreed(missing, parent):
         return False
     install(parent)
     return True
 
 
 def install(parent: qt.QWidget | None = None) -> None:
-    """Install what is missing without asking, then check it in another process.
+    """Install missing packages without asking, then check them in another process.
 
     Raises:
-        LeudaError: what failed, and what to do.
+        LeudaError: the installation failed.
     """
-    _setPending(True)
-    before = protectedVersions()
+    _set_pending(True)
+    before = protected_versions()
     try:
         with _progress(parent) as show:
-            _installTorch(show)
-            _installRest(show)
+            _install_torch(show)
+            _install_rest(show)
             show(_("Checking the installation…"))
             _verify()
     except Exception:
-        _setPending(False)  # the next attempt asks again
+        _set_pending(False)  # the next attempt asks again
         raise
-    _setPending(False)
-    _checkUnchanged(before, protectedVersions())
+    _set_pending(False)
+    _check_unchanged(before, protected_versions())
 
 
 def _agreed(missing: list[str], parent: qt.QWidget | None) -> bool:
-    text = _("LE-UDA needs {count} Python packages that Slicer does not have yet.").format(count=len(missing))
-    folder = _wheelsFolder()
+    text = _("LE-UDA needs {count} Python packages that are not installed yet.").format(count=len(missing))
+    folder = _wheels_folder()
     source = _("from the folder {folder}").format(folder=folder) if folder else _("from the internet")
     text += "\n\n" + _("Install them {source} into Slicer's Python?").format(source=source)
     if TORCH in missing:
         free = shutil.disk_usage(sys.prefix).free / 1e9
-        note = _("PyTorch takes 1 to 6 GB on the disk and some minutes; {free} GB are free.")
+        note = _("PyTorch needs 1 to 6 GB of disk space and several minutes; {free} GB are free.")
         text += " " + note.format(free=f"{free:.1f}")
-    text += "\n\n" + _("Slicer's own packages are left as they are.")
+    text += "\n\n" + _("Slicer's own packages are not changed.")
     return slicer.util.confirmOkCancelDisplay(
         text, _("LE-UDA: install packages"), parent=parent, detailedText="\n".join(missing)
     )
 
 
-def _installTorch(show: Callable[[str], None]) -> None:
-    if TORCH not in missingPackages():
+def _install_torch(show: Callable[[str], None]) -> None:
+    if TORCH not in missing_packages():
         return
-    show(_("Installing PyTorch: this takes some minutes…"))
+    show(_("Installing PyTorch: this takes several minutes…"))
     with _failures("PyTorch"):
-        if _wheelsFolder():
-            slicer.util.pip_install([TORCH, *_pipOptions(_constraints())])
+        if _wheels_folder():
+            slicer.util.pip_install([TORCH, *_pip_options(_constraints())])
         else:
-            _torchLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
+            _torch_logic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
 
 
-def _torchLogic() -> object:
+def _torch_logic() -> Any:
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:
@@ -124,20 +125,20 @@ def _torchLogic() -> object:
     return PyTorchUtilsLogic()
 
 
-def _installRest(show: Callable[[str], None]) -> None:
-    missing = missingPackages()
+def _install_rest(show: Callable[[str], None]) -> None:
+    missing = missing_packages()
     if not missing:
         return
-    show(_("Installing {packages}…").format(packages=", ".join(distributionName(each) for each in missing)))
-    constraints, packaging = _constraints(), _slicerPackaging()
+    show(_("Installing {packages}…").format(packages=", ".join(distribution_name(each) for each in missing)))
+    constraints, packaging = _constraints(), _slicer_packaging()
     with _failures(", ".join(missing)):
-        if packaging is None or _wheelsFolder():
-            slicer.util.pip_install([*missing, *_pipOptions(constraints)])
+        if packaging is None or _wheels_folder():
+            slicer.util.pip_install([*missing, *_pip_options(constraints)])
         else:
             packaging.pip_ensure(missing, constraints=constraints, prompt_install=False, requester=_TITLE)
 
 
-def _slicerPackaging() -> ModuleType | None:
+def _slicer_packaging() -> ModuleType | None:
     """Return ``slicer.packaging``; ``None`` before Slicer 5.12."""
     try:
         return importlib.import_module("slicer.packaging")
@@ -145,22 +146,22 @@ def _slicerPackaging() -> ModuleType | None:
         return None
 
 
-def _pipOptions(constraints: Path) -> list[str]:
-    folder = _wheelsFolder()
+def _pip_options(constraints: Path) -> list[str]:
+    folder = _wheels_folder()
     offline = ["--no-index", "--find-links", str(folder)] if folder else []
     return ["-c", str(constraints), *offline]
 
 
 def _constraints() -> Path:
-    """Write the versions that must not change to a file and return it."""
+    """Write the versions that must not change to a constraints file and return its path."""
     path = Path(slicer.app.temporaryPath) / "LEUDA-constraints.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(pins(protectedVersions())) + "\n", encoding="utf-8")
+    path.write_text("\n".join(pins(protected_versions())) + "\n", encoding="utf-8")
     return path
 
 
-def _wheelsFolder() -> Path | None:
-    """Return the folder to install from without network, when one is set.
+def _wheels_folder() -> Path | None:
+    """Return the folder of wheels for an installation without network, if one is set.
 
     Raises:
         InputError: it does not exist.
@@ -178,30 +179,30 @@ def _wheelsFolder() -> Path | None:
 
 @contextmanager
 def _failures(what: str) -> Iterator[None]:
-    """Tell any failure of an installer as one of ours."""
+    """Convert any failure of an installer to a LeudaError."""
     try:
         yield
     except LeudaError:
         raise
     except Exception as error:  # installers raise CalledProcessError, RuntimeError, ValueError, ImportError …
         logger.debug("installation failed", exc_info=True)
-        code = f"pip ended with code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else error
+        code = f"pip exited with code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else error
         raise LeudaError(
             _("{what} could not be installed: {cause}").format(what=what, cause=code),
             _(
-                "see the Python console for what pip says; check network, proxy and free disk space, restart Slicer "
-                "and try again. Without network, put wheels into a folder and name it in the setting {name}"
+                "see the output of pip in the Python console; check network, proxy and free disk space, restart Slicer "
+                "and try again. Without network, put wheels into a folder and enter it in the setting {name}"
             ).format(name=WHEELS_FOLDER_SETTING),
         ) from error
 
 
 def _verify() -> None:
-    """Import everything and run a kernel on each device, in a process of its own.
+    """Import all packages and run a kernel on each device, in a separate process.
 
     Raises:
-        LeudaError: something is still missing or does not work.
+        LeudaError: a package is still missing or does not work.
     """
-    missing = missingPackages()
+    missing = missing_packages()
     if missing:
         raise LeudaError(
             _("still missing after the installation: {packages}").format(packages=", ".join(missing)),
@@ -212,40 +213,40 @@ def _verify() -> None:
         problems = [device["problem"] for device in health["devices"]] + list(health["advice"])
         raise LeudaError(
             _("the installed packages do not work: {cause}").format(cause="; ".join(filter(None, problems))),
-            _("uninstall and install PyTorch again in the module PyTorch Utils, then restart Slicer"),
+            _("reinstall PyTorch in the module PyTorch Utils, then restart Slicer"),
         )
 
 
-def _checkUnchanged(before: dict[str, str], after: dict[str, str]) -> None:
-    """Tell the user when a package that Slicer depends on is another one now.
+def _check_unchanged(before: dict[str, str], after: dict[str, str]) -> None:
+    """Check that the packages on which Slicer depends have not changed.
 
     Raises:
-        LeudaError: names it, and how to bring it back.
+        LeudaError: lists the changed packages, and how to restore them.
     """
     changed = [name for name, version in before.items() if after.get(name) != version]
-    if "torch" in changed and not isMet(TORCH, before["torch"]):
-        changed.remove("torch")  # it was too old and had to be replaced
+    if "torch" in changed and not is_met(TORCH, before["torch"]):
+        changed.remove("torch")  # too old, and replaced intentionally
     if changed:
         was = ", ".join(f"{name} {before[name]} → {after.get(name, _('missing'))}" for name in changed)
         back = " ".join(f"{name}=={before[name]}" for name in changed)
         raise LeudaError(
             _("the installation changed packages that Slicer uses: {changes}").format(changes=was),
-            _("restart Slicer; bring them back with slicer.util.pip_install('{packages}')").format(packages=back),
+            _("restart Slicer; restore them with slicer.util.pip_install('{packages}')").format(packages=back),
         )
 
 
-def _setPending(pending: bool) -> None:
+def _set_pending(pending: bool) -> None:
     settings = slicer.app.userSettings()
     if pending:
         settings.setValue(PENDING_SETTING, True)
     else:
         settings.remove(PENDING_SETTING)
-    settings.sync()  # the installation itself may bring Slicer down
+    settings.sync()  # the installation may crash Slicer
 
 
 @contextmanager
 def _progress(parent: qt.QWidget | None) -> Iterator[Callable[[str], None]]:
-    """Show what is being done in a window that cannot end it; without main window, in the log."""
+    """Show the progress in a window without Cancel, or in the log if there is no main window."""
     if slicer.util.mainWindow() is None:
         yield lambda text: logger.info("%s", text)
         return

@@ -24,45 +24,45 @@ def requirements() -> list[str]:
     return [TORCH, *(line.strip() for line in lines if line.strip() and not line.startswith("#"))]
 
 
-def missingPackages() -> list[str]:
+def missing_packages() -> list[str]:
     """Return the requirements that are not met, PyTorch first."""
     importlib.invalidate_caches()
-    return [requirement for requirement in requirements() if not isMet(requirement)]
+    return [requirement for requirement in requirements() if not is_met(requirement)]
 
 
-def distributionName(requirement: str) -> str:
+def distribution_name(requirement: str) -> str:
     """Return ``monai`` of ``monai>=1.4,<2``."""
     return Requirement(requirement).name
 
 
-def isMet(requirement: str, version: str | None = None) -> bool:
-    """Say whether a requirement is met by ``version``, by default the installed one. Pre-releases count too."""
+def is_met(requirement: str, version: str | None = None) -> bool:
+    """Return whether a requirement is met by ``version``, by default the installed one. Pre-releases count too."""
     parsed = Requirement(requirement)
-    version = version or installedVersion(parsed.name)
-    return version is not None and _isVersion(version) and parsed.specifier.contains(version, prereleases=True)
+    version = version or installed_version(parsed.name)
+    return version is not None and _is_version(version) and parsed.specifier.contains(version, prereleases=True)
 
 
-def installedVersion(name: str) -> str | None:
-    """Return the version of an installed distribution, ``None`` where there is none."""
+def installed_version(name: str) -> str | None:
+    """Return the version of a distribution; ``None`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def protectedVersions() -> dict[str, str]:
+def protected_versions() -> dict[str, str]:
     """Return the installed versions of the packages that no installation may replace."""
     importlib.invalidate_caches()
-    found = {name: installedVersion(name) for name in PROTECTED}
+    found = {name: installed_version(name) for name in PROTECTED}
     return {name: version for name, version in found.items() if version is not None}
 
 
 def pins(versions: Mapping[str, str]) -> list[str]:
     """Return lines for a constraints file; a version that pip cannot parse is left out."""
-    return [f"{name}=={version}" for name, version in versions.items() if _isVersion(version)]
+    return [f"{name}=={version}" for name, version in versions.items() if _is_version(version)]
 
 
-def _isVersion(text: str) -> bool:
+def _is_version(text: str) -> bool:
     try:
         Version(text)
     except InvalidVersion:

@@ -1,8 +1,8 @@
-"""A process with everything it started. PythonSlicer is a launcher: ending it alone would leave Python running.
+"""A process with all its descendants. PythonSlicer is a launcher: ending only the launcher would leave Python running.
 
-Qt offers Python no way to put a child into a session of its own, so the tree is looked up when it has to end, while
-the launcher still ties it together. Processes are told by id and start time, so that an id the system has given to
-somebody else in the meantime is left alone. A detached training has a process group of its own and is no part of it.
+In Python, Qt cannot start a child in its own session. The tree is therefore determined when it has to end, while the
+launcher still connects it. A process is identified by id and start time, in case the system reuses the id. A detached
+training has its own process group and is not part of the tree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Process:
 
 
 class ProcessTree:
-    """The process ``pid`` and its descendants, as they are now; ``launcher``: the first one only waits for the next."""
+    """The process ``pid`` and its present descendants; ``launcher``: the first process only waits for the next."""
 
     def __init__(self, pid: int, *, launcher: bool = False) -> None:
         self._pid = pid
@@ -38,19 +38,19 @@ class ProcessTree:
         return [member.pid for member in self._members]
 
     def interrupt(self) -> bool:
-        """Ask all of them to end, so that they tidy up; return whether this system can ask.
+        """Ask all of them to end, so that they can clean up; return whether this system supports it.
 
-        A launcher is not asked: it ends with what it launched, and until then passes on its last words. The signal is
-        not that of Ctrl+C, which children of a Slicer that was started in the background ignore.
+        A launcher is not asked: it ends with its child, and passes on its output until then. The signal is not that of
+        Ctrl+C, which the children of a Slicer in the background ignore.
         """
-        if os.name == "nt":  # a process without a console cannot be asked there
+        if os.name == "nt":  # it has no signal for a process without a console
             return False
         several = self._launcher and len(self._members) > 1
         self._signal(signal.SIGTERM, self._members[1:] if several else self._members)
         return True
 
     def kill(self) -> None:
-        """End all of them by force."""
+        """Kill all of them."""
         if os.name == "nt":
             _taskkill(self._pid)
         else:
@@ -71,7 +71,7 @@ def _family(root: int, processes: list[_Process]) -> list[_Process]:
     if root not in known:
         return []
     found = [known[root]]
-    for process in found:  # grows while it is read
+    for process in found:  # the list grows during the loop
         found += [child for child in processes if child.parent == process.pid and child.group == known[root].group]
     return found
 
@@ -85,15 +85,15 @@ def _from_proc() -> list[_Process]:
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):  # it may have ended meanwhile
+            with contextlib.suppress(OSError, ValueError, IndexError):  # the process may have ended meanwhile
                 text = Path(f"/proc/{entry}/stat").read_text(errors="replace")
-                fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+                fields = text.rpartition(")")[2].split()  # the name before it may contain anything
                 found.append(_Process(int(entry), int(fields[1]), int(fields[2]), fields[19]))
     return found
 
 
 def _from_ps() -> list[_Process]:
-    """Ask ``ps``, where there is no /proc (macOS)."""
+    """Return the processes that ``ps`` lists, for systems without /proc (macOS)."""
     columns = ["-o", "pid=", "-o", "ppid=", "-o", "pgid=", "-o", "lstart="]
     listing = subprocess.run(["ps", "-A", *columns], capture_output=True, text=True, check=False).stdout
     rows = [line.split(None, 3) for line in listing.splitlines()]
@@ -101,6 +101,6 @@ def _from_ps() -> list[_Process]:
 
 
 def _taskkill(pid: int) -> None:
-    """End a tree on Windows; the console window of the tool stays hidden."""
+    """Kill a tree on Windows, without showing a console window."""
     command = [shutil.which("taskkill") or "taskkill", "/T", "/F", "/PID", str(pid)]
     subprocess.run(command, check=False, capture_output=True, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))

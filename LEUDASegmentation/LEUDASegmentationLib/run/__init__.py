@@ -1,3 +1,3 @@
-"""One segmentation, from the volume node to its results in the scene, and the live preview."""
+"""One segmentation, from the volume node to its results in the scene."""
 
-__all__ = ["job", "job_queue", "order", "progress", "results", "statistics"]
+__all__ = ["history", "job", "job_queue", "order", "progress", "results", "statistics"]

@@ -1,7 +1,7 @@
-"""One segmentation, from the volume node to the segmentation node, a piece at a time.
+"""One segmentation, from the volume node to the segmentation node, in small steps.
 
-The work is a generator: it yields what was done so far, or a request for the worker and goes on with its result. In
-the background, the event loop runs between any two of its pieces, so that the window keeps answering.
+The work is a generator: it yields its progress, or a request for the worker, whose result is sent back into it. In the
+background, the event loop runs between any two steps, so that the window keeps responding.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from LEUDASegmentationLib.run.surfaces import make_surfaces
 from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, same_affine
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.steps import is_running
 from LEUDASegmentationLib.scene.volume_files import VolumeFiles, changed_meanwhile, content_stamp
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _FOREVER_S = 7 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class _Call:
-    """Asks whoever runs the work to send a request to the worker and to send its result back in."""
+    """A request to send to the worker; its result is then sent back into the work."""
 
     name: str
     fields: dict[str, Any]
@@ -44,9 +45,9 @@ class SegmentationJob:
     """Segments one volume.
 
     Attributes:
-        running: whether it has been started and has not ended.
-        outputSegmentation: the segmentation node once it is done; until then the one given, or None.
-        error: the LeudaError it ended with, or None.
+        running: whether it was started and has not ended.
+        outputSegmentation: the segmentation node when the job is done; before that, the given output or None.
+        error: the LeudaError that ended it, or None.
         notes: what the user should know, such as a fallback to the CPU.
     """
 
@@ -62,65 +63,64 @@ class SegmentationJob:
         onError: Callable[[LeudaError], None] | None = None,
     ) -> None:
         self._order, self._worker, self._files = order, worker, files
-        self._onRecord, self._onProgress, self._onDone, self._onError = onRecord, onProgress, onDone, onError
-        self._stamp = content_stamp(order.volumeNode)
-        self._affine = ijk_to_ras(order.volumeNode)
+        self._on_record, self._on_progress, self._on_done, self._on_error = onRecord, onProgress, onDone, onError
+        self._stamp = content_stamp(order.volume_node)
+        self._affine = ijk_to_ras(order.volume_node)
         self._work = self._segment()
-        self._requestId: int | None = None
+        self._request_id: int | None = None
         self._watch: SceneWatch | None = None
         self._blocking = False
         self._fraction = 0.0
-        self._written: Any | None = None  # the segmentation, while its surfaces are still being made
+        self._written: Any | None = None  # the segmentation, while its surfaces are created
         self.running = False
         self.outputSegmentation = order.output
         self.error: LeudaError | None = None
         self.notes: list[str] = []
 
     def start(self) -> None:
-        """Begin; the work goes on in the event loop."""
+        """Start; the work continues in the event loop."""
         self.running = True
-        self._watch = SceneWatch(self._order.volumeNode.GetScene(), self._onNodeRemoved, self._onSceneClosing)
+        self._watch = SceneWatch(self._order.volume_node.GetScene(), self._on_node_removed, self._on_scene_closing)
         self._go_on()
 
     def run(self) -> Any:
-        """Do all of it now and return the segmentation node. Slicer goes on working meanwhile.
+        """Do all of the work and return the segmentation node. Slicer keeps processing events meanwhile.
 
         Raises:
-            LeudaError: it failed.
+            LeudaError: the segmentation failed.
         """
         self._blocking = True
         self.start()
         while self.running:
-            if self._requestId is None:
+            if self._request_id is None:
                 self._advance(partial(next, self._work))
             else:
-                with suppress(LeudaError):  # comes through the callbacks, too
-                    self._worker.wait(self._requestId, _FOREVER_S)
+                with suppress(LeudaError):  # also reported through the callbacks
+                    self._worker.wait(self._request_id, _FOREVER_S)
         if self.error is not None:
             raise self.error
         return self.outputSegmentation
 
     def cancel(self) -> None:
-        """End the job; ``onError`` gets ``Cancelled`` within a second. Nothing is written then.
+        """Cancel the job; ``onError`` gets ``Cancelled`` within a second, and nothing is written.
 
-        A job that only makes surfaces any more is done instead, without them.
+        A job that is already creating surfaces ends successfully, without them.
         """
-        if self.running and self._requestId is not None:
-            self._worker.cancel(self._requestId)
+        if self.running and self._request_id is not None:
+            self._worker.cancel(self._request_id)
         elif self.running and self._written is not None:
             self._finish(self._written)
         else:
             self._fail(Cancelled())
 
     def _segment(self) -> Generator[Any, Any, Any]:
-        """The work: yields (stage, part done) and ``_Call``, returns the segmentation node."""
+        """Do the work: yield (stage, fraction done) and ``_Call``, return the segmentation node."""
         order = self._order
-        paths = [self._worker.newPath("labels.npy"), self._worker.newPath("probabilities.npy")]
+        paths = [self._worker.new_path("labels.npy"), self._worker.new_path("probabilities.npy")]
         try:
-            volume = yield from _staged("copy", self._files.acquire(order.volumeNode))
+            volume = yield from _staged("copy", self._files.acquire(order.volume_node))
             try:
-                wanted = paths[1] if order.probabilities else None
-                reply = yield _Call("segment", order.request(volume, paths[0], wanted))
+                reply = yield _Call("segment", order.request(volume, *paths))
             finally:
                 self._files.release(volume)
             self.notes = list(reply.get("notes", []))
@@ -133,24 +133,24 @@ class SegmentationJob:
         order, images, copies = self._order, [], layers.LayerCopies()
         values = [label.value for label in order.labels]
         layer = yield from _staged("result", layers.read_layer(labels_path, self._affine, values, order.roi))
-        if order.probabilities:
-            channels = [order.modelLabels.index(label) + 1 for label in order.labels]  # 0 is the background
+        if order.options.probabilities:
+            channels = [order.model.labels.index(label) + 1 for label in order.labels]  # 0 is the background
             reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
             images = yield from _staged("result", reading)
         if order.output is not None:
             yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
-        record = results.write_run(order.volumeNode, order.modelName, layer, order.labels, order.output, copies)
-        self._onRecord(record)
+        record = results.write_run(order.volume_node, order.model.name, layer, order.labels, order.output, copies)
+        self._on_record(record)
         if images:
-            probabilities.write_probabilities(record, order.volumeNode, order.labels, images)
-        if order.showIn3D or record.had_surfaces:
+            probabilities.write_probabilities(record, order.volume_node, order.labels, images)
+        if order.show_in_3d or record.had_surfaces:
             self._written = record.node
             yield from _staged("surfaces", make_surfaces(record.node, order.smoothing))
         return record.node
 
     def _check_unchanged(self) -> None:
-        volume = self._order.volumeNode
+        volume = self._order.volume_node
         if content_stamp(volume) != self._stamp or not same_affine(ijk_to_ras(volume), self._affine):
             raise changed_meanwhile(volume)
 
@@ -159,7 +159,7 @@ class SegmentationJob:
             qt.QTimer.singleShot(0, lambda: self._advance(partial(next, self._work)))
 
     def _advance(self, resume: Callable[[], Any]) -> None:
-        """Run the work up to its next ``yield``."""
+        """Run the work to its next ``yield``."""
         if not self.running:
             return
         try:
@@ -169,77 +169,78 @@ class SegmentationJob:
         except Exception as error:
             if not isinstance(error, LeudaError):
                 logger.exception("segmentation failed")
-            self._fail(as_leuda_error(error, _("see the log, and report it with what stands there")))
+            self._fail(as_leuda_error(error, _("report the problem and attach the log")))
         else:
             self._take(step)
 
     def _take(self, step: Any) -> None:
         if isinstance(step, _Call):
-            self._requestId = self._worker.request(
-                step.name, self._onReply, self._onFailure, self._onWorkerProgress, **step.fields
+            self._request_id = self._worker.request(
+                step.name, self._on_reply, self._on_failure, self._on_worker_progress, **step.fields
             )
         else:
             self._report(*step)
             self._go_on()
 
-    def _onReply(self, reply: dict[str, Any]) -> None:
-        self._requestId = None
+    def _on_reply(self, reply: dict[str, Any]) -> None:
+        self._request_id = None
         self._advance(partial(self._work.send, reply))
 
-    def _onFailure(self, error: LeudaError) -> None:
-        self._requestId = None
+    def _on_failure(self, error: LeudaError) -> None:
+        self._request_id = None
         self._advance(partial(self._work.throw, error))
 
-    def _onWorkerProgress(self, event: dict[str, Any]) -> None:
+    def _on_worker_progress(self, event: dict[str, Any]) -> None:
         part = event["done"] / event["total"] if event.get("total") else 0.0
         self._report(event["stage"], part, event.get("seconds_left"))
 
     def _report(self, stage: str, part: float, seconds_left: float | None = None) -> None:
         self._fraction = max(self._fraction, fraction_of_job(stage, part))
-        if self.running and self._onProgress is not None:
-            self._onProgress(Progress(stage, self._fraction, seconds_left))
+        if self.running and self._on_progress is not None:
+            self._on_progress(Progress(stage, self._fraction, seconds_left))
 
-    def _onNodeRemoved(self, node: Any) -> None:
+    def _on_node_removed(self, node: Any) -> None:
         if self._written is not None and node is not self._written:
             return
-        if node is self._order.volumeNode:
+        if node is self._order.volume_node:
             self._abandon(_("“{name}” was deleted while it was being segmented"), node)
         elif node in (self._order.output, self._written):
-            self._abandon(_("“{name}” was deleted while segments for it were being made"), node)
+            self._abandon(_("“{name}” was deleted while its segments were being created"), node)
 
     def _abandon(self, message: str, node: Any) -> None:
         self._fail(InputError(message.format(name=node.GetName()), _("load it again to segment it")))
 
-    def _onSceneClosing(self) -> None:
+    def _on_scene_closing(self) -> None:
         self._fail(InputError(_("the scene was closed while a volume was being segmented"), _("segment it again")))
 
     def _finish(self, node: Any) -> None:
         self.outputSegmentation = node
         self._end()
-        if self._onProgress is not None:
-            self._onProgress(Progress("result", 1.0))
-        if self._onDone is not None:
-            self._onDone(node)
+        if self._on_progress is not None:
+            self._on_progress(Progress("result", 1.0))
+        if self._on_done is not None:
+            self._on_done(node)
 
     def _fail(self, error: LeudaError) -> None:
-        if not self.running or self._work.gi_running:  # while the result is being written it is too late
+        if not self.running or is_running(self._work):  # too late while the result is being written
             return
         self.error = error
         self._end()
-        if self._onError is not None:
-            self._onError(error)
+        if self._on_error is not None:
+            self._on_error(error)
 
     def _end(self) -> None:
         self.running = False
-        self._watch.stop()
+        if self._watch is not None:
+            self._watch.stop()
         self._work.close()
-        if self._requestId is not None:
-            self._worker.cancel(self._requestId)
-            self._requestId = None
+        if self._request_id is not None:
+            self._worker.cancel(self._request_id)
+            self._request_id = None
 
 
 def _staged(stage: str, steps: Generator[float, None, Any]) -> Generator[tuple[str, float], None, Any]:
-    """Name the stage of each step; return what the steps return."""
+    """Add the name of the stage to each step; return the result of the steps."""
     try:
         while True:
             yield stage, next(steps)

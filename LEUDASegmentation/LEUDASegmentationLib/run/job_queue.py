@@ -1,4 +1,4 @@
-"""Several segmentations, one after the other."""
+"""Several segmentations, one after another."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from LEUDASegmentationLib.run.progress import Progress
 
 
 class SegmentationQueue:
-    """Segments volumes one after the other; one that fails never stops the rest.
+    """Segments volumes one after another; a volume that fails does not stop the others.
 
     Attributes:
-        running: whether it has been started and has not ended.
-        results: ``(volume, segmentation or None, error or None)`` of each volume that ended.
+        running: whether it was started and has not ended.
+        results: ``(volume, segmentation or None, error or None)`` of each volume that is done.
     """
 
     def __init__(
         self,
-        volumeNodes: Sequence[Any],
-        makeJob: Callable[..., SegmentationJob],
+        volume_nodes: Sequence[Any],
+        make_job: Callable[..., SegmentationJob],
         *,
         onProgress: Callable[[Progress], None] | None = None,
         onVolumeDone: Callable[[Any, Any | None, LeudaError | None], None] | None = None,
         onDone: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        self._volumes = list(volumeNodes)
-        self._makeJob = makeJob
-        self._onProgress, self._onVolumeDone, self._onDone = onProgress, onVolumeDone, onDone
+        self._volumes = list(volume_nodes)
+        self._make_job = make_job
+        self._on_progress, self._on_volume_done, self._on_done = onProgress, onVolumeDone, onDone
         self._job: SegmentationJob | None = None
         self._cancelled = False
         self.running = False
         self.results: list[tuple[Any, Any | None, LeudaError | None]] = []
 
     def start(self) -> None:
-        """Begin; the work goes on in the event loop."""
+        """Start; the work continues in the event loop."""
         self.running = True
         qt.QTimer.singleShot(0, self._start_next)
 
     def run(self) -> list[tuple[Any, Any | None, LeudaError | None]]:
-        """Do all of it now and return ``results``. Slicer goes on working meanwhile."""
+        """Do all of the work and return ``results``. Slicer keeps processing events meanwhile."""
         self.running = True
         while self._volumes_left():
             segmentation, error = None, None
             try:
-                self._job = self._makeJob(self._volume(), onProgress=self._report)
+                self._job = self._make_job(self._volume(), onProgress=self._report)
                 segmentation = self._job.run()
             except LeudaError as failure:
                 error = failure
@@ -58,7 +58,7 @@ class SegmentationQueue:
         return self.results
 
     def cancel(self) -> None:
-        """End the volume at hand within a second, and begin no other."""
+        """Cancel the current volume within a second, and start no other."""
         self._cancelled = True
         if self._job is not None:
             self._job.cancel()
@@ -68,7 +68,7 @@ class SegmentationQueue:
             self._finish()
             return
         try:
-            self._job = self._makeJob(
+            self._job = self._make_job(
                 self._volume(),
                 onProgress=self._report,
                 onDone=lambda segmentation: self._go_on(segmentation, None),
@@ -91,16 +91,16 @@ class SegmentationQueue:
     def _keep(self, segmentation: Any | None, error: LeudaError | None) -> None:
         volume = self._volume()
         self.results.append((volume, segmentation, error))
-        if self._onVolumeDone is not None:
-            self._onVolumeDone(volume, segmentation, error)
+        if self._on_volume_done is not None:
+            self._on_volume_done(volume, segmentation, error)
 
     def _report(self, progress: Progress) -> None:
-        if self._onProgress is not None:
+        if self._on_progress is not None:
             index, count = len(self.results), len(self._volumes)
             fraction = (index + progress.fraction) / count
-            self._onProgress(replace(progress, fraction=fraction, volume=index, nVolumes=count))
+            self._on_progress(replace(progress, fraction=fraction, volume=index, nVolumes=count))
 
     def _finish(self) -> None:
         self.running = False
-        if self._onDone is not None:
-            self._onDone(self.results)
+        if self._on_done is not None:
+            self._on_done(self.results)

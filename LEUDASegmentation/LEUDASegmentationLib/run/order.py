@@ -1,78 +1,97 @@
-"""What a segmentation is asked to do, checked before anything begins."""
+"""The settings of one segmentation, checked before it starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from slicer.i18n import tr as _
 
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError
-from leuda_core.types import Label
+from leuda_core.types import Label, SegmentOptions
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene.geometry import RoiMask, ijk_to_ras
-from LEUDASegmentationLib.scene.volume_files import check_volume
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be segmented, and how. The fields are as in ``LEUDASegmentationLogic.segment``."""
+    """What to segment, and how. The fields are explained in ``LEUDASegmentationLogic.segment``."""
 
-    OPTIONS: ClassVar[tuple[str, ...]] = (
-        "segments",
-        "device",
-        "largestComponent",
-        "probabilities",
-        "showIn3D",
-        "smoothing",
-    )
-
-    volumeNode: Any
-    modelName: str
-    modelPath: Path
-    modelLabels: tuple[Label, ...]
+    volume_node: Any
+    model: ModelEntry
     output: Any | None = None
     roi: RoiMask | None = None
     segments: Sequence[str] | None = None
     device: str = "auto"
-    largestComponent: bool = False
-    probabilities: bool = False
-    showIn3D: bool = False
+    options: SegmentOptions = field(default_factory=SegmentOptions)
+    show_in_3d: bool = False
     smoothing: float | None = None
 
     def __post_init__(self) -> None:
-        check_volume(self.volumeNode)
-        results.check_output(self.output, self.volumeNode, self.labels)
+        results.check_output(self.output, self.volume_node, self.labels)
 
     @property
     def labels(self) -> list[Label]:
         """The labels to write.
 
         Raises:
-            InputError: a segment is asked for that the model does not know, or none at all.
+            InputError: one of the requested segments is unknown to the model, or none is requested.
         """
         if self.segments is None:
-            return list(self.modelLabels)
-        known = {label.name: label for label in self.modelLabels}
+            return list(self.model.labels)
+        known = {label.name: label for label in self.model.labels}
         unknown = [name for name in self.segments if name not in known]
         if unknown or not self.segments:
-            asked = (
+            cause = (
                 _("the model has no segment “{name}”").format(name=unknown[0]) if unknown else _("no segment is chosen")
             )
-            raise InputError(asked, _("choose among: {names}").format(names=", ".join(known)))
-        return [label for label in self.modelLabels if label.name in self.segments]
+            raise InputError(cause, _("choose among: {names}").format(names=", ".join(known)))
+        return [label for label in self.model.labels if label.name in self.segments]
 
-    def request(self, volume: str, output: str, probabilities_path: str | None) -> dict[str, Any]:
-        """Return the fields of the worker's request."""
+    def request(self, volume: str, labels: str, probabilities: str) -> dict[str, Any]:
+        """Return the fields of the worker's request, given the file of the volume and the files for the results."""
+        options = {**asdict(self.options), "probabilities": probabilities if self.options.probabilities else None}
         return dict(
-            model=str(self.modelPath),
+            model=str(self.model.path),
             device=self.device,
             volume=volume,
-            affine=ijk_to_ras(self.volumeNode).tolist(),
-            output=output,
-            probabilities=probabilities_path,
-            largest_component=self.largestComponent,
+            affine=ijk_to_ras(self.volume_node).tolist(),
+            output=labels,
             box=[list(ends) for ends in self.roi.box] if self.roi else None,
+            **options,
         )
+
+
+def make_order(
+    volumeNode: Any,
+    model: ModelEntry,
+    output: Any | None = None,
+    *,
+    segments: Sequence[str] | None = None,
+    roiNode: Any | None = None,
+    device: str = "auto",
+    largestComponent: bool = False,
+    probabilities: bool = False,
+    showIn3D: bool = False,
+    smoothing: float | None = None,
+) -> Order:
+    """Return the order for the arguments of ``LEUDASegmentationLogic.segment``.
+
+    Raises:
+        InputError: the volume, the ROI, the output or a segment cannot be used.
+    """
+    check_volume(volumeNode)
+    return Order(
+        volumeNode,
+        model,
+        output,
+        roi=RoiMask(volumeNode, roiNode) if roiNode is not None else None,
+        segments=segments,
+        device=device,
+        options=SegmentOptions(probabilities=probabilities, largest_component=largestComponent),
+        show_in_3d=showIn3D,
+        smoothing=smoothing,
+    )

@@ -1,4 +1,4 @@
-"""Class probabilities as scalar volumes in the scene, one a label, on the grid of the segmented volume."""
+"""Class probabilities as scalar volumes in the scene, one per label, on the grid of the segmented volume."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from LEUDASegmentationLib.scene import layers
 from LEUDASegmentationLib.scene.geometry import RoiMask
 from LEUDASegmentationLib.scene.volume_files import slabs
 
-ROLE = "LEUDA.Probability"  # of the references from the segmentation to its volumes
+ROLE = "LEUDA.Probability"  # of the node references from the segmentation to its probability volumes
 LABEL_ATTRIBUTE = "LEUDA.Label"
 
 
 def read_probabilities(path: str, channels: Sequence[int], roi: RoiMask | None) -> Generator[float, None, list[Any]]:
-    """Return (from a generator that yields the part done) channels of a ``.npy`` file (C, K, J, I) as float images."""
+    """Return (from a generator that yields the fraction done) channels of a ``.npy`` file (C, K, J, I) as images."""
     source = np.load(path, mmap_mode="r")
     images = []
     for position, channel in enumerate(channels):
@@ -40,7 +40,7 @@ def read_probabilities(path: str, channels: Sequence[int], roi: RoiMask | None) 
 def write_probabilities(
     record: results.RunRecord, volume_node: Any, labels: Sequence[Label], images: Sequence[Any]
 ) -> None:
-    """Put each image into the segmentation's volume for its label, a new one where there is none."""
+    """Put each image into the segmentation's volume for its label, a new volume if there is none."""
     existing = _existing_volumes(record.node)
     for label, image in zip(labels, images, strict=True):
         volume = existing.get(label.name)

@@ -1,4 +1,4 @@
-"""How far a segmentation is, for the bar, the text beside it, and batch scripts."""
+"""The progress of a segmentation, for the progress bar, its text, and scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-# Where each stage begins on the bar of the whole job; most of the time goes into "segment".
+# Where each stage starts on the progress bar of a job; "segment" takes most of the time.
 _STAGE_STARTS = {
     "copy": 0.0,
     "load model": 0.04,
@@ -20,30 +20,30 @@ _STAGE_STARTS = {
 
 
 def stage_title(stage: str) -> str:
-    """Return what a stage of a job is called for people."""
+    """Return the text that is shown for a stage of a job."""
     titles = {
         "copy": _("Copying the volume"),
         "load model": _("Loading the model"),
         "read": _("Reading the volume"),
         "segment": _("Segmenting"),
-        "components": _("Keeping the largest pieces"),
+        "components": _("Keeping the largest components"),
         "write": _("Writing the labels"),
-        "result": _("Making the segments"),
-        "surfaces": _("Making 3-D surfaces"),
+        "result": _("Creating the segments"),
+        "surfaces": _("Creating 3-D surfaces"),
     }
     return titles.get(stage, stage)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job, or a queue of jobs, is.
+    """The progress of a job or of a queue of jobs.
 
     Attributes:
         stage: one of ``copy``, ``load model``, ``read``, ``segment``, ``components``, ``write``, ``result``,
             ``surfaces``.
-        fraction: of all the work, in [0, 1]; never falls.
-        secondsLeft: for the volume at hand; None while nobody can tell.
-        volume: index of the volume at hand, from 0. nVolumes: how many there are.
+        fraction: of the whole work, in [0, 1]; never decreases.
+        secondsLeft: for the current volume; None while unknown.
+        volume: index of the current volume, from 0. nVolumes: their number.
     """
 
     stage: str
@@ -54,7 +54,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """The stage for people, with the volume's number where there are several."""
+        """The text of the stage, with the number of the volume if there are several."""
         title = stage_title(self.stage)
         if self.nVolumes == 1:
             return title
@@ -62,7 +62,7 @@ class Progress:
 
 
 def fraction_of_job(stage: str, part: float) -> float:
-    """Return how much of a job is done when ``part`` of a stage is; a stage that is not known counts as none."""
+    """Return the fraction of a job that is done after ``part`` of a stage; 0 for an unknown stage."""
     start = _STAGE_STARTS.get(stage)
     if start is None:
         return 0.0

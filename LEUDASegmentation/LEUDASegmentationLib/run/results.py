@@ -1,4 +1,4 @@
-"""What a run leaves in the scene: the segmentation, its surfaces and probabilities, and how to take it all back."""
+"""The results of a run in the scene: segmentation, surfaces and probabilities, and how to undo them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL_ATTRIBUTE = "LEUDA.Model"
 
 @dataclass
 class RunRecord:
-    """What a run changed. ``undo`` takes it back, and leaves alone what others changed since."""
+    """What a run changed. ``undo`` restores it and keeps changes that were made by others since."""
 
     node: Any
     made: bool
@@ -31,12 +31,12 @@ class RunRecord:
     geometry: str = ""
     had_surfaces: bool = False
     new_volumes: list[Any] = field(default_factory=list)
-    old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that were there before
+    old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that existed before
 
     def undo(self) -> Generator[float, None, None]:
-        """Restore what was before the run, from a generator that yields the part done of a stage.
+        """Restore the state before the run, from a generator that yields the fraction done of a stage.
 
-        A segmentation that the run made goes, unless others added segments to it.
+        A segmentation that the run created is removed, unless others added segments to it.
         """
         segmentation, copies = self.node.GetSegmentation(), layers.LayerCopies()
         if not self._made_all(segmentation):
@@ -66,13 +66,18 @@ class RunRecord:
 
 
 def check_output(node: Any | None, volume_node: Any, labels: Sequence[Label]) -> None:
-    """Raise an InputError unless segments of these labels can be written into the segmentation (None: a new one)."""
+    """Check that segments of these labels can be written into a segmentation (None: a new one).
+
+    Raises:
+        InputError: they cannot; says why.
+    """
     if node is None:
         return
     name = node.GetName()
     if not node.IsA("vtkMRMLSegmentationNode"):
         raise InputError(
-            _("“{name}” is no segmentation").format(name=name), _("choose a segmentation, or none to make a new one")
+            _("“{name}” is not a segmentation").format(name=name),
+            _("choose a segmentation, or none to create a new one"),
         )
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments():
@@ -82,7 +87,7 @@ def check_output(node: Any | None, volume_node: Any, labels: Sequence[Label]) ->
             _("“{name}” is stored as {representation}, not as voxels").format(
                 name=name, representation=segmentation.GetSourceRepresentationName().lower()
             ),
-            _("make the binary labelmap its source in the Segmentations module, or choose another output"),
+            _("make the binary labelmap its source representation in Segmentations, or choose another output"),
         )
     other_place = node.GetParentTransformNode() is not volume_node.GetParentTransformNode()
     if other_place and layers.other_segments(segmentation, labels):
@@ -100,13 +105,13 @@ def write_run(
     output: Any | None,
     copies: layers.LayerCopies | None = None,
 ) -> RunRecord:
-    """Put the labels of a layer into a segmentation, a new one unless ``output`` is given.
+    """Put the labels of a layer into ``output``, or into a new segmentation.
 
     Args:
-        copies: made ahead with ``for_put``, so that this takes no time.
+        copies: prepared with ``for_put``, so that this call is fast.
 
     Raises:
-        InputError: the output was changed so that it cannot be written to any more.
+        InputError: the output was changed meanwhile, so that it can no longer be written to.
     """
     check_output(output, volume_node, labels)
     node = output or _new_segmentation(volume_node, model_name)
@@ -125,7 +130,7 @@ def write_run(
         node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     if record.had_surfaces:
-        segmentation.RemoveRepresentation(SURFACE)  # else each segment that is added gets one at once
+        segmentation.RemoveRepresentation(SURFACE)  # otherwise each added segment gets a surface immediately
     record.change = layers.put_segments(segmentation, layer, labels, copies)
     node.SetAttribute(MODEL_ATTRIBUTE, model_name)
     return record
@@ -144,12 +149,12 @@ def _new_segmentation(volume_node: Any, model_name: str) -> Any:
 
 
 def unique_name(scene: Any, name: str) -> str:
-    """Return the name, or with a number where a node has it already."""
+    """Return the name, with a number appended if a node already has it."""
     return scene.GenerateUniqueName(name) if scene.GetFirstNodeByName(name) else name
 
 
 def place_beside(node: Any, neighbour: Any) -> None:
-    """Give a node the subject-hierarchy parent of another, a DICOM study say."""
+    """Give a node the subject-hierarchy parent of another node, such as a DICOM study."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
     neighbours_item = hierarchy.GetItemByDataNode(neighbour) if hierarchy else 0
     if not neighbours_item:
@@ -162,7 +167,7 @@ def place_beside(node: Any, neighbour: Any) -> None:
 
 
 def remove_node(node: Any) -> None:
-    """Remove a node from its scene, if it is still there, with its display and storage nodes."""
+    """Remove a node with its display and storage nodes from its scene, if it is still in one."""
     scene = node.GetScene()
     if scene is None:
         return

@@ -1,4 +1,4 @@
-"""Volume and mean intensity of segments, counted on the voxels of the layers they share, slab by slab."""
+"""Volume and mean intensity of segments, computed slab by slab on the voxels of the layers that they share."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from LEUDASegmentationLib.scene.geometry import (
     ijk_to_ras,
     image_to_world,
     linear_part,
-    matrix_from_array,
     same_affine,
     transform_between,
 )
 from LEUDASegmentationLib.scene.steps import within
-from LEUDASegmentationLib.scene.volume_files import check_volume, content_stamp, slabs
+from LEUDASegmentationLib.scene.volume_files import content_stamp, slabs
+from LEUDASegmentationLib.scene.volumes import check_volume
 
 MM3_PER_ML = 1000.0
 
 
 class SegmentStatistics(NamedTuple):
-    """One segment: its volume in mL, and the mean intensity of the volume in it (NaN where no voxel lies in it)."""
+    """One segment: its volume in mL, and the mean intensity of the image in it (NaN if no voxel is in it)."""
 
     name: str
     volume_mL: float
@@ -37,14 +37,14 @@ class SegmentStatistics(NamedTuple):
 
 
 def count_segments(segmentation_node: Any, volume_node: Any) -> Generator[float, None, list[SegmentStatistics]]:
-    """Return (from a generator that yields the part done) the statistics of every segment, in order.
+    """Return (from a generator that yields the fraction done) the statistics of every segment, in order.
 
-    The volume is counted on the segment's own grid and holds in world coordinates, but for a transform that is not
-    linear, which is left out. The mean is taken over the voxels of ``volume_node`` whose centres lie in the segment,
-    whatever the grids and transforms of the two nodes. Where voxels change meanwhile, all is counted again.
+    The volume is computed on the segment's own grid, in world coordinates; a non-linear transform is ignored. The mean
+    is taken over the voxels of ``volume_node`` whose centres are in the segment, for any grids and transforms of the
+    two nodes. If voxels change meanwhile, the computation starts again.
 
     Raises:
-        InputError: the segments cannot be had as voxels, or the volume is none.
+        InputError: the segments cannot be converted to voxels, or the volume cannot be used.
     """
     rows: list[SegmentStatistics] = []
     stamp = None
@@ -55,13 +55,13 @@ def count_segments(segmentation_node: Any, volume_node: Any) -> Generator[float,
 
 
 def _stamp(segmentation_node: Any, volume_node: Any) -> tuple[Any, ...]:
-    """Check what is to be counted, and return what changes when its voxels do."""
+    """Check both nodes, and return a value that changes whenever their voxels change."""
     check_volume(volume_node)
     segmentation = segmentation_node.GetSegmentation()
     if segmentation.GetNumberOfSegments() and not segmentation.CreateRepresentation(layers.BINARY):
         raise InputError(
-            _("the segments of “{name}” cannot be turned into voxels").format(name=segmentation_node.GetName()),
-            _("make their binary labelmap in the Segmentations module"),
+            _("the segments of “{name}” cannot be converted to voxels").format(name=segmentation_node.GetName()),
+            _("create their binary labelmap in the Segmentations module"),
         )
     segments = {i: layers.segment_stamp(segmentation.GetSegment(i)) for i in layers.segment_ids(segmentation)}
     return content_stamp(volume_node), segments
@@ -80,7 +80,7 @@ def _count_once(segmentation_node: Any, volume_node: Any) -> Generator[float, No
 
 
 def add_table(segmentation_node: Any, volume_node: Any, rows: Sequence[SegmentStatistics]) -> Any:
-    """Add a vtkMRMLTableNode with the rows to the scene, beside the segmentation, and return it."""
+    """Add a vtkMRMLTableNode with the rows to the scene, next to the segmentation, and return it."""
     scene = segmentation_node.GetScene()
     name = _("{segmentation} statistics").format(segmentation=segmentation_node.GetName())
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", results.unique_name(scene, name))
@@ -96,7 +96,7 @@ def add_table(segmentation_node: Any, volume_node: Any, rows: Sequence[SegmentSt
 
 
 class _LayerCount:
-    """Counts the values of one layer, and adds up the intensities of a volume in each."""
+    """Counts the voxels of each value of one layer, and sums the intensities of a volume in them."""
 
     def __init__(self, layer: Any, segmentation_node: Any, volume_node: Any) -> None:
         self._layer = layer
@@ -106,12 +106,12 @@ class _LayerCount:
         same_parent = segmentation_node.GetParentTransformNode() is volume_node.GetParentTransformNode()
         self._same_grid = same_parent and same_affine(image_to_world(layer), self._affine)
         self._to_volume = transform_between(segmentation_node, volume_node)
-        self._voxels = np.zeros(1)  # of each value, on the layer's own grid
-        self._inside = np.zeros(1)  # those of the volume that lie in each value
-        self._sums = np.zeros(1)  # of their intensities
+        self._voxels = np.zeros(1)  # number for each value, on the layer's own grid
+        self._inside = np.zeros(1)  # number of voxels of the volume in each value
+        self._sums = np.zeros(1)  # of the intensities of these voxels
 
     def steps(self) -> Generator[float, None, None]:
-        """Count, from a generator that yields the part done."""
+        """Count, from a generator that yields the fraction done."""
         labels = layers.layer_array(self._layer)
         for slab in slabs(labels.shape, labels.itemsize):
             self._voxels = _sum(self._voxels, np.bincount(labels[slab][labels[slab] > 0]))
@@ -124,12 +124,12 @@ class _LayerCount:
             yield 0.5 + slab.stop / len(self._image) / 2
 
     def of_value(self, value: int) -> tuple[float, float]:
-        """Return the volume in mL of a value, and the mean intensity in it (NaN where it has no voxel)."""
+        """Return the volume in mL of a value, and the mean intensity in it (NaN if it has no voxel)."""
         voxels, inside, total = (_at(counts, value) for counts in (self._voxels, self._inside, self._sums))
         return voxels * self._voxel_mL, total / inside if inside else math.nan
 
     def _common(self, slab: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return the layer's values and the intensities where both grids lie, in these slices of the volume."""
+        """Return the layer's values and the intensities where both grids overlap, in these slices of the volume."""
         layer = self._layer if self._same_grid else self._resampled(slab)
         extent, (_k, j, i) = layer.GetExtent(), self._image.shape
         in_layer, in_image = [], []
@@ -149,7 +149,7 @@ class _LayerCount:
         reference, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
         _k, j, i = self._image.shape
         reference.SetExtent(0, i - 1, 0, j - 1, slab.start, slab.stop - 1)
-        reference.SetImageToWorldMatrix(matrix_from_array(self._affine))
+        reference.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(self._affine))
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             self._layer, reference, resampled, False, False, self._to_volume
         )
@@ -157,7 +157,7 @@ class _LayerCount:
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Add two arrays of which one may be longer."""
+    """Add two arrays that may differ in length."""
     longer, shorter = (a, b) if len(a) > len(b) else (b, a)
     longer = longer.astype(float)
     longer[: len(shorter)] += shorter

@@ -1,7 +1,7 @@
-"""Closed surfaces of segments, one after the other, each from the box of its own voxels.
+"""Closed surfaces of segments, one after another, each from the bounding box of its own voxels.
 
-Slicer's own conversion makes all of them in one go, each from the whole layer, while the window stands still. That of
-one segment is a single call all the same: a large organ takes a second or two, in which the window does not answer.
+Slicer's own conversion creates all of them in one call, each from the whole layer, and blocks the window meanwhile. The
+conversion of one segment is still a single call: a large organ blocks the window for one or two seconds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ JOINT_SMOOTHING = "Joint smoothing"
 
 
 def make_surfaces(node: Any, smoothing: float | None = None) -> Generator[float, None, None]:
-    """Show every segment in 3-D, from a generator that yields the part done; all surfaces appear at its end.
+    """Show every segment in 3-D, from a generator that yields the fraction done; all surfaces appear at its end.
 
     Args:
-        node: the segmentation node. smoothing: 0 to 1; None leaves the segmentation's own setting.
+        node: the segmentation node. smoothing: 0 to 1; None keeps the segmentation's own setting.
     """
     segmentation = node.GetSegmentation()
     if smoothing is not None:
@@ -32,7 +32,7 @@ def make_surfaces(node: Any, smoothing: float | None = None) -> Generator[float,
     segmentation.RemoveRepresentation(SURFACE)
     if not _smooths_jointly(segmentation):
         yield from _make_each(segmentation)
-    node.CreateClosedSurfaceRepresentation()  # of those that have none yet
+    node.CreateClosedSurfaceRepresentation()  # for segments without one
     segmentation.InvokeEvent(slicer.vtkSegmentation.ContainedRepresentationNamesModified)
     if node.GetDisplayNode() is not None:
         node.GetDisplayNode().SetPreferredDisplayRepresentationName3D(SURFACE)
@@ -43,7 +43,7 @@ def _make_each(segmentation: Any) -> Generator[float, None, None]:
     made = []
     for number, segment_id in enumerate(ids):
         segment = segmentation.GetSegment(segment_id)
-        if segment is not None:  # somebody may delete it meanwhile
+        if segment is not None:  # it may be deleted meanwhile
             stamp, half = layers.segment_stamp(segment), (number + 0.5) / len(ids)
             image = yield from within(number / len(ids), half, layers.only_segment(segment))
             made.append((segment_id, stamp, _surface(segmentation, image)))
@@ -55,13 +55,13 @@ def _make_each(segmentation: Any) -> Generator[float, None, None]:
 
 
 def _smooths_jointly(segmentation: Any) -> bool:
-    """Return whether neighbouring surfaces depend on each other, so that only Slicer can make them, together."""
+    """Return whether neighbouring surfaces depend on each other, so that Slicer must create all of them together."""
     value = segmentation.GetConversionParameter(JOINT_SMOOTHING)
     return value not in ("", "0")
 
 
 def _surface(segmentation: Any, image: Any | None) -> Any:
-    """Return the surface of a segment's voxels as vtkPolyData, as the segmentation's conversion parameters say."""
+    """Return the surface of a segment's voxels as vtkPolyData, with the segmentation's conversion parameters."""
     if image is None:
         return vtk.vtkPolyData()
     alone, copy = slicer.vtkSegmentation(), slicer.vtkSegment()

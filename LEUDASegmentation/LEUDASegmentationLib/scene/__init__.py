@@ -1,3 +1,3 @@
-"""Volumes and segmentations of the scene as arrays, and work on them that never blocks the window. For both modules."""
+"""Volumes and segmentations of the scene as arrays, and work that does not block the window. For both modules."""
 
-__all__ = ["geometry", "layers", "scene_watch", "steps", "volume_files"]
+__all__ = ["geometry", "layers", "scene_watch", "steps", "volume_files", "volumes"]

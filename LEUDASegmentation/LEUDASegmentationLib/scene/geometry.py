@@ -1,7 +1,7 @@
 """Voxel grids in Slicer's coordinates: affines, points under parent transforms, and the voxels inside a ROI.
 
-"Node coordinates" are those a node stores, before its parent transform; "world" is what the views show. Arrays of
-voxels are (K, J, I), as ``slicer.util.arrayFromVolume`` gives them; affines map (i, j, k) to RAS mm.
+"Node coordinates" are those that a node stores, before its parent transform; "world" is what the views show. Arrays of
+voxels are (K, J, I), as ``slicer.util.arrayFromVolume`` returns them; affines map (i, j, k) to RAS mm.
 """
 
 from __future__ import annotations
@@ -17,42 +17,59 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError
 
 TOLERANCE = 1e-6
-_SIDE_SAMPLES = 17  # points along each side of a ROI, where a warped volume bends it
-
-
-def array_from_matrix(matrix: Any) -> np.ndarray:
-    """Return a vtkMatrix4x4 as an array (4, 4)."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
-def matrix_from_array(array: np.ndarray) -> Any:
-    """Return an array (4, 4) as a vtkMatrix4x4."""
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(array, float).ravel().tolist())
-    return matrix
+_SIDE_SAMPLES = 17  # points along each side of a ROI that a non-linear transform bends
 
 
 def ijk_to_ras(volume_node: Any) -> np.ndarray:
-    """Return the volume's own affine (4, 4), its parent transform left out."""
+    """Return the volume's own affine (4, 4), without its parent transform."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
-    return array_from_matrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def world_affine(volume_node: Any) -> np.ndarray:
+    """Return the affine (4, 4) of a volume node in the world, its parent transform included.
+
+    Raises:
+        InputError: the volume is under a non-linear transform, which no affine can express.
+    """
+    return parent_matrix(volume_node) @ ijk_to_ras(volume_node)
+
+
+def parent_matrix(node: Any) -> np.ndarray:
+    """Return the matrix (4, 4) from node coordinates to the world.
+
+    Raises:
+        InputError: the node is under a non-linear transform.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _("“{name}” is under the non-linear transform “{transform}”").format(
+                name=node.GetName(), transform=transform.GetName()
+            ),
+            _("harden the transform in the Transforms module, or remove the node from the transform"),
+        )
+    return slicer.util.arrayFromTransformMatrix(transform, toWorld=True)
 
 
 def image_to_world(image: Any) -> np.ndarray:
-    """Return the affine (4, 4) of a vtkOrientedImageData; index (0, 0, 0) need not lie in its extent."""
+    """Return the affine (4, 4) of a vtkOrientedImageData; its extent need not contain index (0, 0, 0)."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return array_from_matrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def grid_shape(volume_node: Any) -> tuple[int, int, int]:
-    """Return the number of voxels as (K, J, I)."""
-    return tuple(reversed(volume_node.GetImageData().GetDimensions()))
+def volume_shape(volume_node: Any) -> tuple[int, int, int]:
+    """Return the number of voxels along i, j and k; (0, 0, 0) for a volume without an image."""
+    image = volume_node.GetImageData()
+    return image.GetDimensions() if image else (0, 0, 0)
 
 
 def same_affine(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two affines put every voxel in the same place, to ``TOLERANCE`` mm a voxel step."""
+    """Return whether two affines put every voxel in the same place, within ``TOLERANCE`` mm per voxel step."""
     return bool(np.allclose(a, b, rtol=0, atol=TOLERANCE))
 
 
@@ -100,22 +117,22 @@ def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 class RoiMask:
-    """The voxels of a volume whose centres lie in a ROI, both nodes taken as they are on construction.
+    """The voxels of a volume whose centres are in a ROI; later changes of both nodes have no effect.
 
-    The ROI may be rotated, turned inside out, and either node may be under any transform.
+    The ROI may be rotated or inside out, and both nodes may be under any transform.
 
     Attributes:
-        box: half-open ranges ``((i0, i1), (j0, j1), (k0, k1))`` that hold all of these voxels.
+        box: half-open ranges ``((i0, i1), (j0, j1), (k0, k1))`` that contain all of these voxels.
 
     Raises:
-        InputError: the ROI and the volume have no place in common.
+        InputError: the ROI and the volume do not overlap.
     """
 
     def __init__(self, volume_node: Any, roi_node: Any) -> None:
-        self._shape = grid_shape(volume_node)
+        self._shape = volume_shape(volume_node)
         self._affine = ijk_to_ras(volume_node)
         self._to_world = transform_between(volume_node, None)
-        self._object_from_world = np.linalg.inv(array_from_matrix(roi_node.GetObjectToWorldMatrix()))
+        self._object_from_world = np.linalg.inv(slicer.util.arrayFromVTKMatrix(roi_node.GetObjectToWorldMatrix()))
         self._half = np.array(roi_node.GetSize()) / 2 + TOLERANCE
         self._inside_out = bool(roi_node.GetInsideOut())
         self._object_from_index = (
@@ -124,14 +141,14 @@ class RoiMask:
         self.box = self._whole() if self._inside_out else self._bounding_box(volume_node)
         if any(start >= stop for start, stop in self.box):
             raise InputError(
-                _("the ROI “{roi}” lies outside the volume “{volume}”").format(
+                _("the ROI “{roi}” is outside the volume “{volume}”").format(
                     roi=roi_node.GetName(), volume=volume_node.GetName()
                 ),
                 _("move it over the part to segment, or choose no ROI"),
             )
 
     def apply(self, slab: np.ndarray, first: int) -> None:
-        """Set to 0 what lies outside in ``slab`` (n, J, I), the slices ``first`` to ``first + n`` of the volume."""
+        """Set voxels outside the ROI to 0 in ``slab`` (n, J, I), slices ``first`` to ``first + n`` of the volume."""
         (i0, i1), (j0, j1), (k0, k1) = self.box
         start, stop = max(first, k0), min(first + len(slab), k1)
         if start >= stop:
@@ -143,7 +160,7 @@ class RoiMask:
             slab[k - first, j0:j1, i0:i1] *= self._inside(k) != self._inside_out
 
     def _inside(self, k: int) -> np.ndarray:
-        """Return which voxels of slice ``k`` of the box have their centre in the ROI, (j1 - j0, i1 - i0) bool."""
+        """Return which voxels of slice ``k`` of the box have their centres in the ROI, (j1 - j0, i1 - i0) bool."""
         (i0, i1), (j0, j1), _ks = self.box
         j, i = np.ogrid[j0:j1, i0:i1]
         if self._object_from_index is None:
@@ -167,11 +184,10 @@ class RoiMask:
         world = apply_affine(np.linalg.inv(self._object_from_world), lattice)
         points = transform_points(transform_between(None, volume_node), world)
         indices = apply_affine(np.linalg.inv(self._affine), points)
-        margin = TOLERANCE if linear else 2  # voxels a warp may bulge out between the samples
+        margin = TOLERANCE if linear else 2  # voxels by which a warp may exceed the box between the samples
         starts = np.ceil(indices.min(axis=0) - margin).astype(int)
         stops = np.floor(indices.max(axis=0) + margin).astype(int) + 1
-        ends = reversed(self._shape)
-        return tuple((max(0, int(a)), min(int(b), n)) for a, b, n in zip(starts, stops, ends, strict=True))
+        return tuple((max(0, int(a)), min(int(b), n)) for a, b, n in zip(starts, stops, self._shape, strict=True))
 
     def _whole(self) -> tuple[tuple[int, int], ...]:
-        return tuple((0, n) for n in reversed(self._shape))
+        return tuple((0, n) for n in self._shape)

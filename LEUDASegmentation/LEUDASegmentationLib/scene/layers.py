@@ -1,7 +1,7 @@
-"""The voxels of segmentations: layers that several segments share, each with a label value of its own.
+"""The voxels of segmentations: layers that several segments share, each with its own label value.
 
-A run puts all of its segments into one new layer. Segments that stay where they are keep their layer, so that nothing
-a run writes can erase them, even where both lie.
+A run puts all of its segments into one new layer. Other segments keep their layer, so that a run cannot erase them,
+even where they overlap.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import slicer
 import vtk
 
 from leuda_core.types import Label
-from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world, matrix_from_array
+from LEUDASegmentationLib.scene.geometry import RoiMask, image_to_world
 from LEUDASegmentationLib.scene.steps import finish, within
 from LEUDASegmentationLib.scene.volume_files import slabs
 
 BINARY = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-LABEL_TAG = "LEUDA.Label"  # finds the segment of a label again after the user renamed it
+LABEL_TAG = "LEUDA.Label"  # identifies the segment of a label after the user renamed it
 
 
 @dataclass
 class Change:
-    """What ``put_segments`` did: segments added, and layer and value that replaced segments had before."""
+    """What ``put_segments`` did: added segments, and the former layer and value of replaced segments."""
 
     added: list[str] = field(default_factory=list)
     replaced: dict[str, tuple[Any, int]] = field(default_factory=dict)
 
 
 def new_layer(extent: Sequence[int], dtype: np.dtype, affine: np.ndarray) -> Any:
-    """Return a vtkOrientedImageData, its voxels not yet set.
+    """Return a vtkOrientedImageData with uninitialised voxels.
 
     Args:
         extent: first and last index along i, j and k.
@@ -43,7 +43,7 @@ def new_layer(extent: Sequence[int], dtype: np.dtype, affine: np.ndarray) -> Any
     image = slicer.vtkOrientedImageData()
     image.SetExtent([int(end) for end in extent])
     image.AllocateScalars(get_vtk_array_type(dtype), 1)
-    image.SetImageToWorldMatrix(matrix_from_array(affine))
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
 
 
@@ -60,10 +60,10 @@ def layer_array(image: Any) -> np.ndarray:
 def read_layer(
     path: str, affine: np.ndarray, values: Sequence[int], roi: RoiMask | None
 ) -> Generator[float, None, Any]:
-    """Return (from a generator that yields the part done) the label map of a ``.npy`` file (K, J, I) as a layer.
+    """Return (from a generator that yields the fraction done) the label map of a ``.npy`` file (K, J, I) as a layer.
 
-    Labels other than ``values`` and voxels outside the ROI become 0. The layer holds the box of what is left alone,
-    as Slicer's own layers do: it is drawn, saved and turned into surfaces the faster for it.
+    Labels other than ``values`` and voxels outside the ROI become 0. The layer covers only the bounding box of the
+    remaining voxels, like Slicer's own layers, so that drawing, saving and creating surfaces are fast.
     """
     labels = np.load(path, mmap_mode="r")
     kept, occupied = np.empty(labels.shape, labels.dtype), [np.zeros(n, bool) for n in labels.shape]
@@ -85,9 +85,9 @@ def read_layer(
 
 
 def only_segment(segment: Any) -> Generator[float, None, Any | None]:
-    """Return (from a generator that yields the part done) a segment alone, as an image of 0 and 1.
+    """Return (from a generator that yields the fraction done) a single segment as an image of 0 and 1.
 
-    It is cropped to the box of its voxels; None if it has none.
+    It is cropped to the bounding box of its voxels; None if it has none.
     """
     layer = segment.GetRepresentation(BINARY)
     voxels, value = layer_array(layer), segment.GetLabelValue()
@@ -113,7 +113,7 @@ def _ends(marks: np.ndarray) -> tuple[int, int]:
 
 
 def _mark(occupied: Sequence[np.ndarray], slab: slice, voxels: np.ndarray) -> None:
-    """Mark the indices along k, j and i at which the voxels (n, J, I) of a slab hold a label."""
+    """Mark the indices along k, j and i at which the voxels (n, J, I) of a slab contain a label."""
     flat = np.bitwise_or.reduce(voxels, axis=0)
     occupied[0][slab] = np.bitwise_or.reduce(voxels.reshape(len(voxels), -1), axis=1) != 0
     occupied[1] |= (flat != 0).any(axis=1)
@@ -121,19 +121,19 @@ def _mark(occupied: Sequence[np.ndarray], slab: slice, voxels: np.ndarray) -> No
 
 
 def segment_stamp(segment: Any) -> tuple[Any, int, int]:
-    """Return what changes when the segment's voxels do."""
+    """Return a value that changes whenever the segment's voxels change."""
     layer = segment.GetRepresentation(BINARY)
     return layer, layer.GetMTime() if layer else 0, segment.GetLabelValue()
 
 
 def segment_ids(segmentation: Any) -> list[str]:
-    """Return the ids of all segments, in their order."""
+    """Return the ids of all segments, in order."""
     return [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
 
 
 def find_segment(segmentation: Any, name: str) -> str | None:
-    """Return the id of the segment that holds the label of this name, also one that the user renamed since."""
-    by_tag = {}
+    """Return the id of the segment of the label with this name, even if the user renamed the segment."""
+    by_tag: dict[str, str] = {}
     for segment_id in segment_ids(segmentation):
         tag = vtk.reference("")
         if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, tag):
@@ -142,34 +142,34 @@ def find_segment(segmentation: Any, name: str) -> str | None:
 
 
 def other_segments(segmentation: Any, labels: Sequence[Label]) -> list[str]:
-    """Return the ids of the segments that hold none of these labels."""
+    """Return the ids of the segments that belong to none of these labels."""
     ours = {find_segment(segmentation, label.name) for label in labels}
     return [segment_id for segment_id in segment_ids(segmentation) if segment_id not in ours]
 
 
 class LayerCopies:
-    """Copies of layers that keep some label values alone, made ahead of a change so that the change itself is quick."""
+    """Copies of layers with only some of the label values, prepared before a change so that the change is fast."""
 
     def __init__(self) -> None:
         self._copies: dict[tuple[Any, int, frozenset[int]], Any] = {}
 
     def for_put(self, segmentation: Any, labels: Sequence[Label]) -> Generator[float, None, None]:
-        """Copy what ``put_segments`` will need, from a generator that yields the part done."""
-        leaving = {find_segment(segmentation, label.name) for label in labels}
+        """Copy what ``put_segments`` will need, from a generator that yields the fraction done."""
+        leaving = {i for label in labels if (i := find_segment(segmentation, label.name)) is not None}
         return self._make(_divided_layers(segmentation, leaving))
 
     def for_take_back(self, segmentation: Any, change: Change) -> Generator[float, None, None]:
-        """Copy what ``take_back`` will need, from a generator that yields the part done."""
+        """Copy what ``take_back`` will need, from a generator that yields the fraction done."""
         leaving = {*change.replaced, *change.added}
         return self._make([*_divided_layers(segmentation, leaving), *_former_layers(segmentation, change)])
 
     def take(self, layer: Any, values: Collection[int]) -> Any:
-        """Return a copy that keeps these values; made now if there is none, or if the layer was changed since."""
+        """Return a copy with only these values; made now if there is none or the layer has changed since."""
         return self._copies.pop(self._key(layer, values), None) or finish(_filtered(layer, values))
 
     def _make(self, wanted: Sequence[tuple[Any, Mapping[str, int]]]) -> Generator[float, None, None]:
         for number, (layer, segments) in enumerate(wanted):
-            key = self._key(layer, segments.values())  # of now: the layer may change while it is copied
+            key = self._key(layer, segments.values())  # of the present state: the layer may change while it is copied
             part = number / len(wanted), (number + 1) / len(wanted)
             self._copies[key] = yield from within(*part, _filtered(layer, segments.values()))
 
@@ -179,8 +179,9 @@ class LayerCopies:
 
 
 def put_segments(segmentation: Any, layer: Any, labels: Sequence[Label], copies: LayerCopies | None = None) -> Change:
-    """Make a layer hold the segments of these labels; existing ones keep id, name, colour and terminology."""
-    change, targets = Change(), {}
+    """Put the segments of these labels into a layer; existing segments keep id, name, colour and terminology."""
+    change = Change()
+    targets: dict[str, tuple[Any, int]] = {}
     for label in labels:
         segment_id = find_segment(segmentation, label.name)
         if segment_id is not None:
@@ -190,19 +191,20 @@ def put_segments(segmentation: Any, layer: Any, labels: Sequence[Label], copies:
     _move(segmentation, targets, copies or LayerCopies())
     missing = [label for label in labels if find_segment(segmentation, label.name) is None]
     change.added = [_add_segment(segmentation, layer, label) for label in missing]
-    layer.Modified()  # tells the segmentation that its surfaces are out of date
+    layer.Modified()  # marks the surfaces as out of date
     return change
 
 
 def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = None) -> None:
-    """Undo ``put_segments``; segments that it left alone, and those deleted since, are left alone again."""
-    copies, targets = copies or LayerCopies(), {}
+    """Undo ``put_segments``; other segments do not change, and segments deleted since stay deleted."""
+    copies = copies or LayerCopies()
+    targets: dict[str, tuple[Any, int]] = {}
     for layer, values in _former_layers(segmentation, change):
-        restored = copies.take(layer, values.values())  # what others had in it then lies in their layers now
+        restored = copies.take(layer, values.values())  # other segments have layers of their own by now
         targets |= {segment_id: (restored, value) for segment_id, value in values.items()}
     restored_layers = {id(layer): layer for layer, _value in targets.values()}.values()
     added = set(segment_ids(segmentation)).intersection(change.added)
-    targets |= {segment_id: (slicer.vtkOrientedImageData(), 1) for segment_id in added}  # else removal copies the layer
+    targets |= {i: (slicer.vtkOrientedImageData(), 1) for i in added}  # otherwise their removal copies the layer
     _move(segmentation, targets, copies)
     for segment_id in added:
         segmentation.RemoveSegment(segment_id)
@@ -211,7 +213,7 @@ def take_back(segmentation: Any, change: Change, copies: LayerCopies | None = No
 
 
 def _former_layers(segmentation: Any, change: Change) -> list[tuple[Any, dict[str, int]]]:
-    """Return each layer that replaced segments had, with the values these had in it; deleted ones are left out."""
+    """Return each former layer of replaced segments with the values of these segments, without deleted segments."""
     by_layer: dict[Any, dict[str, int]] = {}
     present = set(segment_ids(segmentation))
     for segment_id, (layer, value) in change.replaced.items():
@@ -231,13 +233,13 @@ def _add_segment(segmentation: Any, layer: Any, label: Label) -> str:
     segment.AddRepresentation(BINARY, layer)
     segment_id = segmentation.GenerateUniqueSegmentID(label.name)
     segmentation.AddSegment(segment, segment_id)
-    segment.SetColor(*label.color)  # not before: a grey segment that is added is given a colour
+    segment.SetColor(*label.color)  # only now: Slicer gives a new colour to a grey segment that is added
     segment.SetColorAutoGenerated(False)
     return segment_id
 
 
 def _move(segmentation: Any, targets: Mapping[str, tuple[Any, int]], copies: LayerCopies) -> None:
-    """Give segments another layer and value, and erase them from layers in which others stay."""
+    """Give segments another layer and value, and erase them from layers in which other segments stay."""
     for layer, staying in _divided_layers(segmentation, targets):
         thinned = copies.take(layer, staying.values())
         for segment_id in staying:
@@ -259,7 +261,7 @@ def _divided_layers(segmentation: Any, leaving: Collection[str]) -> list[tuple[A
 
 
 def segments_by_layer(segmentation: Any) -> list[tuple[Any, list[str]]]:
-    """Return each layer with the ids of the segments that share it."""
+    """Return each layer with the ids of its segments."""
     return [
         (segmentation.GetLayerDataObject(index, BINARY), list(segmentation.GetSegmentIDsForLayer(index, BINARY)))
         for index in range(segmentation.GetNumberOfLayers(BINARY))
@@ -267,7 +269,7 @@ def segments_by_layer(segmentation: Any) -> list[tuple[Any, list[str]]]:
 
 
 def _filtered(layer: Any, values: Collection[int]) -> Generator[float, None, Any]:
-    """Return (from a generator that yields the part done) a copy of a layer that keeps these label values alone."""
+    """Return (from a generator that yields the fraction done) a copy of a layer with only these label values."""
     voxels = layer_array(layer)
     if not voxels.size:
         return slicer.vtkOrientedImageData()
@@ -280,7 +282,7 @@ def _filtered(layer: Any, values: Collection[int]) -> Generator[float, None, Any
 
 
 def _only(voxels: np.ndarray, values: Collection[int]) -> np.ndarray:
-    """Return the voxels with every value but these set to 0."""
+    """Return the voxels with all other values set to 0."""
     kept = list(values)
     if voxels.dtype == np.uint8:
         table = bytes(value if value in kept else 0 for value in range(256))

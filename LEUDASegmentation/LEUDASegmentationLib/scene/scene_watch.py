@@ -1,4 +1,4 @@
-"""Tells work that goes on in the background when nodes it needs are deleted, or the scene is closed."""
+"""Notifies work in the background when its nodes are deleted or the scene is closed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import vtk
 
 
 class SceneWatch:
-    """Observes a scene until ``stop``, or until the scene closes: one that is destroyed must not call into Python.
+    """Observes a scene until ``stop`` or until the scene closes: a scene that is destroyed must not call Python.
 
     Args:
-        onRemoved: called with each node that is removed. onClosing: called when the scene is about to be closed.
+        on_removed: called with each node that is removed. on_closing: called when the scene is about to be closed.
     """
 
-    def __init__(self, scene: Any, onRemoved: Callable[[Any], None], onClosing: Callable[[], None]) -> None:
+    def __init__(self, scene: Any, on_removed: Callable[[Any], None], on_closing: Callable[[], None]) -> None:
         self._scene = scene
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def removed(_caller: Any, _event: str, node: Any) -> None:
-            onRemoved(node)
+            on_removed(node)
 
         def closing(_caller: Any, _event: str) -> None:
             self.stop()
-            onClosing()
+            on_closing()
 
         self._tags = [
             scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, removed),
@@ -33,7 +33,7 @@ class SceneWatch:
         ]
 
     def stop(self) -> None:
-        """Observe no longer; may be called again."""
+        """Stop observing; may be called repeatedly."""
         tags, self._tags = self._tags, []
         for tag in tags:
             self._scene.RemoveObserver(tag)

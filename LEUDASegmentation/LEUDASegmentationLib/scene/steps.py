@@ -1,7 +1,8 @@
-"""Work in pieces: a generator, run to its end at once, or a piece at a time so that the window keeps answering."""
+"""Work in small steps: a generator that runs to its end, or step by step so that the window keeps responding."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -11,7 +12,7 @@ from leuda_core.errors import LeudaError
 
 
 def finish(steps: Generator[Any, None, Any]) -> Any:
-    """Do all of it now and return what the generator returns."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(steps)
@@ -19,8 +20,13 @@ def finish(steps: Generator[Any, None, Any]) -> Any:
             return end.value
 
 
+def is_running(steps: Generator[Any, Any, Any]) -> bool:
+    """Return whether a generator is executing right now, so that it cannot be closed."""
+    return inspect.getgeneratorstate(steps) == inspect.GEN_RUNNING
+
+
 def within(start: float, stop: float, steps: Generator[float, None, Any]) -> Generator[float, None, Any]:
-    """Yield the part done of steps as what it is of something larger; return what they return."""
+    """Map the fraction done of the steps from [0, 1] to [start, stop]; return the result of the steps."""
     while True:
         try:
             part = next(steps)
@@ -30,15 +36,15 @@ def within(start: float, stop: float, steps: Generator[float, None, Any]) -> Gen
 
 
 class EventLoopWork:
-    """Runs a generator a piece at a time, each in a turn of its own of the event loop.
+    """Runs a generator step by step, each step in its own turn of the event loop.
 
     Args:
         steps: the work.
-        on_done: called with what it returns.
-        on_error: called with the LeudaError it raises; without, that goes where every unhandled error goes.
+        on_done: called with the result.
+        on_error: called with the LeudaError that the work raises; without it, the error is raised as unhandled.
 
     Attributes:
-        running: whether it was started, and has neither ended nor been stopped.
+        running: whether the work was started and has neither ended nor been stopped.
     """
 
     def __init__(
@@ -51,15 +57,15 @@ class EventLoopWork:
         self.running = False
 
     def start(self) -> EventLoopWork:
-        """Begin with the next turn of the event loop; returns itself."""
+        """Start with the next turn of the event loop; return itself."""
         self.running = True
         qt.QTimer.singleShot(0, self._step)
         return self
 
     def stop(self) -> None:
-        """Give it up; nobody is called any more. May be called at any time."""
+        """Stop; no callback is called afterwards. May be called at any time."""
         self.running = False
-        if not self._steps.gi_running:
+        if not is_running(self._steps):
             self._steps.close()
 
     def _step(self) -> None:
@@ -90,7 +96,7 @@ def run(
     on_done: Callable[[Any], None] | None = None,
     on_error: Callable[[LeudaError], None] | None = None,
 ) -> Any:
-    """Run a generator and return its value, or with ``wait=False`` an ``EventLoopWork`` that has been started."""
+    """Run a generator and return its result, or with ``wait=False`` a started ``EventLoopWork``."""
     if wait:
         return finish(steps)
     return EventLoopWork(steps, on_done, on_error).start()

@@ -1,4 +1,4 @@
-"""Copies of volumes as ``.npy`` files for the worker, one for each content, written without freezing the window."""
+"""Copies of volumes as ``.npy`` files for the worker, one per content, written without blocking the window."""
 
 from __future__ import annotations
 
@@ -17,39 +17,12 @@ from leuda_core.errors import InputError
 from leuda_core.io.files import write_error
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
-BYTES_AT_ONCE = 4 * 2**20  # of which a slab takes milliseconds, so that the window never stands still
-UNUSED_COPIES = 2  # kept: the volume of the panel, and that of the live preview
-
-
-def check_volume(node: Any | None) -> None:
-    """Raise an InputError unless the node is an image that can be segmented."""
-    if node is None:
-        raise InputError(_("no input volume is chosen"), _("choose an MR or CT volume"))
-    name = node.GetName()
-    if node.GetScene() is None:
-        raise InputError(_("“{name}” is not in the scene any more").format(name=name), _("load it again"))
-    if not node.IsA("vtkMRMLScalarVolumeNode"):
-        raise InputError(_("“{name}” is no scalar volume").format(name=name), _("choose an MR or CT volume"))
-    if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(
-            _("“{name}” is a label map, not an image").format(name=name),
-            _("choose the image; one that was loaded as a label map can be converted in the Volumes module"),
-        )
-    image = node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
-        raise InputError(_("“{name}” holds no voxels").format(name=name), _("load the volume again"))
-    components = image.GetNumberOfScalarComponents()
-    if components != 1:
-        raise InputError(
-            _("“{name}” has {count} components a voxel, such as colours or time points").format(
-                name=name, count=components
-            ),
-            _("choose a volume with one; the module Vector to Scalar Volume makes one of several"),
-        )
+BYTES_AT_ONCE = 4 * 2**20  # a slab of this size takes milliseconds, so that the window keeps responding
+UNUSED_COPIES = 2  # that are kept: for the volume of the panel and that of the live preview
 
 
 def content_stamp(node: Any) -> tuple[int, int]:
-    """Return what changes whenever the voxels do; no two volumes of a session have the same."""
+    """Return a value that changes whenever the voxels change; it is unique to the volume within a session."""
     image = node.GetImageData()
     if image is None:
         return (0, 0)
@@ -57,7 +30,7 @@ def content_stamp(node: Any) -> tuple[int, int]:
 
 
 def slabs(shape: tuple[int, ...], itemsize: int) -> list[slice]:
-    """Return ranges of slices of an array (K, J, I), each small enough to work on between two events."""
+    """Return ranges of slices of an array (K, J, I), each small enough to process between two events."""
     step = max(1, BYTES_AT_ONCE // max(1, math.prod(shape[1:]) * itemsize))
     return [slice(first, min(first + step, shape[0])) for first in range(0, shape[0], step)]
 
@@ -70,24 +43,24 @@ class _Copy:
 
 
 class VolumeFiles:
-    """The copies that exist, in the private folder of the worker's client."""
+    """The existing copies, in the private folder of the worker's client."""
 
     def __init__(self, worker: WorkerClient) -> None:
         self._worker = worker
-        self._copies: list[_Copy] = []  # the one used last comes last
+        self._copies: list[_Copy] = []  # the most recently used copy is last
 
     def acquire(self, node: Any) -> Generator[float, None, str]:
-        """Return (from a generator that yields the part done) the path of a copy; ``release`` it when done.
+        """Return (from a generator that yields the fraction done) the path of a copy; ``release`` it when done.
 
         Raises:
             LeudaError: the copy cannot be written. InputError: the volume changed or was deleted meanwhile.
         """
         copy = self._find(content_stamp(node))
         if copy is None:
-            stamp, path = content_stamp(node), self._worker.newPath("volume.npy")
+            stamp, path = content_stamp(node), self._worker.new_path("volume.npy")
             try:
                 yield from _write(node, stamp, path)
-            except BaseException:  # GeneratorExit as well: a copy that is not whole must not stay
+            except BaseException:  # also GeneratorExit: an incomplete copy must not stay
                 self._worker.discard(path)
                 raise
             copy = _Copy(stamp, path)
@@ -96,7 +69,7 @@ class VolumeFiles:
         return copy.path
 
     def release(self, path: str) -> None:
-        """Say that a path from ``acquire`` is not read any more."""
+        """Declare that a path from ``acquire`` is no longer read."""
         copy = next(copy for copy in self._copies if copy.path == path)
         copy.users -= 1
         self._copies.remove(copy)
@@ -107,7 +80,7 @@ class VolumeFiles:
             self._worker.discard(copy.path)
 
     def _find(self, stamp: tuple[int, int]) -> _Copy | None:
-        """Return the copy of a content, unless the client has removed its folder since."""
+        """Return the copy of a content, unless the client has removed its folder."""
         return next((copy for copy in self._copies if copy.stamp == stamp and os.path.exists(copy.path)), None)
 
 
@@ -127,7 +100,7 @@ def _write(node: Any, stamp: tuple[int, int], path: str) -> Generator[float, Non
 
 
 def changed_meanwhile(node: Any) -> InputError:
-    """Return the error for a volume whose voxels or place changed while it was being segmented."""
+    """Return the error for a volume whose voxels or position changed while it was being segmented."""
     return InputError(
         _("“{name}” was changed while it was being segmented").format(name=node.GetName()),
         _("nothing was written; segment it again"),

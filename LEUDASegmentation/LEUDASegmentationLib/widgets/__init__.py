@@ -1,3 +1,12 @@
-"""Widgets and the base of both modules' panels."""
+"""Widgets and the common base class of both modules."""
 
-__all__ = ["device_box", "layout", "log_panel", "message_strip", "module_widget", "run_progress", "tables"]
+__all__ = [
+    "device_box",
+    "layout",
+    "log_panel",
+    "message_strip",
+    "method_titles",
+    "module_widget",
+    "run_progress",
+    "tables",
+]

@@ -1,4 +1,4 @@
-"""The devices that can compute, with their memory, asked of the worker only once somebody looks."""
+"""A list of the compute devices with their memory; the worker is asked for them when the list becomes visible."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ AUTO = "auto"
 
 
 class DeviceBox:
-    """Fills a combo box with "Automatic" and, on ``fill``, with what the machine has.
+    """Fills a combo box with "Automatic" and, on ``fill``, with the devices of the computer.
 
     Args:
         combo: the ``QComboBox``.
-        on_changed: called with the device's name when the user chooses.
+        on_changed: called with the name of the device that the user chooses.
     """
 
     def __init__(self, combo, on_changed: Callable[[str], None]) -> None:
@@ -29,17 +29,17 @@ class DeviceBox:
 
     @property
     def current(self) -> str:
-        """The chosen device, as the worker names it."""
+        """The name of the chosen device, as used by the worker."""
         return self._combo.itemData(self._combo.currentIndex) or AUTO
 
     def fill(self, client) -> None:
-        """Ask the worker for the devices, once; when that fails, the next call asks again."""
+        """Ask the worker for the devices, once; after a failure, the next call asks again."""
         if not self._asked:
             self._asked = True
             client.request("devices", self._on_devices, self._on_error)
 
     def select(self, device: str) -> None:
-        """Choose a device without telling anybody; one that is not listed (yet) is added by its name."""
+        """Choose a device without calling ``on_changed``; a device that is not listed (yet) is added."""
         self._filling = True
         try:
             if self._combo.findData(device) < 0:
@@ -59,12 +59,12 @@ class DeviceBox:
         self._filling = True
         try:
             self._combo.clear()
-            self._combo.addItem(_("Automatic: a GPU if one works"), AUTO)
+            self._combo.addItem(_("Automatic: a working GPU, or the CPU"), AUTO)
             for device in devices:
                 self._add(device)
         finally:
             self._filling = False
-        self._combo.toolTip = _("Where the network runs")
+        self._combo.toolTip = _("The device on which the network runs")
         self.select(chosen)
 
     def _add(self, device: Mapping[str, Any]) -> None:

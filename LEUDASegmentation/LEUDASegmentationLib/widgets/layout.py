@@ -1,4 +1,4 @@
-"""Small parts that the panels of both modules are built of."""
+"""Small layout helpers for the panels of both modules."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import qt
 
 
 def column_in(widget):
-    """Return a column without margins for the content of a widget."""
+    """Give a widget a vertical layout without margins and return the layout."""
     layout = qt.QVBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
     return layout
 
 
 def new_button(layout, name: str, text: str, on_click: Callable[[], None] | None = None):
-    """Add a ``QPushButton`` to a layout and return it; one without ``on_click`` is given a menu later."""
+    """Add a ``QPushButton`` to a layout and return it; leave out ``on_click`` for a button with a menu."""
     button = qt.QPushButton(text)
     button.objectName = name
     if on_click is not None:

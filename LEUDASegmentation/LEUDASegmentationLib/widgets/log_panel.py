@@ -1,4 +1,4 @@
-"""The details behind a message: what the child processes wrote. Shared by both modules."""
+"""The output of the child processes, as details of a message. Shared by both modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_LINES = 9
 class LogPanel:
     """A collapsed section with the last lines and a button that copies them.
 
-    Lines are gathered and shown ten times a second: a chatty process must not keep the window busy.
+    Lines are collected and shown ten times per second, so that much output does not block the window.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class LogPanel:
 
     @property
     def text(self) -> str:
-        """All lines that are kept."""
+        """All stored lines."""
         self.flush()
         return self._lines.plainText
 
@@ -53,20 +53,20 @@ class LogPanel:
             self._timer.start()
 
     def flush(self) -> None:
-        """Show the lines that wait."""
+        """Show the collected lines."""
         if self._waiting:
             lines, self._waiting = self._waiting, []
             self._lines.appendPlainText("\n".join(lines))
             self._update_button()
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Remove all lines."""
         self._waiting = []
         self._lines.clear()
         self._update_button()
 
     def copy(self) -> None:
-        """Put all lines on the clipboard."""
+        """Copy all lines to the clipboard."""
         slicer.app.clipboard().setText(self.text)
 
     def _update_button(self) -> None:
@@ -80,6 +80,6 @@ class LogPanel:
         view.setMaximumBlockCount(_MOST_LINES)
         view.setLineWrapMode(qt.QPlainTextEdit.WidgetWidth)
         view.setFont(qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont))
-        view.setPlaceholderText(_("Nothing yet: what the program writes while it works appears here."))
+        view.setPlaceholderText(_("Nothing yet: the output of the program appears here."))
         view.setFixedHeight(_SHOWN_LINES * line_height(view))
         return view

@@ -1,4 +1,4 @@
-"""One place for messages: what happened and what to do about it. Shared by both modules."""
+"""Messages in the panel: what happened and what to do about it. Shared by both modules."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ICON_PIXELS = 20
 
 
 class MessageStrip:
-    """A framed line with an icon, the cause in bold and the remedy; hidden while there is nothing to say.
+    """A framed line with an icon, the cause in bold, and the remedy; hidden while there is no message.
 
     Args:
-        action: text of a button, such as "Install…"; none without.
-        on_action: called when that button is pressed.
-        closable: whether the user can put the message away.
+        action: text of a button, such as "Install…"; without it, there is no button.
+        on_action: called when this button is pressed.
+        closable: whether the user can dismiss the message.
     """
 
     def __init__(self, *, action: str = "", on_action: Callable[[], None] | None = None, closable: bool = True) -> None:
@@ -41,15 +41,15 @@ class MessageStrip:
         self.clear()
 
     def show_error(self, error: BaseException) -> None:
-        """Show an error; a ``LeudaError`` brings its remedy, any other is a fault of ours."""
+        """Show an error; a ``LeudaError`` has a remedy, any other exception is an internal error."""
         cause = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         remedy = getattr(error, "remedy", "")
         if not hasattr(error, "remedy"):
-            remedy = _("This is a fault of the module: copy the log and report it.")
+            remedy = _("This is an error in the module: copy the log and report it.")
         self._show("error", cause, remedy)
 
     def show_warning(self, cause: str, remedy: str = "") -> None:
-        """Show something that worked otherwise than expected, or not yet."""
+        """Show that something went differently than expected, or is still missing."""
         self._show("warning", cause, remedy)
 
     def show_info(self, cause: str, remedy: str = "") -> None:
@@ -57,7 +57,7 @@ class MessageStrip:
         self._show("info", cause, remedy)
 
     def clear(self) -> None:
-        """Put the message away."""
+        """Remove the message."""
         self.kind = self.cause = self.remedy = ""
         self.widget.hide()
 
@@ -65,7 +65,7 @@ class MessageStrip:
         self.kind, self.cause, self.remedy = kind, _sentence(cause), _sentence(remedy)
         tint = _TINTS[kind]
         frame = f"border: 1px solid rgba({tint}, 150); border-radius: 3px; background: rgba({tint}, 30);"
-        self.widget.styleSheet = f"#messageStrip {{ {frame} }}"  # the name keeps it from the strip's own children
+        self.widget.styleSheet = f"#messageStrip {{ {frame} }}"  # the name excludes the strip's own children
         icon = self.widget.style().standardIcon(_ICONS[kind])
         self._icon.setPixmap(icon.pixmap(_ICON_PIXELS, _ICON_PIXELS))
         self._text.text = f"<b>{html.escape(self.cause)}</b> {html.escape(self.remedy)}"
@@ -102,14 +102,14 @@ class MessageStrip:
         button.objectName = "messageClose"
         button.autoRaise = True
         button.setIcon(button.style().standardIcon(qt.QStyle.SP_TitleBarCloseButton))
-        button.toolTip = _("Put this message away")
+        button.toolTip = _("Dismiss")
         button.connect("clicked()", self.clear)
         layout.addWidget(button, 0, qt.Qt.AlignTop)
         return button
 
 
 def _sentence(text: str) -> str:
-    """Return a text as a sentence: errors are written as they stand behind a colon."""
+    """Return a text as a sentence: error messages start with a lower-case letter and have no full stop."""
     text = " ".join(str(text).split())
     if not text:
         return ""

@@ -1,4 +1,4 @@
-"""What the widgets of both modules do alike: they tie a panel to the scene."""
+"""The common base of both modules' widgets: it connects a panel to the scene."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from slicer.util import VTKObservationMixin
 
 
 class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """A module's widget: its panel follows the parameter node, the closing of the scene, and nodes that come and go.
+    """A module's widget: its panel follows the parameter node, the closing of the scene, and added and removed nodes.
 
-    A module says what is its own in ``makePanel`` and ``makeParameterNode``. Its ``.ui`` file is named after it. A
-    panel has ``set_parameter_node`` (``None`` when the scene is closed), ``refresh`` (nodes may have come or gone),
-    ``enter``, ``leave`` and ``cleanup`` (for good: its widgets are about to be deleted).
+    A module implements ``makePanel`` and ``makeParameterNode``; its ``.ui`` file has the name of the module. A panel
+    has ``set_parameter_node`` (``None`` when the scene is closed), ``refresh`` (nodes may have been added or removed),
+    ``enter``, ``leave`` and ``cleanup`` (its widgets are about to be deleted).
     """
 
-    REFRESH_MS = 0  # a scene that loads adds many nodes at once: the panel looks once
+    REFRESH_MS = 0  # loading a scene adds many nodes at once: the panel is refreshed once
 
     def __init__(self, parent: Any = None) -> None:
-        self.logic = None
-        self.panel = None
-        self._parameterNode = None
+        self.logic: Any = None
+        self.panel: Any = None
+        self._parameterNode: Any = None
         self._guiTag = None
-        super().__init__(parent)  # initializes the mixin, too; without a parent it calls ``setup``
+        super().__init__(parent)  # also initialises the mixin; without a parent, it calls ``setup``
 
     def makePanel(self) -> Any:
-        """Set ``logic`` and return the panel; ``ui`` holds the widgets of the ``.ui`` file."""
+        """Set ``logic`` and return the panel; ``ui`` has the widgets of the ``.ui`` file as attributes."""
         raise NotImplementedError
 
     def makeParameterNode(self) -> Any:
-        """Return the module's parameter node of the present scene, made if there was none."""
+        """Return the module's parameter node in the current scene; create it if there is none."""
         raise NotImplementedError
 
     def setup(self) -> None:
-        """Build the panel; called once, when the module is opened for the first time."""
+        """Create the panel; called once, when the module is opened for the first time."""
         super().setup()
         self._uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
         self.layout.addWidget(self._uiWidget)
@@ -52,7 +52,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
-        """Let go of everything; called when Slicer quits or the module is reloaded."""
+        """Release everything; called when Slicer quits or the module is reloaded."""
         self._refreshTimer.stop()
         self.setParameterNode(None)
         self.removeObservers()
@@ -68,11 +68,11 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.leave()
 
     def initializeParameterNode(self) -> None:
-        """Make sure that there is a parameter node."""
+        """Ensure that there is a parameter node."""
         self.setParameterNode(self.makeParameterNode())
 
     def setParameterNode(self, parameterNode: Any) -> None:
-        """Show and observe a parameter node instead of the present one; ``None`` while there is none."""
+        """Show and observe another parameter node; ``None`` if there is none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._guiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)

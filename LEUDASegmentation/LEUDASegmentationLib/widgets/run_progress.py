@@ -1,4 +1,4 @@
-"""How far a piece of work is, and the button that ends it. Shared by both modules."""
+"""The progress of a task, and the button that cancels it. Shared by both modules."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _STEPS = 1000
 
 
 class RunProgress:
-    """A bar, what is being done, the time left, and Cancel; hidden while nothing runs.
+    """A progress bar with the stage, the remaining time and Cancel; hidden while nothing runs.
 
     Args:
-        on_cancel: called once when the user presses Cancel; the work then ends by itself.
-        cancel_text: of the button.
+        on_cancel: called once when the user presses Cancel; the task then ends by itself.
+        cancel_text: text of the button.
     """
 
     def __init__(self, on_cancel: Callable[[], None], *, cancel_text: str = "") -> None:
@@ -51,19 +51,19 @@ class RunProgress:
         return not self.widget.isHidden()
 
     def start(self, stage: str) -> None:
-        """Show the bar, at its beginning."""
+        """Show the bar at its start."""
         self.cancel_button.enabled = True
         self.cancel_button.text = self._cancel_text
         self.widget.show()
         self.update(stage, None)
 
     def update(self, stage: str, fraction: float | None, seconds_left: float | None = None) -> None:
-        """Show how far it is.
+        """Show the progress.
 
         Args:
-            stage: what is being done, for people.
-            fraction: of the whole, in [0, 1]; ``None`` when nobody knows (the bar then moves).
-            seconds_left: ``None`` when nobody knows.
+            stage: text that says what is being done.
+            fraction: fraction done, in [0, 1]; ``None`` if unknown (the bar is then animated).
+            seconds_left: ``None`` if unknown.
         """
         self.stage_label.text = stage
         self.stage_label.toolTip = stage
@@ -73,7 +73,7 @@ class RunProgress:
         self.time_label.text = "" if seconds_left is None else time_left(seconds_left)
 
     def finish(self) -> None:
-        """Hide all of it."""
+        """Hide the widget."""
         self.widget.hide()
 
     def _cancel(self) -> None:
@@ -83,7 +83,7 @@ class RunProgress:
 
 
 def time_left(seconds: float) -> str:
-    """Return the estimated remaining time as text."""
+    """Return a remaining time as text, rounded to the precision of the estimate."""
     if seconds < 1:
         return _("almost done")
     return _("about {time} left").format(time=estimated_duration(seconds))

@@ -1,4 +1,4 @@
-"""Tables as the panels of both modules show them: rows to read and choose, as high as their content."""
+"""Tables for the panels of both modules: read-only rows that can be selected, as high as their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ICON_SIZE = 12  # pixels
 
 
 def new_table(name: str, headers: Sequence[str], *, stretch: int = 0, selectable: bool = True):
-    """Return an empty ``QTableWidget`` whose column ``stretch`` takes the width that the others leave."""
+    """Return an empty ``QTableWidget`` whose column ``stretch`` takes the remaining width."""
     table = qt.QTableWidget(0, len(headers))
     table.objectName = name
     table.setHorizontalHeaderLabels(list(headers))
@@ -41,13 +41,13 @@ def line_height(widget) -> int:
 
 
 def align_column_header(table, column: int, *, right: bool) -> None:
-    """Align a column's title as its values are aligned."""
+    """Align a column's title like its values."""
     side = qt.Qt.AlignRight if right else qt.Qt.AlignLeft
     table.horizontalHeaderItem(column).setTextAlignment(side | qt.Qt.AlignVCenter)
 
 
 def text_item(text: str, *, tooltip: str = "", right: bool = False):
-    """Return a cell to read; numbers go to the right."""
+    """Return a read-only cell; use ``right`` for numbers."""
     item = qt.QTableWidgetItem(text)
     item.setFlags(READ_ONLY)
     item.setToolTip(tooltip or text)
@@ -56,7 +56,7 @@ def text_item(text: str, *, tooltip: str = "", right: bool = False):
 
 
 def fit_height(table, *, most_rows: int) -> None:
-    """Make a table as high as its rows, up to ``most_rows``; it scrolls beyond."""
+    """Make a table as high as its rows; a table of more than ``most_rows`` scrolls."""
     rows = max(1, min(table.rowCount, most_rows))
     header = table.horizontalHeader()
     title = 0 if header.isHidden() else header.sizeHint.height()
@@ -64,7 +64,7 @@ def fit_height(table, *, most_rows: int) -> None:
 
 
 def empty_state(name: str, text: str):
-    """Return the label that stands in a table's place while there is nothing to list, and says what to do."""
+    """Return a label that is shown instead of an empty table, and says what to do."""
     label = qt.QLabel(text)
     label.objectName = name
     label.wordWrap = True
@@ -74,7 +74,7 @@ def empty_state(name: str, text: str):
 
 
 def color_icon(color: Sequence[float]):
-    """Return a square of one colour (RGB in [0, 1])."""
+    """Return an icon: a square of one colour (RGB in [0, 1])."""
     pixmap = qt.QPixmap(_ICON_SIZE, _ICON_SIZE)
     pixmap.fill(qt.QColor(*(round(255 * channel) for channel in color)))
     return qt.QIcon(pixmap)

@@ -18,6 +18,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.names import EXTENSIONS, volume_stem
+from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.parameter_node import read_json
 
 Role = Literal["source", "target"]
@@ -160,25 +161,6 @@ class CaseStore:
 
     def _write(self, cases: Sequence[Case]) -> None:
         setattr(self._node, self._attribute, json.dumps([asdict(case) for case in cases], ensure_ascii=False))
-
-
-def check_volume(volume: Any) -> None:
-    """Check that training can read a volume.
-
-    Raises:
-        InputError: it is a label map, a colour or vector image, or has no voxels.
-    """
-    name = volume.GetName()
-    if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(_("{name} is not an image").format(name=name), _("choose a scalar (grey-value) volume"))
-    image = volume.GetImageData()
-    if image is None or 0 in image.GetDimensions():
-        raise InputError(_("{name} contains no voxels").format(name=name), _("load its image again"))
-    if image.GetNumberOfScalarComponents() != 1:
-        raise InputError(
-            _("{name} has {count} values per voxel").format(name=name, count=image.GetNumberOfScalarComponents()),
-            _("choose a scalar (grey-value) volume, such as one created with Vector to Scalar Volume"),
-        )
 
 
 def missing_volume(case: Case) -> InputError:

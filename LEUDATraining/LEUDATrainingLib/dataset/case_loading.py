@@ -11,9 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
+from LEUDASegmentationLib.scene.geometry import volume_shape, world_affine
 from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.structures import Structure, segments
-from LEUDATrainingLib.labels.geometry import slice_axis_of, volume_shape, world_affine
+from LEUDATrainingLib.labels.geometry import slice_axis_of
 from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
 
 

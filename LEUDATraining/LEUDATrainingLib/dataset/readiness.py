@@ -13,10 +13,12 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
-from LEUDATrainingLib.cases.cases import Case, CaseStore, check_volume, missing_volume
+from LEUDASegmentationLib.scene.geometry import parent_matrix, volume_shape, world_affine
+from LEUDASegmentationLib.scene.volumes import check_volume
+from LEUDATrainingLib.cases.cases import Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
-from LEUDATrainingLib.labels.geometry import parent_matrix, slice_axis_of, spacing_mm, volume_shape, world_affine
+from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm
 from LEUDATrainingLib.labels.label_maps import unknown_segments
 from LEUDATrainingLib.parameter_node import read_json
 

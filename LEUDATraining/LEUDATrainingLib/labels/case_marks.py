@@ -10,11 +10,12 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.scene.geometry import parent_matrix, volume_shape, world_affine
 from LEUDASegmentationLib.scene.layers import BINARY
 from LEUDASegmentationLib.scene.steps import EventLoopWork, finish
 from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.structures import Structure, segments
-from LEUDATrainingLib.labels.geometry import parent_matrix, slice_axis_of, volume_shape, world_affine
+from LEUDATrainingLib.labels.geometry import slice_axis_of
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.labels.marks import Marks, make_marks
 

@@ -9,52 +9,12 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from slicer.i18n import tr as _
 
 from leuda_core.data.geometry import slicing_axis
-from leuda_core.errors import InputError
+from LEUDASegmentationLib.scene.geometry import volume_shape, world_affine
 
 ALIGNED = 0.99
 """Cosine between the normals of view and slices above which the view shows the slices as training uses them."""
-
-
-def world_affine(node: Any) -> np.ndarray:
-    """Return the ``(4, 4)`` affine from voxel index (i, j, k) to world RAS mm of a volume node.
-
-    Raises:
-        InputError: the volume has a non-linear transform, which no affine can express.
-    """
-    to_parent = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(to_parent)
-    return parent_matrix(node) @ slicer.util.arrayFromVTKMatrix(to_parent)
-
-
-def parent_matrix(node: Any) -> np.ndarray:
-    """Return the ``(4, 4)`` matrix from the local coordinates of a node to the world.
-
-    Raises:
-        InputError: the node has a non-linear transform.
-    """
-    transform = node.GetParentTransformNode()
-    if transform is None:
-        return np.eye(4)
-    if not transform.IsTransformToWorldLinear():
-        raise InputError(
-            _("{name} is under the non-linear transform {transform}").format(
-                name=node.GetName(), transform=transform.GetName()
-            ),
-            _("harden the transform in the Data module, or remove the volume from it"),
-        )
-    matrix = vtk.vtkMatrix4x4()
-    transform.GetMatrixTransformToWorld(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def volume_shape(node: Any) -> tuple[int, int, int]:
-    """Return the number of voxels along i, j and k; ``(0, 0, 0)`` for a volume without an image."""
-    image = node.GetImageData()
-    return tuple(image.GetDimensions()) if image else (0, 0, 0)
 
 
 def spacing_mm(affine: np.ndarray) -> np.ndarray:

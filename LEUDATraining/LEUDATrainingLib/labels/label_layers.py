@@ -15,11 +15,10 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-from LEUDASegmentationLib.scene.geometry import image_to_world
+from LEUDASegmentationLib.scene.geometry import image_to_world, parent_matrix, volume_shape, world_affine
 from LEUDASegmentationLib.scene.layers import BINARY, layer_array
 from LEUDASegmentationLib.scene.volume_files import slabs
 from LEUDATrainingLib.cases.structures import Structure, segments
-from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
 
 _SAMPLING_COST = 16  # the time to sample a voxel, relative to reading it
 _TIE = 1e-6  # of a voxel: centres midway between two others are rounded consistently despite rounding errors

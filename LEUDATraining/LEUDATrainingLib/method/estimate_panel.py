@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from leuda_core.durations import estimated_duration
 from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.processes.installation import ensure_installed
 from LEUDASegmentationLib.scene.steps import EventLoopWork
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
@@ -84,7 +84,7 @@ class EstimatePanel:
         self._message.clear()
         self._show("")
         try:
-            if self._provider is None or not ensureInstalled(self.widget):
+            if self._provider is None or not ensure_installed(self.widget):
                 return
             dataset = self._provider()
         except LeudaError as error:

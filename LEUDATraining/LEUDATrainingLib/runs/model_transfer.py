@@ -7,7 +7,7 @@ from pathlib import Path
 import slicer
 
 from leuda_core.bundle.store import ModelEntry, import_model, list_models
-from LEUDASegmentationLib.processes.environment import modelsFolder
+from LEUDASegmentationLib.processes.environment import models_folder
 
 DOCUMENT = "bundle.json"
 
@@ -18,7 +18,7 @@ def add_to_models(bundle: Path, name: str) -> ModelEntry:
     Raises:
         InputError: the bundle is damaged.
     """
-    folder = modelsFolder()
+    folder = models_folder()
     folder.mkdir(parents=True, exist_ok=True)
     document = (bundle / DOCUMENT).read_bytes()  # contains the hash of every file, so it identifies the bundle
     for entry in list_models(folder):

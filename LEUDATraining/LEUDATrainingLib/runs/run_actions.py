@@ -17,7 +17,7 @@ from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.commands import LeudaCommand
-from LEUDASegmentationLib.processes.installation import ensureInstalled
+from LEUDASegmentationLib.processes.installation import ensure_installed
 
 REPORT_FILE = "report.html"
 
@@ -62,7 +62,7 @@ class RunActions:
     def resume(self, run: Run, parent: Any = None) -> None:
         """Resume from the last checkpoint, or start, in a process that is independent of Slicer."""
         try:
-            ready = ensureInstalled(parent)
+            ready = ensure_installed(parent)
         except LeudaError as error:
             self._on_error(error)
             return

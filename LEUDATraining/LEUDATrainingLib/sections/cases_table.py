@@ -12,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.scene.geometry import volume_shape, world_affine
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
 from LEUDATrainingLib.cases.cases import Case, CaseStore, Role
@@ -20,7 +21,7 @@ from LEUDATrainingLib.dataset.case_loading import load_case
 from LEUDATrainingLib.dataset.dataset_import import add_folder
 from LEUDATrainingLib.dataset.readiness import case_error
 from LEUDATrainingLib.labels.case_marks import CaseMarks
-from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm, volume_shape, world_affine
+from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm
 
 _MOST_ROWS = 8
 

@@ -78,7 +78,7 @@ class StartPanel:
         """Write the dataset and start its training."""
         self._message.clear()
         try:
-            if not installation.ensureInstalled(slicer.util.mainWindow()):
+            if not installation.ensure_installed(slicer.util.mainWindow()):
                 self._message.show_warning(
                     _("Packages that training needs are not installed"), _("Press Start training again to install them")
                 )

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import LeudaError
-from LEUDASegmentationLib.processes.environment import modelsFolder
+from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.tables import color_icon, empty_state, fit_height, new_table
 from LEUDATrainingLib.cases.cases import CaseStore
@@ -124,7 +124,7 @@ class StructuresPanel:
 
     def _fill_models(self, menu: Any) -> None:
         menu.clear()
-        for entry in list_models(modelsFolder()):
+        for entry in list_models(models_folder()):
             if not entry.problem:
                 action = menu.addAction(entry.name)
                 labels = entry.labels

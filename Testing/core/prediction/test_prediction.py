@@ -22,7 +22,7 @@ from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.job import most_likely
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.volumes import segment
-from leuda_core.types import LabelMap, Volume
+from leuda_core.types import LabelMap, SegmentOptions, Volume
 from repository import SHARED_DATA
 from stand_ins import AXIAL, LABELS, OBLIQUE, FirstColumns, Threshold, blob, expected_threshold, task
 
@@ -156,7 +156,7 @@ def trained(volume: Volume) -> Predictor:
 
 def test_probabilities_fit_the_labels(predictor: Predictor) -> None:
     volume = blob((40, 36, 5), OBLIQUE)
-    prediction = SliceSegmenter(predictor, task(1.5), device="cpu")(volume, probabilities=True)
+    prediction = SliceSegmenter(predictor, task(1.5), device="cpu")(volume, SegmentOptions(probabilities=True))
     probabilities = prediction.probabilities
     assert probabilities.shape == (3, *volume.shape) and probabilities.dtype == np.float16
     assert np.allclose(probabilities.astype(np.float32).sum(0), 1, atol=2e-3)
@@ -176,7 +176,10 @@ def test_many_classes_are_reduced_in_groups() -> None:
 def test_a_box_is_what_the_whole_is_there(plane: str) -> None:
     volume = blob((40, 36, 20), OBLIQUE)
     segmenter = SliceSegmenter(Threshold(), task(0.8, plane), device="cpu", precision="float32")
-    whole, part = segmenter(volume), segmenter(volume, box=((5, 21), (10, 36), (0, 13)), probabilities=True)
+    whole, part = (
+        segmenter(volume),
+        segmenter(volume, SegmentOptions(probabilities=True), box=((5, 21), (10, 36), (0, 13))),
+    )
     inside = np.zeros(volume.shape, bool)
     inside[5:21, 10:36, 0:13] = True
     assert np.array_equal(part.label_map.data, np.where(inside, whole.label_map.data, 0))

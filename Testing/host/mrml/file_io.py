@@ -114,9 +114,7 @@ class CoreIOManager:
 
     def _load_stored(self, file_type: str, path: str) -> list[Any] | None:
         if file_type not in STORED:
-            raise NotImplementedError(
-                f"the test host cannot load a {file_type}: add it to host/mrml/file_io.py"
-            )
+            raise NotImplementedError(f"the test host cannot load a {file_type}: add it to host/mrml/file_io.py")
         node_class, storage_class = STORED[file_type]
         storage = self._world.scene.AddNewNodeByClass(storage_class)
         storage.SetFileName(path)

@@ -86,7 +86,7 @@ def test_equal_names_do_not_overwrite_one_another(run, tmp_path: Path) -> None:
 def test_names_differ_from_the_inputs_and_in_more_than_their_case(batch, tmp_path: Path) -> None:
     def names(*paths: str) -> list[str]:
         volumes = [{"path": str(tmp_path / path), "stem": Path(path).name.split(".")[0]} for path in paths]
-        return [path.name for path in batch.outputNames(volumes, tmp_path, "nrrd")]
+        return [path.name for path in batch.output_names(volumes, tmp_path, "nrrd")]
 
     assert names("a.nrrd") == [f"{tmp_path.name}-a.nrrd"], "the input would be overwritten"
     assert names("x/A.mha", "y/a.mha", "z/x/a.mha", "x/a.mhd") == ["A.nrrd", "y-a.nrrd", "x-a.nrrd", "x-a-2.nrrd"]
@@ -94,14 +94,14 @@ def test_names_differ_from_the_inputs_and_in_more_than_their_case(batch, tmp_pat
 
 def test_a_model_of_slicers_list_is_known_by_name(run, untrained_bundle: Path, tmp_path: Path) -> None:
     from leuda_core.bundle.store import import_model
-    from LEUDASegmentationLib.processes.environment import modelsFolder
+    from LEUDASegmentationLib.processes.environment import models_folder
 
     source = write_volume(tmp_path / "a.nii.gz")
     code, _, said = run(source, name="discs")
     assert code == 2 and "there is no model 'discs'" in said and "none yet" in said
-    import_model(untrained_bundle, modelsFolder(), "discs")
+    import_model(untrained_bundle, models_folder(), "discs")
     code, summary, _ = run(source, name="discs")
-    assert code == 0 and Path(summary["model"]) == modelsFolder() / "discs"
+    assert code == 0 and Path(summary["model"]) == models_folder() / "discs"
 
 
 def test_a_wrong_model_is_told_before_any_file(run, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_missing_packages_are_told_or_installed_and_nobody_is_asked(
     batch, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slicer_app
 ) -> None:
     source, installed = write_volume(tmp_path / "a.nii.gz"), []
-    monkeypatch.setattr(batch, "missingPackages", lambda: ["torch>=2.4"])
+    monkeypatch.setattr(batch, "missing_packages", lambda: ["torch>=2.4"])
     monkeypatch.setattr(batch, "install", lambda: installed.append(True))
     code, _, said = run(source)
     assert code == 2 and "torch>=2.4" in said and "--install" in said and not installed
@@ -139,7 +139,7 @@ def test_missing_packages_are_told_or_installed_and_nobody_is_asked(
 
 def test_ctrl_c_ends_the_batch_with_a_summary(batch, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [write_volume(tmp_path / f"{name}.nii.gz") for name in "abc"]
-    segment = batch._segmentOne
+    segment = batch._segment_one
 
     def interrupted(client, args, outcome, title) -> None:
         if Path(outcome.input).name == "b.nii.gz":
@@ -153,7 +153,7 @@ def test_ctrl_c_ends_the_batch_with_a_summary(batch, run, tmp_path: Path, monkey
 
         return waiting
 
-    monkeypatch.setattr(batch, "_segmentOne", interrupted)
+    monkeypatch.setattr(batch, "_segment_one", interrupted)
     before = signal.getsignal(signal.SIGINT)
     code, summary, _ = run(*sources)
     assert code == summary["exit_code"] == 130 and signal.getsignal(signal.SIGINT) is before
@@ -162,17 +162,17 @@ def test_ctrl_c_ends_the_batch_with_a_summary(batch, run, tmp_path: Path, monkey
 
 def test_a_worker_that_dies_costs_one_file(batch, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [write_volume(tmp_path / f"{name}.nii.gz") for name in "abc"]
-    segment = batch._segmentOne
+    segment = batch._segment_one
 
     def murdered(client, args, outcome, title) -> None:
         if Path(outcome.input).name == "b.nii.gz":
             os.kill(client._process.pid, 9)
         segment(client, args, outcome, title)
 
-    monkeypatch.setattr(batch, "_segmentOne", murdered)
+    monkeypatch.setattr(batch, "_segment_one", murdered)
     code, summary, _ = run(*sources)
     assert [row["state"] for row in summary["files"]] == ["done", "failed", "done"]
-    assert code == 1 and "ended from outside" in summary["files"][1]["message"]
+    assert code == 1 and "stopped unexpectedly" in summary["files"][1]["message"]
 
 
 def test_a_slow_file_says_how_far_it_is(batch, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

@@ -95,7 +95,7 @@ def test_one_slice_on_exactly_its_place(preview, axis, affine):
     preview.look_at(2, 3, 5)
     index = preview.answer()
     assert index == (5, 3, 2)[axis]
-    node = preview.live.segmentationNode
+    node = preview.live.segmentation_node
     for label in LABELS:
         expected = only_slice(axis, index) == label.value
         np.testing.assert_array_equal(segment_voxels(node, label.name, preview.volume), expected)
@@ -110,7 +110,7 @@ def test_position_is_asked_for_in_the_volumes_own_coordinates(preview, make):
     preview.look_at(3)
     np.testing.assert_allclose(preview.asked, [4, 3, 3], atol=1e-2)
     preview.answer()
-    assert preview.live.segmentationNode.GetParentTransformNode() is volume.GetParentTransformNode()
+    assert preview.live.segmentation_node.GetParentTransformNode() is volume.GetParentTransformNode()
 
 
 def test_newest_position_wins_and_one_request_is_under_way(preview):
@@ -142,7 +142,7 @@ def test_node_is_out_of_the_users_way(slicer_app, preview):
 
     preview.start(add_volume())
     preview.answer()
-    node = preview.live.segmentationNode
+    node = preview.live.segmentation_node
     display = node.GetDisplayNode()
     assert node.GetName() == "LE-UDA preview" and segment_names(node) == [label.name for label in LABELS]
     assert node.GetHideFromEditors() and not node.GetSaveWithScene() and not display.GetSaveWithScene()
@@ -157,10 +157,10 @@ def test_views_are_told_that_the_outlines_changed(preview):
     preview.start(add_volume())
     preview.answer()
     told = []
-    tag = preview.live.segmentationNode.AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_: told.append(1))
+    tag = preview.live.segmentation_node.AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_: told.append(1))
     preview.look_at(2)
     preview.answer()
-    preview.live.segmentationNode.RemoveObserver(tag)
+    preview.live.segmentation_node.RemoveObserver(tag)
     assert told
 
 
@@ -201,7 +201,7 @@ def test_stop_removes_everything(slicer_app, preview, answered):
         preview.answer()
     preview.live.stop()
     slicer_app.processEvents()
-    assert not preview.live.running and preview.live.segmentationNode is None
+    assert not preview.live.running and preview.live.segmentation_node is None
     assert slicer_app.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
     assert slicer_app.scene.GetNumberOfNodes() == before + volume_and_display
     assert answered or preview.worker.cancelled
@@ -223,7 +223,7 @@ def test_failure_ends_the_preview_with_a_message(preview):
 def test_deleting_what_it_needs_ends_the_preview(slicer_app, preview, what):
     preview.start(add_volume())
     preview.answer()
-    node = preview.volume if what == "volume" else preview.live.segmentationNode
+    node = preview.volume if what == "volume" else preview.live.segmentation_node
     name = node.GetName()
     slicer_app.scene.RemoveNode(node)
     assert name in preview.errors[0].message and preview.errors[0].remedy and not preview.live.running

@@ -97,7 +97,7 @@ def test_cancel_ends_at_once_and_writes_nothing(ready, worker) -> None:
 
 def test_a_failure_shows_cause_and_remedy_and_the_next_apply_works(ready, worker) -> None:
     apply(ready, worker)
-    worker.fail(LeudaError("the process was ended from outside (signal 9)", "free memory"))
+    worker.fail(LeudaError("the process stopped unexpectedly with signal 9", "free memory"))
     wait_until(lambda: not ready.panel.apply.running)
     strip = ready.panel.message_strip
     assert strip.kind == "error" and "signal 9" in strip.cause and strip.remedy == "Free memory."

@@ -113,7 +113,7 @@ def test_several_volumes_of_which_one_fails(slicer_app, logic):
 
     def answer_all_but_one(fields):
         if len(logic.worker.fields) == 2:
-            raise InputError("the volume holds NaN", "mend it")
+            raise InputError("the volume contains NaN", "replace them")
         return write_labels(fields)
 
     logic.worker.draw = answer_all_but_one

@@ -246,8 +246,8 @@ def test_wrong_input_volumes_say_what_to_do(slicer_app, logic):
         (colours, "components"),
         (label_volume, "label map"),
         (scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow"), "no voxels"),
-        (scene.AddNewNodeByClass("vtkMRMLModelNode", "model"), "no scalar volume"),
-        (removed, "not in the scene"),
+        (scene.AddNewNodeByClass("vtkMRMLModelNode", "model"), "is not a scalar volume"),
+        (removed, "no longer in the scene"),
     ]
     for node, message in cases:
         with pytest.raises(InputError, match=message) as caught:
@@ -269,7 +269,7 @@ def test_unknown_model_and_segment_name_what_there_is(logic):
 
 def test_output_that_is_no_segmentation(logic):
     volume = add_volume()
-    with pytest.raises(InputError, match="no segmentation"):
+    with pytest.raises(InputError, match="is not a segmentation"):
         logic.segment(volume, "Herz CT", volume)
 
 

@@ -81,7 +81,7 @@ def test_the_self_test_runs_and_passes(self_test) -> None:
 def test_the_self_test_never_passes_when_nothing_ran(self_test, monkeypatch) -> None:
     from LEUDASegmentationLib.processes import installation
 
-    monkeypatch.setattr(installation, "missingPackages", lambda: ["torch"])
+    monkeypatch.setattr(installation, "missing_packages", lambda: ["torch"])
     with pytest.raises(unittest.SkipTest, match="nothing was tested: torch missing"):
         self_test().runTest()
 

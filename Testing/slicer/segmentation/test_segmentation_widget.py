@@ -55,8 +55,8 @@ def test_missing_packages_are_said_with_a_button(module, monkeypatch) -> None:
         missing.clear()
         return True
 
-    monkeypatch.setattr(installation, "missingPackages", lambda: list(missing))
-    monkeypatch.setattr(installation, "ensureInstalled", install)
+    monkeypatch.setattr(installation, "missing_packages", lambda: list(missing))
+    monkeypatch.setattr(installation, "ensure_installed", install)
     module.enter()
     strip = module.panel.install_strip
     assert strip.widget.visible and "torch, monai" in strip.remedy and asked == []
@@ -67,7 +67,7 @@ def test_missing_packages_are_said_with_a_button(module, monkeypatch) -> None:
 def test_a_refused_installation_starts_nothing(ready, worker, monkeypatch) -> None:
     from LEUDASegmentationLib.processes import installation
 
-    monkeypatch.setattr(installation, "ensureInstalled", lambda parent=None: False)
+    monkeypatch.setattr(installation, "ensure_installed", lambda parent=None: False)
     click(ready.ui.applyButton)
     assert worker.open == {}
     assert "missing" in ready.panel.message_strip.cause
@@ -80,7 +80,7 @@ def test_a_failed_installation_says_why(ready, worker, monkeypatch) -> None:
     def fail(parent=None) -> bool:
         raise LeudaError("pip ended with code 1", "check the network")
 
-    monkeypatch.setattr(installation, "ensureInstalled", fail)
+    monkeypatch.setattr(installation, "ensure_installed", fail)
     click(ready.ui.applyButton)
     assert (ready.panel.message_strip.kind, ready.panel.message_strip.remedy) == ("error", "Check the network.")
 

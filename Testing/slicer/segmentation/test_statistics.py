@@ -138,7 +138,7 @@ def test_a_volume_that_is_deleted_meanwhile_is_an_error(monkeypatch, scene):
     counting = count_segments(write(volume).node, volume)
     next(counting)
     scene.RemoveNode(volume)
-    with pytest.raises(InputError, match="not in the scene"):
+    with pytest.raises(InputError, match="no longer in the scene"):
         drain(counting)
 
 

@@ -33,7 +33,7 @@ def run(commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
     script = write_script(tmp_path, COMMAND)
 
     def make(name: str, python: str = sys.executable, **callbacks):
-        monkeypatch.setattr(commands, "pythonCommand", lambda: [python, script, name])
+        monkeypatch.setattr(commands, "python_command", lambda: [python, script, name])
         return commands.LeudaCommand([name], **callbacks)
 
     return make
@@ -100,7 +100,7 @@ def test_a_flood_neither_freezes_nor_hides_the_last_lines(run) -> None:
 def test_a_real_command_and_a_real_error(commands) -> None:
     lines: list[str] = []
     methods = commands.LeudaCommand(["methods"], onLine=lines.append).start()
-    assert "le_uda" in {method["name"] for method in methods.wait(60)} and methods.exitCode == 0
+    assert "le_uda" in {method["name"] for method in methods.wait(60)} and methods.exit_code == 0
     with pytest.raises(InputError, match="nowhere") as caught:
         commands.LeudaCommand(["status", Path("/nowhere")], onLine=lines.append).start().wait(60)
     assert caught.value.remedy and any("nowhere" in line for line in lines)
@@ -110,7 +110,7 @@ def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
     told: list[object] = []
     command = run("answer", onDone=told.append, onError=told.append)
     assert command.start().wait(20) == {"ok": False, "words": ["answer", "-m", "leuda_core", "answer", "--json"]}
-    assert told == [command.document] and command.exitCode == 2 and not command.running
+    assert told == [command.document] and command.exit_code == 2 and not command.running
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
     [
         ("error", DeviceError, "no GPU", "use the CPU"),
         ("garbage", LeudaError, "code 1: ValueError: what went wrong", "see the log"),
-        ("missing", LeudaError, "the package msgspec is missing", "install what is missing"),
-        pytest.param("killed", LeudaError, "ended from outside .*: about to die", "free memory", marks=posix),
+        ("missing", LeudaError, "the package msgspec is missing", "press Install"),
+        pytest.param("killed", LeudaError, "stopped unexpectedly .*: about to die", "free memory", marks=posix),
     ],
 )
 def test_errors_say_cause_and_remedy(run, name: str, kind: type, words: str, remedy: str) -> None:
@@ -139,7 +139,7 @@ def test_python_that_cannot_be_started(run, tmp_path: Path) -> None:
 
 def test_waiting_has_an_end_and_the_command_goes_on(run) -> None:
     command = run("tidy").start()
-    with pytest.raises(LeudaError, match="'leuda tidy' was not done after 0 s"):
+    with pytest.raises(LeudaError, match="'leuda tidy' was not finished after 0 s"):
         command.wait(0.05)
     assert command.running
     command.cancel()
@@ -160,7 +160,7 @@ def test_cancel_lets_a_command_tidy_up(run) -> None:
     command.cancel()
     with pytest.raises(Cancelled):
         command.wait(10)
-    assert time.monotonic() - start < 1.0 and lines[-1] == "tidied up" and command.exitCode == 130
+    assert time.monotonic() - start < 1.0 and lines[-1] == "tidied up" and command.exit_code == 130
     assert [type(error) for error in told] == [Cancelled]
 
 
@@ -217,7 +217,7 @@ def test_cancel_reaches_python_behind_its_launcher(run, name: str, tmp_path: Pat
     with pytest.raises(Cancelled):
         command.wait(10)
     if name == "tidy":
-        assert lines[-1] == "tidied up" and command.exitCode == 130
+        assert lines[-1] == "tidied up" and command.exit_code == 130
         return
     own, child, detached = map(int, lines[0].split()[1:])
     os.kill(detached, 9)

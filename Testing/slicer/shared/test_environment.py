@@ -24,10 +24,10 @@ def test_python_is_pythonslicer_where_slicer_has_one(
     environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert environment.pythonCommand() == [sys.executable]
+    assert environment.python_command() == [sys.executable]
     launcher = tmp_path / ("PythonSlicer.exe" if os.name == "nt" else "PythonSlicer")
     launcher.touch(mode=0o755)
-    assert [Path(word) for word in environment.pythonCommand()] == [launcher]
+    assert [Path(word) for word in environment.python_command()] == [launcher]
 
 
 def test_children_find_our_packages_and_no_display(environment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_children_find_our_packages_and_no_display(environment, monkeypatch: pyt
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setenv("QT_PLUGIN_PATH", "/plugins")
     monkeypatch.setenv("KEPT", "Zoë")
-    child = environment.childEnvironment()
+    child = environment.child_environment()
     folder, other = child.value("PYTHONPATH").split(os.pathsep)
     assert (Path(folder) / "leuda_core" / "__init__.py").is_file() and other == "/somewhere/else"
     assert child.value("KEPT") == "Zoë" and child.value("PYTHONUNBUFFERED") == "1"
@@ -47,9 +47,9 @@ def test_data_lies_beside_slicers_settings_unless_set(environment, tmp_path: Pat
     import slicer
 
     beside = Path(slicer.app.slicerUserSettingsFilePath).parent
-    assert environment.modelsFolder() == beside / "LEUDA" / "models"
+    assert environment.models_folder() == beside / "LEUDA" / "models"
     slicer.app.userSettings().setValue(environment.DATA_FOLDER_SETTING, str(tmp_path / "Größe 1"))
-    assert environment.runsFolder() == tmp_path / "Größe 1" / "runs"
+    assert environment.runs_folder() == tmp_path / "Größe 1" / "runs"
 
 
 _IMPORTS = """

@@ -122,7 +122,7 @@ def test_box_holds_the_mask_tightly_however_it_is_cut(step):
 def test_roi_beside_the_volume_is_refused_with_both_names():
     from LEUDASegmentationLib.scene.geometry import RoiMask
 
-    with pytest.raises(InputError, match=r"ROI.*lies outside.*Zoë CT 1") as caught:
+    with pytest.raises(InputError, match=r"ROI.*is outside.*Zoë CT 1") as caught:
         RoiMask(add_volume(), add_roi(center=(500, 0, 0)))
     assert "move it" in caught.value.remedy
 

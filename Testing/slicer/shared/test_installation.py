@@ -79,7 +79,7 @@ def machine(installation, monkeypatch: pytest.MonkeyPatch) -> Machine:
     from LEUDASegmentationLib.processes import packages
 
     machine = Machine({**COMPLETE, "torch": None, "monai": None, "msgspec": "0.17"})
-    monkeypatch.setattr(packages, "installedVersion", lambda name: machine.versions.get(name))
+    monkeypatch.setattr(packages, "installed_version", lambda name: machine.versions.get(name))
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", machine.confirm, raising=False)
     monkeypatch.setattr(slicer.util, "pip_install", machine.pip_install, raising=False)
     slicer_packaging = ModuleType("slicer.packaging")
@@ -137,18 +137,18 @@ def test_requirements_are_those_of_the_core_without_what_slicer_brings(installat
     ],
 )
 def test_bounds(installation, version: str, met: bool) -> None:
-    from LEUDASegmentationLib.processes.packages import isMet
+    from LEUDASegmentationLib.processes.packages import is_met
 
-    assert isMet("monai>=1.4,<2", version) is met
+    assert is_met("monai>=1.4,<2", version) is met
 
 
 def test_missing_packages_are_those_absent_or_too_old_torch_first(installation, machine: Machine) -> None:
-    assert installation.missingPackages() == ["torch>=2.4", "monai>=1.4,<2", "msgspec>=0.18.6"]
+    assert installation.missing_packages() == ["torch>=2.4", "monai>=1.4,<2", "msgspec>=0.18.6"]
 
 
 def test_nothing_is_missing_here_and_nothing_is_imported(installation) -> None:
     before = set(sys.modules)
-    assert installation.missingPackages() == [] and installation.ensureInstalled()
+    assert installation.missing_packages() == [] and installation.ensure_installed()
     assert "torch" not in set(sys.modules) - before
 
 
@@ -156,18 +156,18 @@ def test_nothing_is_missing_here_and_nothing_is_imported(installation) -> None:
 
 
 def test_asks_installs_torch_through_its_extension_then_the_rest_under_constraints(installation, machine) -> None:
-    assert installation.ensureInstalled()
+    assert installation.ensure_installed()
     assert len(machine.asked) == 1 and "3 Python packages" in machine.asked[0] and "GB are free" in machine.asked[0]
     (torch, version), (ensure, words) = machine.calls
     assert (torch, version) == ("installTorch", [">=2.4"])
     assert (ensure, words[:-1]) == ("pip_ensure", ["monai>=1.4,<2", "msgspec>=0.18.6"])
     assert words[-1].split() == ["numpy==2.1.0", "SimpleITK==2.5.0", "torch==2.6.0+cu124"]
-    assert not installation.installationPending()
+    assert not installation.installation_pending()
 
 
 def test_slicer_before_5_12_is_served_by_pip_install(installation, machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
-    assert installation.ensureInstalled()
+    assert installation.ensure_installed()
     name, words = machine.calls[-1]
     assert name == "pip_install" and words[:3] == ["monai>=1.4,<2", "msgspec>=0.18.6", "-c"]
     assert "numpy==2.1.0" in Path(words[3]).read_text()
@@ -175,20 +175,20 @@ def test_slicer_before_5_12_is_served_by_pip_install(installation, machine, monk
 
 def test_a_refusal_changes_nothing_and_is_no_error(installation, machine: Machine) -> None:
     machine.answer = False
-    assert installation.ensureInstalled() is False
-    assert machine.calls == [] and not installation.installationPending()
+    assert installation.ensure_installed() is False
+    assert machine.calls == [] and not installation.installation_pending()
 
 
 def test_nothing_is_installed_by_slicers_own_tests(slicer_app, installation, machine: Machine) -> None:
     slicer_app.testing = True
-    assert installation.ensureInstalled() is False and machine.asked == machine.calls == []
+    assert installation.ensure_installed() is False and machine.asked == machine.calls == []
 
 
 def test_offline_everything_comes_from_the_folder(installation, machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "wheels of Zoë"
     folder.mkdir()
     settings().setValue(installation.WHEELS_FOLDER_SETTING, str(folder))
-    assert installation.ensureInstalled() and str(folder) in machine.asked[0]
+    assert installation.ensure_installed() and str(folder) in machine.asked[0]
     assert [words[0] for _, words in machine.calls] == ["torch>=2.4", "monai>=1.4,<2"]
     for name, words in machine.calls:
         assert name == "pip_install" and words[-3:] == ["--no-index", "--find-links", str(folder)]
@@ -197,7 +197,7 @@ def test_offline_everything_comes_from_the_folder(installation, machine: Machine
 def test_a_folder_of_wheels_that_is_gone_is_named(installation, machine: Machine, tmp_path: Path) -> None:
     settings().setValue(installation.WHEELS_FOLDER_SETTING, str(tmp_path / "gone"))
     with pytest.raises(InputError, match="gone does not exist"):
-        installation.ensureInstalled()
+        installation.ensure_installed()
 
 
 def test_goes_on_after_a_restart_without_asking_again(installation, machine: Machine) -> None:
@@ -207,12 +207,12 @@ def test_goes_on_after_a_restart_without_asking_again(installation, machine: Mac
 
     machine.effect = restart
     with pytest.raises(SystemExit):
-        installation.ensureInstalled()
-    assert installation.installationPending()
+        installation.ensure_installed()
+    assert installation.installation_pending()
     machine.effect = machine.put
-    assert installation.ensureInstalled() and len(machine.asked) == 1
+    assert installation.ensure_installed() and len(machine.asked) == 1
     assert [name for name, _ in machine.calls] == ["installTorch", "pip_ensure"]
-    assert not installation.installationPending()
+    assert not installation.installation_pending()
 
 
 # failures
@@ -221,7 +221,7 @@ def test_goes_on_after_a_restart_without_asking_again(installation, machine: Mac
 def test_without_the_pytorch_extension_says_how_to_get_it(installation, machine, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(InputError, match="PyTorch extension is not installed") as caught:
-        installation.ensureInstalled()
+        installation.ensure_installed()
     assert "Extensions Manager" in caught.value.remedy and machine.calls == []
 
 
@@ -241,22 +241,22 @@ def test_a_failing_installer_becomes_an_error_with_a_remedy_and_is_asked_for_aga
 
     machine.effect = fail
     with pytest.raises(LeudaError, match="PyTorch could not be installed") as caught:
-        installation.ensureInstalled()
-    assert "wheels" in caught.value.remedy and not installation.installationPending()
+        installation.ensure_installed()
+    assert "wheels" in caught.value.remedy and not installation.installation_pending()
     machine.answer = False
-    assert installation.ensureInstalled() is False and len(machine.asked) == 2
+    assert installation.ensure_installed() is False and len(machine.asked) == 2
 
 
 def test_an_installer_that_did_nothing_is_noticed(installation, machine: Machine) -> None:
     machine.effect = lambda words: None
     with pytest.raises(LeudaError, match=r"still missing after the installation: torch>=2\.4"):
-        installation.ensureInstalled()
+        installation.ensure_installed()
 
 
 def test_packages_that_do_not_work_are_noticed(installation, machine: Machine) -> None:
     machine.works = False
     with pytest.raises(LeudaError, match="do not work: no kernel runs") as caught:
-        installation.ensureInstalled()
+        installation.ensure_installed()
     assert "PyTorch Utils" in caught.value.remedy
 
 
@@ -268,18 +268,18 @@ def test_a_changed_package_of_slicers_is_told_with_the_way_back(installation, ma
 
     machine.effect = careless
     with pytest.raises(LeudaError, match=r"numpy 2\.1\.0 → 1\.26\.4, SimpleITK 2\.5\.0 → missing") as caught:
-        installation.ensureInstalled()
+        installation.ensure_installed()
     assert "pip_install('numpy==2.1.0 SimpleITK==2.5.0')" in caught.value.remedy
-    assert installation.ensureInstalled(), "what is needed is there"
+    assert installation.ensure_installed(), "what is needed is there"
 
 
 def test_an_old_torch_may_be_replaced_and_a_new_one_may_not(installation, machine: Machine) -> None:
     machine.versions["torch"] = "2.0.1"
-    assert installation.ensureInstalled()
+    assert installation.ensure_installed()
     machine.versions.pop("monai")
     machine.effect = lambda words: (machine.put(words), machine.versions.update(torch="2.9.0"))
     with pytest.raises(LeudaError, match=r"torch 2\.6\.0\+cu124 → 2\.9\.0"):
-        installation.ensureInstalled()
+        installation.ensure_installed()
 
 
 def test_versions_that_pip_cannot_parse_are_no_constraints(installation) -> None:

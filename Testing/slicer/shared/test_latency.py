@@ -68,7 +68,7 @@ def apply_and_count(module, worker) -> None:
 def undo(module) -> None:
     """Press Undo Apply, and wait until the numbers are those from before."""
     click(module.ui.undoButton)
-    wait_until(lambda: "taken back" in module.panel.message_strip.cause, 60)
+    wait_until(lambda: "was undone" in module.panel.message_strip.cause, 60)
 
 
 def assert_answers(what: str, act: Callable[[], None], take_back: Callable[[], None]) -> None:

@@ -25,7 +25,8 @@ PREPARE = """
 import sys
 import numpy as np
 import torch
-from leuda_core.bundle import BundleInfo, DomainSummary, save_bundle
+from leuda_core.bundle.model import save_bundle
+from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.prediction.volumes import segment
 from leuda_core.types import Label, Task, Volume
@@ -165,7 +166,7 @@ def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
     assert not errors
     middle = statistics.median(waits[1:])
     print(f"live preview: {middle * 1e3:.0f} ms a slice (median), {max(waits[1:]) * 1e3:.0f} ms at most")
-    node = live.segmentationNode
+    node = live.segmentation_node
     found = np.zeros(SHAPE, np.uint8)
     for value in (1, 2, 3):
         found[segment_voxels(node, f"organ {value}", volume)] = value
@@ -179,5 +180,5 @@ def shown_slice(live) -> int:
     """Return the index along k of the slice that is shown; -1 before the first."""
     from LEUDASegmentationLib.scene.layers import BINARY
 
-    extent = live.segmentationNode.GetSegmentation().GetNthSegment(0).GetRepresentation(BINARY).GetExtent()
+    extent = live.segmentation_node.GetSegmentation().GetNthSegment(0).GetRepresentation(BINARY).GetExtent()
     return extent[4] if extent[1] > 0 else -1

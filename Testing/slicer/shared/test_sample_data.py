@@ -31,11 +31,11 @@ def sample_data(slicer_app, monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def made(sample_data, phantom: Path) -> Iterator[Path]:
     """The folder of samples, made by the first test that needs it and copied by the others."""
-    folder = sample_data.samplesFolder()
+    folder = sample_data.samples_folder()
     if phantom.exists():
         shutil.copytree(phantom, folder)
     else:
-        sample_data.makePhantom()
+        sample_data.make_phantom()
         shutil.copytree(folder, phantom)
     yield folder
 
@@ -45,8 +45,8 @@ def test_three_samples_with_pictures_whose_buttons_load_them(sample_data, made: 
 
     from host.python_layer.sample_data import press
 
-    sample_data.registerSampleData()
-    sample_data.registerSampleData()
+    sample_data.register_sample_data()
+    sample_data.register_sample_data()
     sources = slicer.modules.sampleDataSources["LE-UDA"]
     assert [source.sampleName for source in sources] == ["LE-UDA phantom MR", "LE-UDA phantom CT", "LE-UDA few labels"]
     assert all(Path(source.thumbnailFileName).is_file() for source in sources)
@@ -58,7 +58,7 @@ def test_the_console_loads_the_files_once_they_are_made(sample_data, made: Path)
     """Slicer's own functions know nothing of the button's work."""
     import SampleData
 
-    sample_data.registerSampleData()
+    sample_data.register_sample_data()
     node = SampleData.downloadSample("LE-UDA phantom MR")
     assert node.GetName() == "LE-UDA phantom MR" and min(node.GetImageData().GetDimensions()) > 1
     (made / "test_source_01.nii.gz").unlink()
@@ -78,7 +78,7 @@ def test_the_first_request_makes_the_data_in_another_process_and_later_ones_do_n
 ) -> None:
     assert (made / "dataset.json").is_file()
     monkeypatch.setattr(sample_data, "LeudaCommand", lambda words: pytest.fail("made again"))
-    (node,) = sample_data.loadSample("LE-UDA phantom MR")
+    (node,) = sample_data.load_sample("LE-UDA phantom MR")
     matrix = np.array(node.GetImageData().GetDimensions())
     assert (matrix[:2] >= 64).all() and matrix[2] < 30
 
@@ -86,7 +86,7 @@ def test_the_first_request_makes_the_data_in_another_process_and_later_ones_do_n
 def test_few_labels_come_with_segmentations_where_there_are_labels(sample_data, made: Path) -> None:
     import slicer
 
-    nodes = sample_data.loadSample("LE-UDA few labels")
+    nodes = sample_data.load_sample("LE-UDA few labels")
     volumes = [node for node in nodes if node.IsA("vtkMRMLScalarVolumeNode")]
     segmentations = [node for node in nodes if node.IsA("vtkMRMLSegmentationNode")]
     assert [node.GetName() for node in volumes] == [f"{kind} {n}" for kind in ("MR", "CT") for n in range(1, 7)]
@@ -115,11 +115,11 @@ def _terminology(segment) -> str:
 
 def test_a_half_made_phantom_is_made_again(sample_data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample_data, "_COHORT", {"source": 1, "labelled": 1, "target": 1, "test": 0})
-    folder = sample_data.samplesFolder()
+    folder = sample_data.samples_folder()
     folder.mkdir(parents=True)
     (folder / "source_01.nii.gz").write_bytes(b"torn")
     (folder / "leftover").touch()
-    dataset = sample_data.makePhantom()
+    dataset = sample_data.make_phantom()
     assert dataset.is_file() and not (folder / "leftover").exists()
     assert (folder / "source_01.nii.gz").stat().st_size > 1000
 
@@ -129,10 +129,10 @@ def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: 
 
     from host.python_layer.sample_data import press
 
-    monkeypatch.setattr(sample_data, "ensureInstalled", lambda: False)
-    with pytest.raises(LeudaError, match="missing packages"):
-        sample_data.loadSample("LE-UDA phantom MR")
-    sample_data.registerSampleData()
+    monkeypatch.setattr(sample_data, "ensure_installed", lambda: False)
+    with pytest.raises(LeudaError, match="packages are missing"):
+        sample_data.load_sample("LE-UDA phantom MR")
+    sample_data.register_sample_data()
     slicer_app.answers.add(True)
     press("LE-UDA phantom MR")
     assert "missing packages" in slicer_app.answers.asked[-1].text
@@ -153,5 +153,5 @@ def test_making_can_be_cancelled(sample_data, slicer_app, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(slicer.util, "createProgressDialog", cancelled)
     with pytest.raises(Cancelled):
-        sample_data.makePhantom()
-    assert not (sample_data.samplesFolder() / "dataset.json").exists()
+        sample_data.make_phantom()
+    assert not (sample_data.samples_folder() / "dataset.json").exists()

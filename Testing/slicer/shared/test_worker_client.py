@@ -25,7 +25,7 @@ def module(slicer_app):
 def client(module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """A client of the scripted worker."""
     script = write_script(tmp_path, WORKER)
-    monkeypatch.setattr(module, "pythonCommand", lambda: [sys.executable, script])
+    monkeypatch.setattr(module, "python_command", lambda: [sys.executable, script])
     client = module.WorkerClient()
     yield client
     client.stop()
@@ -47,13 +47,13 @@ def pid_of(client) -> int:
 
 def test_a_request_starts_the_worker_and_gets_progress_and_one_result(client) -> None:
     told: list[object] = []
-    assert not client.isRunning
+    assert not client.is_running
     number = client.request("echo", told.append, told.append, told.append, text="Größe „1“\n")
-    assert client.isRunning and client.openRequests == [number]
+    assert client.is_running and client.open_requests == [number]
     result = client.wait(number, 20)
     progress, done = told
     assert progress["stage"] == "segment" and progress["seconds_left"] == 0.5 and done == result
-    assert result["text"] == "Größe „1“\n" and client.openRequests == []
+    assert result["text"] == "Größe „1“\n" and client.open_requests == []
 
 
 def test_the_worker_stays(client) -> None:
@@ -75,9 +75,9 @@ def test_what_is_no_event_or_nobodys_is_left_out(client, caplog: pytest.LogCaptu
 
 def test_waiting_has_an_end_and_the_request_goes_on(client) -> None:
     number = client.request("hang")
-    with pytest.raises(LeudaError, match="not done after 0 s"):
+    with pytest.raises(LeudaError, match="not finished after 0 s"):
         client.wait(number, 0.05)
-    assert client.openRequests == [number]
+    assert client.open_requests == [number]
 
 
 # misfortunes
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_fails_what_is_open_and_the_next_request_starts_anoth
         with pytest.raises(LeudaError, match="code 9: MemoryError: the last words") as caught:
             client.wait(number, 20)
         assert caught.value.remedy
-    assert log == ["MemoryError: the last words"] and not client.isRunning
+    assert log == ["MemoryError: the last words"] and not client.is_running
     assert pid_of(client) != first
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_is_started_again(client) -> None:
     first = pid_of(client)
     number = client.request("hang")
     os.kill(first, 9)
-    with pytest.raises(LeudaError, match="ended from outside"):
+    with pytest.raises(LeudaError, match="stopped unexpectedly with signal"):
         client.wait(number, 20)
     assert pid_of(client) != first
 
@@ -119,14 +119,14 @@ def test_another_protocol_is_refused(client, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FAKE_PROTOCOL", "7")
     with pytest.raises(LeudaError, match="protocol 7, this module 1") as caught:
         client.wait(client.request("echo", text=""), 20)
-    assert "install the LE-UDA extension again" in caught.value.remedy and not client.isRunning
+    assert "reinstall the LE-UDA extension" in caught.value.remedy and not client.is_running
 
 
 def test_no_python(client, module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "pythonCommand", lambda: [str(tmp_path / "gone")])
+    monkeypatch.setattr(module, "python_command", lambda: [str(tmp_path / "gone")])
     with pytest.raises(LeudaError, match="Python could not be started"):
         client.wait(client.request("echo", text=""), 20)
-    assert not client.isRunning
+    assert not client.is_running
 
 
 # cancelling
@@ -155,7 +155,7 @@ def test_a_stuck_worker_is_replaced_and_the_rest_is_done_by_the_next(client) -> 
 
 def test_cancelling_nothing_is_nothing(client) -> None:
     client.cancel(4711)
-    assert not client.isRunning
+    assert not client.is_running
 
 
 # ending
@@ -163,32 +163,32 @@ def test_cancelling_nothing_is_nothing(client) -> None:
 
 def test_stop_cancels_and_leaves_neither_process_nor_files(client) -> None:
     pid = pid_of(client)
-    path = Path(client.newPath("volume.npy"))
+    path = Path(client.new_path("volume.npy"))
     path.touch()
     told: list[LeudaError] = []
     client.request("hang", onError=told.append)
     start = time.monotonic()
     client.stop()
     assert time.monotonic() - start < 2.0
-    assert [type(error) for error in told] == [Cancelled] and not client.isRunning
+    assert [type(error) for error in told] == [Cancelled] and not client.is_running
     assert not path.parent.exists() and wait_for(lambda: not is_there(pid))
     assert pid_of(client) != pid
 
 
 def test_the_shared_worker_is_one_and_ends_with_slicer(module, slicer_app) -> None:
-    shared = module.sharedWorker()
-    assert module.sharedWorker() is shared
-    folder = Path(shared.newPath("volume.npy")).parent
+    shared = module.shared_worker()
+    assert module.shared_worker() is shared
+    folder = Path(shared.new_path("volume.npy")).parent
     assert folder.is_dir()
-    module.stopSharedWorker()
-    assert not folder.exists() and module.sharedWorker() is not shared
+    module.stop_shared_worker()
+    assert not folder.exists() and module.shared_worker() is not shared
 
 
 # files
 
 
 def test_files_lie_in_a_private_folder_under_names_of_their_own(client) -> None:
-    first, second, never_written = (Path(client.newPath("volume.npy")) for _ in range(3))
+    first, second, never_written = (Path(client.new_path("volume.npy")) for _ in range(3))
     assert len({first, second, never_written}) == 3 and not first.exists()
     first.touch()
     second.touch()
@@ -204,8 +204,8 @@ def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Pat
 
     (tmp_path / "file").touch()
     slicer.app.temporaryPath = str(tmp_path / "file")
-    with pytest.raises(LeudaError, match="cannot make a folder") as caught:
-        client.newPath("volume.npy")
+    with pytest.raises(LeudaError, match="cannot create a folder") as caught:
+        client.new_path("volume.npy")
     assert "another temporary folder" in caught.value.remedy
 
 
@@ -219,7 +219,7 @@ def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_a
     for folder in (gone, living, old):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
-    client.newPath("x")
+    client.new_path("x")
     assert gone.exists() == (start_ticks(1) in (0, 1)) and living.exists() and not old.exists()
 
 

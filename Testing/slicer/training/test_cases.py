@@ -57,7 +57,7 @@ def test_what_is_no_image_is_refused(source) -> None:
     import slicer
 
     label_map = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "a map")
-    with pytest.raises(InputError, match="a map is not an image"):
+    with pytest.raises(InputError, match="a map” is a label map"):
         source.add_node(label_map)
     with pytest.raises(InputError, match="contains no voxels"):
         source.add_node(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))

@@ -24,7 +24,7 @@ def merged_by_slicer(segmentation: Any, volume: Any) -> np.ndarray:
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from LEUDATrainingLib.labels.geometry import parent_matrix, volume_shape, world_affine
+    from LEUDASegmentationLib.scene.geometry import parent_matrix, volume_shape, world_affine
     from LEUDATrainingLib.labels.label_layers import segments_of
 
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()

@@ -10,7 +10,7 @@ import pytest
 
 from repository import ROOT
 
-FILE = ROOT / "LEUDATraining" / "Resources" / "methods.json"
+FILE = ROOT / "LEUDASegmentation" / "Resources" / "methods.json"
 
 
 def test_the_file_is_what_the_command_prints() -> None:
@@ -18,7 +18,7 @@ def test_the_file_is_what_the_command_prints() -> None:
     from leuda_core.commands.output import to_json
 
     now = json.loads(to_json(methods(Namespace()).data))
-    remake = "make it again: leuda methods --json > LEUDATraining/Resources/methods.json"
+    remake = "make it again: leuda methods --json > LEUDASegmentation/Resources/methods.json"
     assert json.loads(FILE.read_text(encoding="utf-8")) == now, remake
 
 

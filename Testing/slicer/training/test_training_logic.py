@@ -62,12 +62,12 @@ def test_a_node_found_in_the_scene_will_do(logic, tmp_path: Path) -> None:
 
 
 def test_a_dataset_file_is_used_as_it_is(logic, tmp_path: Path) -> None:
-    from LEUDASegmentationLib.processes.environment import runsFolder
+    from LEUDASegmentationLib.processes.environment import runs_folder
 
     commands = logic.commandFactory = Commands()
     run = logic.train(tmp_path / "my data.json")
     assert commands.words[0] == ["check", str(tmp_path / "my data.json")]
-    assert run.path == runsFolder() / "my data self_training" / "run"
+    assert run.path == runs_folder() / "my data self_training" / "run"
     again = logic.train(tmp_path / "my data.json")
     assert again.path.parent.name == "my data self_training 2"  # a run is never written over
 
@@ -236,7 +236,7 @@ def test_the_self_test_never_passes_when_nothing_ran(slicer_app, monkeypatch) ->
     from LEUDASegmentationLib.processes import installation
 
     test = self_test(slicer_app)
-    monkeypatch.setattr(installation, "missingPackages", lambda: ["torch"])
+    monkeypatch.setattr(installation, "missing_packages", lambda: ["torch"])
     with pytest.raises(unittest.SkipTest, match="nothing was tested: torch missing"):
         test.runTest()
 

@@ -293,14 +293,14 @@ def test_choices_of_the_method_live_in_the_scene(slicer_app, widget, find, node,
 
 
 def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> None:
-    from LEUDASegmentationLib.processes.environment import runsFolder
+    from LEUDASegmentationLib.processes.environment import runs_folder
 
     commands = widget.logic.commandFactory = Commands()
     fill(node)
     node.settings = json.dumps({"batch_size": 3})
     settle(slicer_app, widget)
     slicer_app.click(find("startButton"))
-    run = runsFolder() / "MR to CT" / "run"
+    run = runs_folder() / "MR to CT" / "run"
     slicer_app.wait_until(lambda: widget.panel.view.run_path == run, 20)
     assert "is training" in widget.panel.messages["start"].cause
     assert "--set batch_size=3" in " ".join(commands.words[-1])
