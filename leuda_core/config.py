@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 
 DEFAULT_METHOD = "self_training"
@@ -38,7 +39,7 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "strong"
     batch_size: Annotated[int, Meta(ge=1, le=256, description="labelled slices per step")] = 8
-    unlabeled_batch_size: Annotated[
+    unlabelled_batch_size: Annotated[
         int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
     ] = 4
     learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 1e-3
@@ -97,13 +98,14 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
         InputError: an unknown name (suggests the closest known one) or a value out of range.
     """
     names = [field.name for field in msgspec.structs.fields(kind)]
+    values = present_settings(values)
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(sorted(names))}"
             raise InputError(f"{where}: unknown setting {key!r}", hint)
     try:
-        return msgspec.convert(dict(values), kind, strict=False)
+        return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
@@ -125,9 +127,10 @@ def read_run_config(path: Path) -> RunConfig:
         InputError: the file is damaged.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunConfig)
+        config = msgspec.json.decode(path.read_bytes(), type=RunConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}", "restore the file, or train again") from error
+    return msgspec.structs.replace(config, settings=present_settings(config.settings))
 
 
 def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

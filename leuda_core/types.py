@@ -135,14 +135,14 @@ class Batch:
     """Slices of one training step, geometrically augmented.
 
     Shape:
-        source, source_unlabeled, target: ``(B, 1, H, W)`` float32 in [-1, 1].
+        source, source_unlabelled, target: ``(B, 1, H, W)`` float32 in [-1, 1].
         source_labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` in unlabelled pixels.
         target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
     """
 
     source: Tensor
     source_labels: Tensor
-    source_unlabeled: Tensor
+    source_unlabelled: Tensor
     target: Tensor
     target_labels: Tensor | None = None
 

@@ -11,6 +11,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runs_folder
@@ -173,7 +174,7 @@ class TrainingPanel:
     def _show_method(self) -> None:
         """Show the choices of the scene in the form."""
         node, form = self._node, self.form
-        settings = read_json(node.settings, {})
+        settings = present_settings(read_json(node.settings, {}))
         kept = (node.method, node.steps, node.seed, node.device, settings)
         if kept != (form.method, form.steps, form.seed, form.device, form.settings):
             form.set_values(node.method, node.steps, node.seed, node.device, settings)

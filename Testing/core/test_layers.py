@@ -14,7 +14,7 @@ from repository import ROOT
 PACKAGE = ROOT / "leuda_core"
 
 LAYERS = {
-    0: ("types", "errors", "config", "durations", "runs", "io"),
+    0: ("types", "errors", "config", "durations", "earlier", "runs", "io"),
     1: ("data",),
     2: ("networks", "blocks"),
     3: ("methods", "bundle"),
@@ -23,7 +23,17 @@ LAYERS = {
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 STANDARD_LIBRARY_ONLY = (
-    *("__init__", "errors", "types", "durations", "runs.folder", "runs.events", "runs.state", "runs.control"),
+    *(
+        "__init__",
+        "errors",
+        "types",
+        "durations",
+        "earlier",
+        "runs.folder",
+        "runs.events",
+        "runs.state",
+        "runs.control",
+    ),
     *("io.files", "io.names", "bundle.files", "bundle.store", "worker.channel"),
 )
 WITHOUT_TORCH = ("config", "cli", "data.geometry", "worker.server")

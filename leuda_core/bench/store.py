@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from leuda_core.bench.results import Result
+from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import Score
 from leuda_core.io.files import incomplete_error, write_error
@@ -73,7 +74,8 @@ def _decode(data: bytes, *, where: str) -> Result:
         scores = tuple(_score(score) for score in stored.scores)
     except (msgspec.DecodeError, ValueError) as error:
         raise InputError(f"{where} is no result of leuda bench: {error}", "delete it, or name another --out") from error
-    return Result(**msgspec.structs.asdict(stored) | {"scores": scores})
+    settings = present_settings(stored.settings)
+    return Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})
 
 
 def _score(stored: _Row | _Fields) -> Score:

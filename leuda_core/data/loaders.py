@@ -149,14 +149,14 @@ class SliceLoader:
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
         rng = np.random.default_rng([self._seed, step])
-        labelled, unlabeled = self._settings.batch_size, self._settings.unlabeled_batch_size
+        labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
         source, source_labels = self._draw(rng, self.labelled, labelled, True)
-        source_unlabeled, _ = self._draw(rng, self.source, unlabeled, False)
+        source_unlabelled, _ = self._draw(rng, self.source, unlabelled, False)
         target, target_labels = self._draw(
-            rng, self.target, labelled if self._target_labels else unlabeled, self._target_labels
+            rng, self.target, labelled if self._target_labels else unlabelled, self._target_labels
         )
         assert source_labels is not None
-        return Batch(source, source_labels, source_unlabeled, target, target_labels)
+        return Batch(source, source_labels, source_unlabelled, target, target_labels)
 
     def _draw(
         self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool

@@ -40,7 +40,7 @@ def series_files(folder: Path) -> list[str]:
 
 
 def has_series(folder: Path) -> bool:
-    """Return whether a folder looks like a DICOM series, judged only by file names."""
+    """Return whether a folder looks like a DICOM series by its file names alone."""
     return any(entry.suffix.lower() == ".dcm" for entry in folder.iterdir())
 
 

@@ -6,7 +6,7 @@ is complete. The file of a method declares its networks in ``build`` and impleme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +18,7 @@ from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.config import DEFAULT_STEPS, MethodConfig
 from leuda_core.data.augment import random_appearance
+from leuda_core.earlier import present_weights
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.networks.unet import UNet
 from leuda_core.types import Batch, Task
@@ -175,15 +176,10 @@ class Method(nn.Module):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``checkpoint()``."""
-        self.load_state_dict(present_names(state["networks"]))
+        self.load_state_dict(present_weights(state["networks"]))
         # Matched by order: version 0.1 used other names for some of them.
         for optimizer, values in zip(self.optimizers.values(), state["optimizers"].values(), strict=True):
             optimizer.load_state_dict(values)
-
-
-def present_names(networks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return stored weights under their current names: version 0.1 called discriminators judges."""
-    return {name.replace("judge", "discriminator"): weights for name, weights in networks.items()}
 
 
 def detached(**losses: Tensor) -> Losses:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
 from leuda_core.config import MethodConfig
+from leuda_core.earlier import present_weights
 from leuda_core.errors import InputError
 from leuda_core.io.files import atomic_path
-from leuda_core.methods.base import Losses, Method, Phase, detached, present_names
+from leuda_core.methods.base import Losses, Method, Phase, detached
 from leuda_core.networks.discriminators import PatchDiscriminator
 from leuda_core.networks.generator import Generator
 from leuda_core.networks.predictor import Predictor, PredictorSpec
@@ -34,7 +35,7 @@ TRANSLATOR_FILE = "translator.safetensors"
 class TranslatorConfig(MethodConfig, frozen=True):
     """Settings of the methods that train or load an image translator."""
 
-    unlabeled_batch_size: Annotated[
+    unlabelled_batch_size: Annotated[
         int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
     ] = 2
     translator_steps: Annotated[
@@ -141,7 +142,7 @@ class TranslatingMethod(Method):
         return [*([] if self.settings.translator else [translate]), *super().plan(steps)]
 
     def translation_step(self, batch: Batch, progress: float) -> Losses:
-        t, source, target = self.translator, batch.source_unlabeled, batch.target
+        t, source, target = self.translator, batch.source_unlabelled, batch.target
         assert isinstance(t, Translator)  # without one there are no steps
         self._decay_learning_rate(progress)
         fake_target, fake_source = t.to_target(source), t.to_source(target)
@@ -181,7 +182,7 @@ def _load(translator: Translator, path: Path) -> None:
     if not path.is_file():
         raise InputError(f"translator: {path} does not exist", "give the folder of a run that trained a translator")
     try:
-        translator.load_state_dict(present_names(load_file(path)))
+        translator.load_state_dict(present_weights(load_file(path)))
     except RuntimeError as error:
         raise InputError(
             f"translator: {path} has networks of a different size", "use its translator_channels and translator_blocks"

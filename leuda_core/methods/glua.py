@@ -97,7 +97,7 @@ class Glua(Method):
         return [Phase("disentangle", self.settings.style_steps, self.disentangling_step), *super().plan(steps)]
 
     def disentangling_step(self, batch: Batch, progress: float) -> Losses:
-        p, source, target = self.painter, batch.source_unlabeled, batch.target
+        p, source, target = self.painter, batch.source_unlabelled, batch.target
         count = min(len(source), len(target))
         source, target = source[:count], target[:count]
         content_s, content_t = p.content(source), p.content(target)

@@ -63,7 +63,7 @@ class Istn(Method):
         return warp(recoloured, displacement), displacement, recoloured
 
     def transformer_step(self, batch: Batch, progress: float) -> Losses:
-        source = batch.source_unlabeled
+        source = batch.source_unlabelled
         fake, _, recoloured = self.transform(source)
         adversarial, identity = adversarial_loss(self.discriminator(fake)), cycle_loss(source, recoloured)
         self.minimize(adversarial + self.settings.identity_weight * identity, "transformers")

@@ -42,14 +42,14 @@ class MeanTeacher(Method):
     settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        unlabeled = torch.cat([batch.source_unlabeled, batch.target])
-        images = torch.cat([self.appearance(batch.source, batch.source_labels), self.appearance(unlabeled)])
-        labelled_logits, unlabeled_logits = self.segmenter(images).split([len(batch.source), len(unlabeled)])
+        unlabelled = torch.cat([batch.source_unlabelled, batch.target])
+        images = torch.cat([self.appearance(batch.source, batch.source_labels), self.appearance(unlabelled)])
+        labelled_logits, unlabelled_logits = self.segmenter(images).split([len(batch.source), len(unlabelled)])
         with torch.no_grad():
-            teacher_logits = self.teacher(with_noise(unlabeled))
+            teacher_logits = self.teacher(with_noise(unlabelled))
 
         segmentation = segmentation_loss(labelled_logits, batch.source_labels)
-        consistency = consistency_loss(unlabeled_logits, teacher_logits)
+        consistency = consistency_loss(unlabelled_logits, teacher_logits)
         weight = self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)
         self.minimize(segmentation + weight * consistency, "segmenter")
         self.update_teacher()

@@ -38,7 +38,7 @@ class Half(NamedTuple):
 
     images: Tensor
     labels: Tensor
-    unlabeled: Tensor
+    unlabelled: Tensor
 
 
 class MetaHallucinator(Method):
@@ -93,7 +93,7 @@ class MetaHallucinator(Method):
 
     def _supervised(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
         """Return the segmentation loss on original and hallucinated slices plus the transformation loss."""
-        s, references = self.settings, _shuffled_to(half.unlabeled, len(half.images))
+        s, references = self.settings, _shuffled_to(half.unlabelled, len(half.images))
         hallucinated, displacement, change = self._hallucinate(half.images, references, psi)
         moved_labels = warp_labels(half.labels, displacement)
         images = torch.cat([self.appearance(half.images, half.labels), self.appearance(hallucinated, moved_labels)])
@@ -112,7 +112,7 @@ class MetaHallucinator(Method):
 
     def _consistency(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
         """Return the mean squared difference of the student on hallucinated slices and the teacher's warped maps."""
-        images = half.unlabeled
+        images = half.unlabelled
         hallucinated, displacement, _ = self._hallucinate(images, images[torch.randperm(len(images))], psi)
         student = functional_call(self.segmenter, theta, self.appearance(hallucinated)).float().softmax(1)
         with torch.no_grad():
@@ -128,7 +128,7 @@ class MetaHallucinator(Method):
 
 def _halves(batch: Batch) -> tuple[Half, Half]:
     """Split a batch into meta-train and meta-test."""
-    parts = [x.tensor_split(2) for x in (batch.source, batch.source_labels, batch.source_unlabeled, batch.target)]
+    parts = [x.tensor_split(2) for x in (batch.source, batch.source_labels, batch.source_unlabelled, batch.target)]
     train, test = (
         Half(images, labels, torch.cat([source, target])) for images, labels, source, target in zip(*parts, strict=True)
     )

@@ -87,8 +87,12 @@ class MtUda(TranslatingMethod):
     def views(self, batch: Batch) -> Views:
         """Arrange the slices of the student and the teachers for one step."""
         x_t, labelled = batch.target, len(batch.source)
-        streams = self.translator.streams(torch.cat([batch.source, batch.source_unlabeled]), x_t)
-        x_s, x_st, x_sts = batch.source_unlabeled, streams.source_to_target[labelled:], streams.source_cycled[labelled:]
+        streams = self.translator.streams(torch.cat([batch.source, batch.source_unlabelled]), x_t)
+        x_s, x_st, x_sts = (
+            batch.source_unlabelled,
+            streams.source_to_target[labelled:],
+            streams.source_cycled[labelled:],
+        )
         x_ts, x_tst = streams.target_to_source, streams.target_cycled
         return Views(
             labelled=torch.cat([batch.source, streams.source_cycled[:labelled]]),

@@ -52,7 +52,7 @@ class SelfTraining(TranslatingMethod):
         shown = [self.appearance(one_of(batch.source, painted), labels)]
         weight = self.settings.pseudo_label_weight * delayed_ramp(progress, self.settings.ramp_start)
         if weight:
-            looks = self.looks(batch.source_unlabeled, batch.target)
+            looks = self.looks(batch.source_unlabelled, batch.target)
             with torch.no_grad():
                 answer = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
             shown.append(self.appearance(one_of(looks[0], looks[-1])))

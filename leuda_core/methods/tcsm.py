@@ -45,15 +45,15 @@ class Tcsm(MeanTeacher):
     settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        unlabeled = torch.cat([batch.source_unlabeled, batch.target])
+        unlabelled = torch.cat([batch.source_unlabelled, batch.target])
         source, labels = partly_transformed(
             batch.source, batch.source_labels, self.settings.turned_labels, self.settings.max_scale
         )
-        images = torch.cat([self.appearance(source, labels), self.appearance(unlabeled)])
-        labelled_logits, student_logits = self.segmenter(images).split([len(source), len(unlabeled)])
-        transform = random_transform(len(unlabeled), self.settings.max_scale, unlabeled.device)
+        images = torch.cat([self.appearance(source, labels), self.appearance(unlabelled)])
+        labelled_logits, student_logits = self.segmenter(images).split([len(source), len(unlabelled)])
+        transform = random_transform(len(unlabelled), self.settings.max_scale, unlabelled.device)
         with torch.no_grad():
-            teacher = self.teacher(with_noise(transform.apply(unlabeled, -1.0))).float().softmax(1)
+            teacher = self.teacher(with_noise(transform.apply(unlabelled, -1.0))).float().softmax(1)
             teacher, seen = transform.undo(teacher)
 
         segmentation = segmentation_loss(labelled_logits, labels)

@@ -72,6 +72,6 @@ class VoxelMorph(Method):
 
     def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return labelled slices and the unlabelled slices they are registered to."""
-        domains = {"source": [batch.source_unlabeled], "target": [batch.target]}
-        chosen = domains.get(self.settings.references) or [batch.source_unlabeled, batch.target]
+        domains = {"source": [batch.source_unlabelled], "target": [batch.target]}
+        chosen = domains.get(self.settings.references) or [batch.source_unlabelled, batch.target]
         return batch.source, most_alike(batch.source, torch.cat(chosen))

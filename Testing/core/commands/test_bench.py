@@ -20,7 +20,7 @@ SMALL = {
     "base_channels": 4,
     "patch_size": 48,
     "batch_size": 2,
-    "unlabeled_batch_size": 2,
+    "unlabelled_batch_size": 2,
     "translator_channels": 4,
     "translator_blocks": 1,
     "translator_steps": 4,

@@ -22,7 +22,7 @@ CALLS: dict[str, tuple[str, list[str], Words]] = {
     "too small": ("train", ["--set", "learning_rate=0"], ("--set", "learning_rate='0'", "> 0")),
     "too large": ("train", ["--set", "ema_decay=1"], ("--set", "ema_decay='1'", "< 1")),
     "not finite": ("train", ["--set", "spacing_mm=nan"], ("--set", "spacing_mm='nan'", ">= 0")),
-    "no number": ("train", ["--set", "unlabeled_batch_size=few"], ("unlabeled_batch_size='few'", "`int`")),
+    "no number": ("train", ["--set", "unlabelled_batch_size=few"], ("unlabelled_batch_size='few'", "`int`")),
     "no such choice": ("train", ["--set", "augmentation=wild"], ("augmentation='wild'", "use one of paper, strong")),
     "no steps": ("train", ["--steps", "0"], ("steps=0", ">= 1")),
     "steps in words": ("train", ["--steps", "many"], ("--steps", "'many'", "leuda train --help")),

@@ -10,7 +10,7 @@ from leuda_core.data.dataset import load_dataset
 from leuda_core.data.loaders import SliceLoader, automatic_spacing, class_indices, make_task, read_slice
 from leuda_core.types import IGNORE, Label
 
-SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabeled_batch_size=3)
+SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)
 
 
 def make_loader(path, folder, **options):
@@ -34,7 +34,7 @@ def test_a_batch_has_the_promised_shapes(tiny_dataset, tmp_path):
     batch = make_loader(tiny_dataset, tmp_path).batch(0)
     assert batch.source.shape == (4, 1, 48, 48) and batch.source.dtype == torch.float32
     assert batch.source_labels.shape == (4, 48, 48) and batch.source_labels.dtype == torch.int64
-    assert batch.source_unlabeled.shape == batch.target.shape == (3, 1, 48, 48)
+    assert batch.source_unlabelled.shape == batch.target.shape == (3, 1, 48, 48)
     assert batch.target_labels is None
     assert batch.source.abs().max() <= 1
     assert set(batch.source_labels.unique().tolist()) <= {0, 1, 2, IGNORE}
@@ -79,7 +79,7 @@ def test_prepared_slices_align_with_their_labels(tiny_dataset, tmp_path):
 
 
 def test_small_slices_are_centred_in_the_patch_and_the_rest_is_unlabelled(tiny_dataset, tmp_path):
-    settings = MethodConfig(patch_size=96, batch_size=2, unlabeled_batch_size=1, spacing_mm=1.25)
+    settings = MethodConfig(patch_size=96, batch_size=2, unlabelled_batch_size=1, spacing_mm=1.25)
     dataset = load_dataset(tiny_dataset)
     loader = SliceLoader(dataset, make_task(dataset, settings), settings, tmp_path)
     batch = loader.batch(0)

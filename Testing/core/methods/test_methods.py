@@ -180,7 +180,7 @@ def test_mt_uda_student_never_sees_a_target_looking_slice():
     method.segmenter.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     method.settings = msgspec.structs.replace(method.settings, augmentation="paper")
     method.training_step(batch, 0.5)
-    streams = method.translator.streams(torch.cat([batch.source, batch.source_unlabeled]), batch.target)
+    streams = method.translator.streams(torch.cat([batch.source, batch.source_unlabelled]), batch.target)
     shown = torch.cat(seen)
     for hidden in (batch.target, streams.source_to_target, streams.target_cycled):
         for image in hidden:
@@ -191,7 +191,7 @@ def test_mt_uda_student_never_sees_a_target_looking_slice():
 def test_mt_uda_compares_student_and_teachers_on_the_same_slices():
     method, batch = make("mt_uda"), make_batch()
     views = method.views(batch)
-    x_s, x_t, translator = batch.source_unlabeled, batch.target, method.translator
+    x_s, x_t, translator = batch.source_unlabelled, batch.target, method.translator
     x_st, x_ts = translator.to_target(x_s), translator.to_source(x_t)
     assert torch.equal(views.intra_pairs(views.student), views.intra)
     assert torch.equal(views.intra, torch.cat([x_s, x_ts]))

@@ -19,7 +19,7 @@ from leuda_core.runs.folder import Run
 from leuda_core.runs.state import status
 from leuda_core.training.run import create_run, resume, train
 
-SMALL = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabeled_batch_size": 2}
+SMALL = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabelled_batch_size": 2}
 TRANSLATING = {**SMALL, "translator_channels": 4, "translator_blocks": 1, "translator_steps": 20}
 KILLS = int(os.environ.get("LEUDA_KILLS", "3"))
 

@@ -355,7 +355,7 @@ def test_a_real_run_from_start_to_its_model(
     from leuda_core.bundle.store import read_model
     from leuda_core.training.run import create_run
 
-    settings = {"patch_size": 32, "base_channels": 4, "batch_size": 2, "unlabeled_batch_size": 1}
+    settings = {"patch_size": 32, "base_channels": 4, "batch_size": 2, "unlabelled_batch_size": 1}
     run = create_run(tiny_dataset, "mean_teacher", tmp_path / "real" / "run", steps=120, settings=settings,
                      device="cpu", checkpoint_every=40)  # fmt: skip
     opened, used = [], []
