@@ -205,7 +205,7 @@ def test_phantom_writes_a_dataset_into_an_empty_folder_only(tmp_path: Path, caps
     dataset = json.loads(Path(data["dataset"]).read_text())
     assert code == 0 and ["label" in case for case in dataset["source"]["cases"]] == [True, False]
     code, data = call_json(capsys, *words)
-    assert code == 2 and "holds other files" in data["error"]["message"]
+    assert code == 2 and "contains other files" in data["error"]["message"]
 
 
 def test_phantom_in_the_other_direction_and_with_target_labels(
