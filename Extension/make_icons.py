@@ -128,7 +128,7 @@ def training_icon() -> Canvas:
 
 
 def phantom_thumbnail(appearance: Appearance, *, labelled: bool) -> Image.Image:
-    """Return the middle slice of a phantom case, in radiological orientation, with or without the outlines of its labels."""
+    """Return the middle slice of a phantom case, in radiological orientation, with or without label outlines."""
     volume, label_map = make_case(_PHANTOM_SEED, appearance)
     middle = volume.shape[2] // 2
     spacing = volume.spacing_mm

@@ -1,9 +1,9 @@
 """The appearance of the phantom's tissues in an MR-like and a CT-like scanner.
 
 The two differ by more than a grey-value curve. In the MR all blood is bright, and fat is between blood and muscle. The
-CT shows an early contrast phase: the right heart is filled, and contrast has only begun to reach the left. Chambers that
-look the same in the MR differ, fat is darker than muscle, and bone is bright. No increasing curve maps one to the other;
-in both, organs can be identified by their neighbourhood.
+CT shows an early contrast phase: the right heart is filled, and contrast has only begun to reach the left. Chambers
+that look the same in the MR differ, fat is darker than muscle, and bone is bright. No increasing curve maps one to the
+other; in both, organs can be identified by their neighbourhood.
 """
 
 from __future__ import annotations
