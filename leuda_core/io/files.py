@@ -1,7 +1,6 @@
-"""Atomic writing of files: data goes to a temporary file in the same folder, which then replaces the old file.
+"""Atomic writing of files: data goes to a temporary file in the same folder, which then replaces the old one.
 
-After a full disk, a lost connection or a killed process, the previous file is therefore unchanged. Standard library
-only.
+After a full disk, a lost connection or a killed process, the previous file is unchanged. Standard library only.
 """
 
 from __future__ import annotations

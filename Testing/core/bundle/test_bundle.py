@@ -286,7 +286,7 @@ def test_tensors_must_be_those_of_the_predictor(folder: Path, predictor: Predict
     bias = "segmenter.head.bias"
     wrong = {
         "unknown tensor 'extra'": {**state, "extra": torch.zeros(1)},
-        f"lacks tensor '{bias}'": {name: tensor for name, tensor in state.items() if name != bias},
+        f"has no tensor '{bias}'": {name: tensor for name, tensor in state.items() if name != bias},
         r"float16 \(3,\)": {**state, bias: torch.zeros(3, dtype=torch.float16)},
         r"float32 \(4,\), expected torch.float32 \(3,\)": {**state, bias: torch.zeros(4)},
         "not finite": {**state, bias: torch.full((3,), torch.inf)},

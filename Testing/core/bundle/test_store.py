@@ -211,7 +211,7 @@ def test_damaged_models_and_litter_do_not_hide_the_others(bundle: Path, store: P
     (store / "notes.txt").write_text("x")
     bad, good = list_models(store)
     assert (bad.name, good.name, good.problem) == ("bad", "good", "")
-    assert "5 bytes" in bad.problem and "fetch the model again" in bad.problem
+    assert "5 bytes" in bad.problem and "download the model again" in bad.problem
 
 
 def test_deleting_takes_one_model_of_the_store(bundle: Path, store: Path) -> None:

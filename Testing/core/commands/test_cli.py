@@ -294,7 +294,7 @@ def test_train_status_stop_and_resume(tiny_dataset: Path, tmp_path: Path, capsys
     assert call_json(capsys, "stop", run) == (0, {"running": False})
     assert call(capsys, "resume", run)[0] == 0  # of a finished run: says so again
     code, _, err = call(capsys, *words)
-    assert code == 2 and "already holds a run" in err
+    assert code == 2 and "already contains a run" in err
     code, _, err = call(capsys, "report", run, "--out", tmp_path / "run.pdf")
     assert code == 2 and ".html" in err and not (run / "scores.json").exists()  # before the cases are scored
     page = tmp_path / "run.html"
@@ -332,7 +332,7 @@ def test_ctrl_c_writes_a_checkpoint_and_is_130(tiny_dataset: Path, tmp_path: Pat
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "once more to end at once" in err and Run(run).checkpoint.exists()
+    assert "again to stop at once" in err and Run(run).checkpoint.exists()
     assert status(run).state == "stopped"
 
 

@@ -124,7 +124,7 @@ def test_page_of_a_finished_run_holds_everything(run):
     page, found = report(run)
     for text in ("heart", "finished", "1 min 15 s", "4 of 16", "left <ventricle>", "mr <1>", "2.99.0", "batch_size"):
         assert text in found.text
-    assert "slices in one step" in found.text  # the setting's description
+    assert "slices per step" in found.text  # the setting's description
     assert "<b>hearts</b>" in page and "<li>one limit</li>" in page
     assert (
         "<b>1.000</b>" in page and "<b>0.500</b>" in page

@@ -36,7 +36,7 @@ CALLS: dict[str, tuple[str, list[str], Words]] = {
     "another format": ("segment", ["--format", "nrrd"], ("x.nii.gz", "nrrd")),
     "no such model": ("segment", ["--model", "gone"], ("bundle gone", "does not exist")),
     "no such input": ("segment", ["--input", "gone.nii"], ("gone.nii", "does not exist")),
-    "a folder without volumes": ("segment", ["--input", "out"], ("'out'", "holds no DICOM series", "volume file")),
+    "a folder without volumes": ("segment", ["--input", "out"], ("'out'", "contains no DICOM series", "volume file")),
     "an extension unknown": ("segment", ["--output", "out/x.png"], ("x.png", "unknown extension", ".nii.gz")),
     "over the input": ("segment", ["--output", "t1.nii.gz"], ("t1.nii.gz", "overwritten")),
     "a file and a folder": ("predicted", ["--reference", "bundle"], ("test_t_label.nii.gz", "bundle", "two")),

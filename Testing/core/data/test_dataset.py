@@ -135,7 +135,7 @@ def test_label_on_another_grid_is_refused(edit, tiny_dataset, tmp_path):
     label = sitk.ReadImage(str(tiny_dataset.parent / "s0_label.nii.gz"))
     cropped, moved = label[:, :, :-1], sitk.Image(label)
     moved.SetOrigin(np.add(label.GetOrigin(), (5.0, 0, 0)).tolist())
-    for image, words in ((cropped, "differs from image grid"), (moved, "elsewhere in space")):
+    for image, words in ((cropped, "differs from image grid"), (moved, "different position")):
         sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
         path = edit(lambda d: d["source"]["cases"][0].update(label=str(tmp_path / "other.nii.gz")))
         dataset = load_dataset(path)

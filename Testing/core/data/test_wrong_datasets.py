@@ -72,8 +72,8 @@ DATASETS: dict[str, tuple[Callable[[Place], object], Words]] = {
         ("dataset.json", "'test_t'", "'t0'"),
     ),
     "no such slice": (_edited(lambda d: _source(d)[0].update(labelled_slices=[2, 6])), ("'s0'", "slice 6", "0 to 5")),
-    "background alone": (_background_alone, ("'discs'", "'s0', 's1'", "0 slices")),
-    "labelled_slices: []": (_no_slices_named, ("'discs'", "'s0', 's1'", "0 slices")),
+    "background alone": (_background_alone, ("'discs'", "'s0', 's1'", "no source slice")),
+    "labelled_slices: []": (_no_slices_named, ("'discs'", "'s0', 's1'", "no source slice")),
     "a huge label value": (
         _edited(lambda d: d["labels"].update({"70000": "x"})),
         ("dataset.json", "70000", "65535"),

@@ -73,7 +73,7 @@ def test_several_dicom_series_are_named(tmp_path):
     assert "CT chest (2 files)" in str(caught.value)
 
 
-@pytest.mark.parametrize(("positions", "message"), [((0, 3, 9, 12), "3 to 6 mm"), ((0, 0, 3, 3), "same place")])
+@pytest.mark.parametrize(("positions", "message"), [((0, 3, 9, 12), "3 to 6 mm"), ((0, 0, 3, 3), "same position")])
 def test_uneven_dicom_series_is_refused(tmp_path, positions, message):
     write_series(tmp_path / "s", positions=positions)
     with pytest.raises(InputError, match=message):

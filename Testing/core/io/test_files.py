@@ -126,7 +126,7 @@ def test_no_space_leaves_the_old_file_whole(tmp_path, name):
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"LeudaError: cannot write '{path}'")
-    assert "free space" in last
+    assert "free disk space" in last
     assert path.read_bytes() == b"the old file"
     assert folder_is_clean(tmp_path, name)
 
@@ -168,7 +168,7 @@ def test_full_disk_leaves_the_old_file_whole(full_disk, name):
     _fill(full_disk)
     # So small that a writer with a buffer notices nothing until it closes the file.
     label_map = LabelMap(np.zeros((3, 4, 5), np.uint8), np.eye(4))
-    with pytest.raises(LeudaError, match="free space") as caught:
+    with pytest.raises(LeudaError, match="free disk space") as caught:
         write_json(path, [1, 2]) if name == "a.json" else write_label_map(label_map, path)
     assert caught.value.exit_code == 1
     assert path.read_bytes() == b"the old file"

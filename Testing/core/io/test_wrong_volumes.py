@@ -26,7 +26,7 @@ def _moved(affine: np.ndarray) -> np.ndarray:
 FILES: dict[str, tuple[Callable[[Path], object], Words]] = {
     "missing": (Path.unlink, ("{path}", "does not exist")),
     "empty": (lambda path: path.write_bytes(b""), ("{path}", "0 bytes")),
-    "truncated gzip": (lambda path: path.write_bytes(path.read_bytes()[:-40]), ("{path}", "cut short")),
+    "truncated gzip": (lambda path: path.write_bytes(path.read_bytes()[:-40]), ("{path}", "truncated")),
     "no image": (lambda path: path.write_text("a page that says: not found"), ("{path}", "not a readable NIfTI")),
     "4-D": (
         lambda path: spoil(path, lambda data, affine: (np.stack([data, data], -1), affine)),
@@ -39,7 +39,7 @@ FILES: dict[str, tuple[Callable[[Path], object], Words]] = {
 }
 IMAGES: dict[str, tuple[Callable[[Path], object], Words]] = {
     **FILES,
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), ("{path}", "holds no DICOM series")),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), ("{path}", "contains no DICOM series")),
     "NaN": (
         lambda path: spoil(path, lambda data, affine: (_with(np.nan, data), affine)),
         ("{path}", "1 NaN or infinite voxels"),
@@ -57,15 +57,15 @@ LABELS: dict[str, tuple[Callable[[Path], object], Words]] = {
     **FILES,
     "NaN": (
         lambda path: spoil(path, lambda data, affine: (_with(np.nan, data), affine)),
-        ("{path}", "1 voxels that are no whole numbers"),
+        ("{path}", "1 voxels that are not whole numbers"),
     ),
     "infinite": (
         lambda path: spoil(path, lambda data, affine: (_with(np.inf, data), affine)),
-        ("{path}", "1 voxels that are no whole numbers"),
+        ("{path}", "1 voxels that are not whole numbers"),
     ),
     "fraction": (
         lambda path: spoil(path, lambda data, affine: (_with(0.5, data), affine)),
-        ("{path}", "1 voxels that are no whole numbers"),
+        ("{path}", "1 voxels that are not whole numbers"),
     ),
     "negative": (lambda path: spoil(path, lambda data, affine: (_with(-3, data), affine)), ("{path}", "down to -3")),
     "another shape": (
@@ -101,7 +101,7 @@ def test_labels(place: Place, command: str, fault: str) -> None:
 def test_a_label_value_that_the_table_lacks(place: Place, command: str) -> None:
     path = place.path("s0_label.nii.gz")
     spoil(path, lambda data, affine: (np.where(data == 2, 9, data).astype(np.uint8), affine))
-    refuses(place, place.command(command), (str(path), "no label has: 9 (", "the labels are 0, 1, 2"))
+    refuses(place, place.command(command), (str(path), "without a label: 9 (", "the labels are 0, 1, 2"))
 
 
 def test_check_tells_several_problems_at_once(place: Place) -> None:
@@ -109,13 +109,13 @@ def test_check_tells_several_problems_at_once(place: Place) -> None:
     LABELS["elsewhere"][0](place.path("s1_label.nii.gz"))
     IMAGES["NaN"][0](place.path("test_t.nii.gz"))
     place.edit(lambda d: (d["target"]["cases"][0].update(image="gone.nii.gz"), d["target"]["cases"][1].update(id="s0")))
-    words = ("cut short", "'s1'", "1 NaN", "gone.nii.gz", "'s0'")
+    words = ("truncated", "'s1'", "1 NaN", "gone.nii.gz", "'s0'")
     before = place.listing()
     code, out, err = place.call(place.command("check"))
     assert code == 2 and out.count("\n") == len(words)
     assert all(line.count("; ") == 1 for line in out.splitlines()), out
     assert all(word in out for word in words), out
-    assert err == f"leuda: error: {place.dataset} has 5 problems; mend them and check again\n"
+    assert err == f"leuda: error: {place.dataset} has 5 problems; fix them and check again\n"
     code, out, _ = place.call([*place.command("check"), "--json"])
     problems = "\n".join(json.loads(out)["problems"])
     assert code == 2 and all(word in problems for word in words)

@@ -244,7 +244,7 @@ def test_a_translator_is_shared_by_path(tmp_path):
     second = make("le_uda", translator=str(tmp_path))
     assert [phase.name for phase in second.phases(3)] == ["train"]
     assert same(weights(first.translator), weights(second.translator))
-    with pytest.raises(InputError, match="networks of another size"):
+    with pytest.raises(InputError, match="networks of a different size"):
         make("le_uda", translator=str(tmp_path), translator_blocks=2)
     with pytest.raises(InputError, match="does not exist"):
         make("le_uda", translator=str(tmp_path / "nowhere"))

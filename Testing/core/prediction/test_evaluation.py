@@ -137,7 +137,7 @@ def test_means_go_over_labels_then_over_cases():
 def test_different_grids_are_refused():
     with pytest.raises(InputError, match=r"'p1'.*\(4, 4, 4\) differs from reference grid \(4, 4, 5\)"):
         evaluate_pair(label_map(np.ones((4, 4, 4))), label_map(np.ones((4, 4, 5))), case="p1")
-    with pytest.raises(InputError, match="different places"):
+    with pytest.raises(InputError, match="different positions"):
         evaluate_pair(label_map(np.ones((4, 4, 4)), (1, 1, 2)), label_map(np.ones((4, 4, 4))))
 
 

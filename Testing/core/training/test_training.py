@@ -138,7 +138,7 @@ def test_an_unusable_volume_is_named_and_leaves_nothing(tiny_dataset, tmp_path):
 def test_a_second_run_does_not_overwrite_the_first(tiny_dataset, tmp_path):
     train(tiny_dataset, "source_only", tmp_path / "run", steps=1, settings=SMALL)
     before = (tmp_path / "run" / "run.json").read_bytes()
-    with pytest.raises(InputError, match="already holds a run"):
+    with pytest.raises(InputError, match="already contains a run"):
         train(tiny_dataset, "source_only", tmp_path / "run", steps=2, settings=SMALL)
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 

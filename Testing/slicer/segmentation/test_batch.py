@@ -116,7 +116,7 @@ def test_a_wrong_model_is_told_before_any_file(run, tmp_path: Path) -> None:
     [
         (["--input", "a"], "--model"),
         (["--model", "m", "--input", "a", "--output", "o", "--format", "png"], "'png'"),
-        (["--model", "m", "--input", "a", "--output", __file__], "file stands in the way"),
+        (["--model", "m", "--input", "a", "--output", __file__], "file is in the way"),
     ],
 )
 def test_a_wrong_call_is_one_line(batch, words: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:

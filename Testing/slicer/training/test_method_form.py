@@ -168,7 +168,7 @@ def test_numbers_are_shown_as_people_write_them(form) -> None:
 def test_a_row_says_what_the_setting_is_and_may_be(form) -> None:
     tip = child(form, "patch_size").toolTip
     for part in (
-        "Side of a training slice in pixels",
+        "Side length of training slices, in pixels",
         "patch_size",
         "at least 32",
         "at most 512",

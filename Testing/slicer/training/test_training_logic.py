@@ -109,7 +109,7 @@ def test_what_a_user_kept_beside_the_dataset_is_never_removed(logic, tmp_path: P
 @pytest.mark.parametrize(
     ("end", "kind", "words"),
     [("error", LeudaError, "out of memory; make batch_size smaller"), ("stopped", Cancelled, "stopped"),
-     ("", LeudaError, "without a word")],
+     ("", LeudaError, "stopped unexpectedly")],
 )  # fmt: skip
 def test_a_run_that_does_not_finish_is_an_error_and_stays(logic, tmp_path: Path, end, kind, words) -> None:
     logic.commandFactory = Commands(end=end)
