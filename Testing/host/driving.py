@@ -11,6 +11,8 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QCheckBox, QComboBox, QRadioButton, QWidget
 
+from timing import waited_for_a_core_s
+
 LOOK_AGAIN_MS = 10
 NOTCH = 120  # Qt's unit of one step of a mouse wheel
 
@@ -31,11 +33,15 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str 
     return value
 
 
+def _now() -> tuple[float, float]:
+    return time.perf_counter() - waited_for_a_core_s(), time.thread_time()
+
+
 class Latency:
     """Measures the longest gap between the ticks of a 5 ms timer: how long the window would have been frozen.
 
     Attributes:
-        gaps_s: wall time of each gap.
+        gaps_s: wall time of each gap, without the time that this thread waited for a core: that others work, too.
         busy_s: CPU time that this thread spent in each, the same however busy the machine is with other things.
     """
 
@@ -46,7 +52,7 @@ class Latency:
         self.busy_s: list[float] = []
 
     def __enter__(self) -> Latency:
-        self._last = time.perf_counter(), time.thread_time()
+        self._last = _now()
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
@@ -54,7 +60,7 @@ class Latency:
         return self
 
     def _tick(self) -> None:
-        now = time.perf_counter(), time.thread_time()
+        now = _now()
         self.gaps_s.append(now[0] - self._last[0])
         self.busy_s.append(now[1] - self._last[1])
         self._last = now

