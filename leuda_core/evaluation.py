@@ -266,5 +266,5 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in find_volumes(folder):
         other = found.setdefault(volume_stem(path), path)
         if other != path:
-            raise InputError(f"{folder} holds both {other.name} and {path.name}", "keep one file per case")
+            raise InputError(f"{folder} contains both {other.name} and {path.name}", "keep one file per case")
     return found

@@ -1,1 +1,1 @@
-"""The model bundle, which is what a training ships: its schema, its files, and the store that lists models."""
+"""The model bundle, the result of a training: its schema, its files, and the store that lists models."""

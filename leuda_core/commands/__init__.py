@@ -1,1 +1,1 @@
-"""What the subcommands of ``leuda`` do. Each takes the parsed arguments and returns a ``Result``; none prints."""
+"""The subcommands of ``leuda``. Each takes the parsed arguments and returns a ``Result``; none prints."""

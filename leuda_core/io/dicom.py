@@ -21,7 +21,7 @@ def series_files(folder: Path) -> list[str]:
     """Return the files of the only series in a folder, in slice order.
 
     Raises:
-        InputError: the folder contains no series, or several (which the message names).
+        InputError: the folder contains no series, or several (the message names them).
     """
     import SimpleITK as sitk
 

@@ -44,7 +44,7 @@ def train(
 
     Raises:
         InputError: the call or a volume is unusable; the run's files are removed.
-        DeviceError: the device does not work; likewise.
+        DeviceError: the device does not work; the run's files are removed, too.
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     kept = existing(Path(out))

@@ -1,1 +1,1 @@
-"""Bounds and controls: what a method that learns to adapt is compared with."""
+"""Bounds and controls, for comparison with the methods that learn to adapt."""
