@@ -34,7 +34,7 @@ class LEUDASegmentation(ScriptedLoadableModule):
             "Models are trained in LE-UDA Training, or imported.</p>"
             "<p><b>Research software, not a medical device</b>: not for diagnosis or patient care. A model that was "
             "adapted without labels can make errors that no metric shows; check every result.</p>"
-            "<p>No data leaves this computer.</p>"
+            "<p>Nothing leaves this computer: volumes, models and results stay where they are.</p>"
         )
         parent.acknowledgementText = _(
             "<p>Please cite the papers of the method that your model uses:</p>"

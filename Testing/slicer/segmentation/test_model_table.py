@@ -70,13 +70,13 @@ def test_a_model_is_chosen_with_the_mouse(model_table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "shown"),
+    ("method", "text"),
     [("self_training", "Method: Self-training between two looks."), ("of_tomorrow", "Method: of_tomorrow.")],
 )
-def test_a_method_is_shown_by_its_title(model_table, method: str, shown: str) -> None:
+def test_a_method_is_shown_by_its_title(model_table, method: str, text: str) -> None:
     seen = model_table(model_entry("a", method=method, metrics={}))
     seen.table.select("a")
-    assert shown in seen.table._description.text
+    assert text in seen.table._description.text
 
 
 def test_refreshing_keeps_the_choice_and_tells_nobody(model_table) -> None:

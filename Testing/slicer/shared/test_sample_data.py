@@ -135,7 +135,7 @@ def test_what_is_missing_is_offered_first(sample_data, slicer_app, monkeypatch: 
     sample_data.register_sample_data()
     slicer_app.answers.add(True)
     press("LE-UDA phantom MR")
-    assert "missing packages" in slicer_app.answers.asked[-1].text
+    assert "packages are missing" in slicer_app.answers.asked[-1].text
     assert slicer.util.getNodesByClass("vtkMRMLVolumeNode") == []
 
 

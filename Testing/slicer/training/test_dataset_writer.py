@@ -130,7 +130,7 @@ def test_files_that_were_never_loaded_stay_where_they_are(node, tmp_path: Path) 
 def test_nonlinear_transform_is_refused_with_a_remedy_and_nothing_is_left(node, tmp_path: Path) -> None:
     _source, _segmentation, target = fill(node)
     target.SetAndObserveTransformNodeID(add_warp().GetID())
-    with pytest.raises(InputError, match="Zoë CT is under the non-linear transform warp; harden"):
+    with pytest.raises(InputError, match="“Zoë CT” is under the non-linear transform “warp”; harden"):
         written_dataset(node, tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
