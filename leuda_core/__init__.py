@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from leuda_core.types import Task as Task
     from leuda_core.types import Volume as Volume
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "train": "training.run",

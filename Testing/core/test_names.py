@@ -18,6 +18,7 @@ CORE = [path for path in sorted((ROOT / "leuda_core").rglob("*.py")) if path != 
 MODULES = [path for name in ("LEUDASegmentation", "LEUDATraining") for path in sorted((ROOT / name).rglob("*.*"))]
 TEXTS = [path for path in MODULES if path.suffix in (".py", ".ui", ".json")]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS.remove(ROOT / "CHANGELOG.md")  # it tells of the change
 OTHER_WORDS = re.compile(r"\b\w*(unlabeled|labeled|labeling|judge)\w*", re.IGNORECASE)
 SNAKE_CASE = re.compile(r"_*[a-z0-9_]*")
 
