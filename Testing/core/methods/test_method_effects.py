@@ -232,7 +232,7 @@ def test_istn_takes_source_intensities_to_the_target():
     problem = Problem(lambda images: images - 0.4)
 
     def gap(**settings: float) -> float:
-        method = train("istn", problem, steps=1, transformer_steps=250, transformer_learning_rate=5e-3, **settings)
+        method = train("istn", problem, steps=1, transformer_steps=250, **settings)
         with torch.no_grad():
             fake = method.transform(problem.source(16, 1)[0])[0]
         return float((fake.mean() - problem.target(16, 1)[0].mean()).abs())

@@ -189,7 +189,7 @@ def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> N
 
     fill(node)
     monkeypatch.setattr(nrrd, "open", lambda *_: FullDisk(), raising=False)
-    with pytest.raises(LeudaError, match="no space left; free space") as caught:
+    with pytest.raises(LeudaError, match="no space left; free disk space") as caught:
         written_dataset(node, tmp_path / "d")
     assert caught.value.exit_code == 1
     assert not (tmp_path / "d").exists()
