@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench results screenshots system
+.PHONY: install demo test test-quick lint bench results screenshots system
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -40,7 +40,11 @@ system:
 demo: $(STAMP)
 	$(BIN)/leuda demo --out demo
 
-# Test files run in parallel; the tests that measure time then run one by one.
+# The fast tests, for the inner loop of development: under three minutes on two cores.
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -m 'not alone and not slow' --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# All tests: test files run in parallel; the tests that measure time then run one by one.
 test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest -m alone

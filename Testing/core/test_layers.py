@@ -60,6 +60,7 @@ def test_every_file_has_a_layer() -> None:
     assert {unit(path) for path in FILES} <= set(LAYER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
     own = LAYER[unit(path)]
@@ -69,6 +70,7 @@ def test_imports_from_its_own_layer_or_lower(path: Path) -> None:
     assert not too_high, f"layer {own} uses {too_high}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_never_imports_the_application(path: Path) -> None:
     on_use = path.relative_to(PACKAGE).as_posix() in SCENES

@@ -13,6 +13,8 @@ from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.methods.mean_teacher import MeanTeacher
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 EARLIER = ROOT / "leuda_core" / "earlier.py"  # the one place that knows what names were before
 CORE = [path for path in sorted((ROOT / "leuda_core").rglob("*.py")) if path != EARLIER]
 MODULES = [path for name in ("LEUDASegmentation", "LEUDATraining") for path in sorted((ROOT / name).rglob("*.*"))]

@@ -317,6 +317,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Pat
     return folder
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["bundle.json", "model.safetensors", "b.zip"])

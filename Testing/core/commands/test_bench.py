@@ -119,6 +119,7 @@ def test_each_method_runs_where_it_fits(tiny_dataset):
     assert {job.method for job in plan([labelled], augmentations=["paper"], **options)} == {"target_supervised"}
 
 
+@pytest.mark.slow
 def test_a_bench_measures_shares_the_translator_and_goes_on_where_it_stopped(tiny_dataset, tmp_path):
     options = {"out": tmp_path, "seeds": [0], "augmentations": ["paper"], "steps": 2, "settings": SMALL}
     names = []
@@ -149,6 +150,7 @@ def test_a_bench_without_fitting_methods_says_so(tiny_dataset, tmp_path):
         run_bench([tiny_dataset], out=tmp_path, methods=["gan"])
 
 
+@pytest.mark.slow
 def test_an_ablation_is_a_row_of_its_own(tiny_dataset, tmp_path):
     options = {"out": tmp_path, "seeds": [0], "augmentations": ["paper"], "steps": 2, "settings": SMALL}
     names = ("learning_rate=1e-4:ema_decay=0.9", "translator_steps=1", "translator_steps=0")

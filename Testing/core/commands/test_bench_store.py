@@ -138,6 +138,7 @@ def test_a_folder_of_an_earlier_version_still_opens(tiny_dataset: Path, tmp_path
         run_bench([tiny_dataset], steps=3, **options)
 
 
+@pytest.mark.slow
 def test_a_folder_of_an_earlier_version_goes_on_with_lines(tiny_dataset: Path, tmp_path: Path) -> None:
     old = tmp_path / "results" / "discs-source_only+batch_size=2-paper-0.json"
     old.parent.mkdir()

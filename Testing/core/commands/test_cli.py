@@ -199,6 +199,7 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: py
 # segmenting and scoring
 
 
+@pytest.mark.slow
 def test_phantom_writes_a_dataset_into_an_empty_folder_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["phantom", "--out", tmp_path / "made", "--source", 2, "--labelled", 1, "--target", 1, "--test", 1]
     code, data = call_json(capsys, *words)
@@ -273,6 +274,7 @@ def test_outputs_never_fall_on_inputs_or_each_other(tiny_dataset: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_evaluate(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     label = tiny_dataset.parent / "test_t_label.nii.gz"
     code, found = call_json(capsys, "evaluate", "--prediction", label, "--reference", label)
@@ -284,6 +286,7 @@ def test_evaluate(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> Non
 # training
 
 
+@pytest.mark.slow
 def test_train_status_stop_and_resume(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     words = ["train", tiny_dataset, "--method", "source_only", "--out", run, "--steps", 3, *TINY]
@@ -302,6 +305,7 @@ def test_train_status_stop_and_resume(tiny_dataset: Path, tmp_path: Path, capsys
     assert "test_t" in page.read_text(encoding="utf-8")  # the held-out case was scored
 
 
+@pytest.mark.slow
 def test_a_detached_run_is_watched_stopped_and_resumed(
     tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +326,7 @@ def test_a_detached_run_is_watched_stopped_and_resumed(
     assert Run(run).checkpoint.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_writes_a_checkpoint_and_is_130(tiny_dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"

@@ -24,6 +24,7 @@ def run(folder, **options) -> dict:
     return demo.run_demo(folder, steps=STEPS, settings=SETTINGS, phantom=PHANTOM, **options)
 
 
+@pytest.mark.slow
 def test_demo_writes_everything_with_slicer_core_or_without(tmp_path, monkeypatch):
     out, stages = tmp_path / "demo", []
     with monkeypatch.context() as patch:

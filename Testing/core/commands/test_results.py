@@ -66,6 +66,7 @@ def test_a_figure_changed_in_the_document_is_noticed(
     assert changed.read_text(encoding="utf-8") == document
 
 
+@pytest.mark.slow
 def test_a_figure_changed_in_the_results_is_noticed(document: str, stored: Path) -> None:
     assert fill(document, stored) == document
     path = stored / "mscmr-1500" / RESULTS_FILE

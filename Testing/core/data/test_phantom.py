@@ -48,6 +48,7 @@ def load(path):
     return np.asarray(nibabel.load(path).dataobj)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_voxels_and_another_seed_gives_others(mr_cases):
     again_volume, again_labels = make_case(0, "mr")
     volume, label_map = mr_cases[0]
@@ -58,6 +59,7 @@ def test_same_seed_gives_same_voxels_and_another_seed_gives_others(mr_cases):
     assert other.shape != label_map.data.shape or not np.array_equal(other, label_map.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("appearance", ["mr", "ct"])
 def test_every_label_is_one_piece_of_plausible_size(appearance, mr_cases, ct_cases):
     # Whole hearts of adults; the field of view cuts the aorta, and small angles cut the atrium.
@@ -123,6 +125,7 @@ def test_more_labels_than_cases_is_refused(tmp_path):
         make_phantom(tmp_path, source_cases=4, labelled=5)
 
 
+@pytest.mark.slow
 def test_dataset_file_follows_the_fixed_format(small_phantom):
     content = json.loads(small_phantom.read_text())
     assert small_phantom.name == "dataset.json"
@@ -161,6 +164,7 @@ def test_files_on_disk_are_the_cases_and_all_patients_differ(small_phantom):
     np.testing.assert_allclose(stored, volume.affine, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_target_labels_only_when_asked(tmp_path):
     path = make_phantom(tmp_path, source_cases=1, labelled=1, target_cases=1, test_cases=1, target_labels=True)
     assert all("label" in case for case in json.loads(path.read_text())["target"]["cases"])

@@ -70,6 +70,7 @@ def test_volume_round_trip(tmp_path, affine, shape, dtype, extension):
     np.testing.assert_array_equal(grid.affine, back.affine)
 
 
+@pytest.mark.slow
 @quick
 @given(affine=affines, shape=shapes, source=st.sampled_from([".nii.gz", ".nrrd"]), seed=st.integers(0, 9))
 def test_label_map_comes_back_on_the_grid_of_the_image(tmp_path, affine, shape, source, seed):
@@ -134,6 +135,7 @@ def test_data_outlives_the_reader(tmp_path, extension):
     np.testing.assert_array_equal(data, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's process accounting")
 @pytest.mark.parametrize("extension", [".nrrd", ".mha", ".nii.gz"])
 def test_reading_takes_little_more_than_the_volume(tmp_path, extension):
@@ -244,6 +246,7 @@ def test_same_grid(affine, shape):
 # Real volumes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real volumes (../shared/data/volumes) are not here")
 def test_label_maps_on_real_grids(tmp_path):
     files = find_volumes(REAL)

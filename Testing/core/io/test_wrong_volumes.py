@@ -76,6 +76,7 @@ LABELS: dict[str, tuple[Callable[[Path], object], Words]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "train", "segment"])
 @pytest.mark.parametrize("fault", IMAGES)
 def test_images(place: Place, command: str, fault: str) -> None:

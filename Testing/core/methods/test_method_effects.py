@@ -16,6 +16,8 @@ from leuda_core.methods.tcsm import partly_transformed, random_transform
 from leuda_core.networks.unet import batch_norms
 from leuda_core.types import IGNORE, Batch, Label, Task
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 TASK = Task(labels=(Label(1, "disc"),), spacing_mm=1.0, patch_size=SIDE)
 Looks = Callable[[Tensor], Tensor]

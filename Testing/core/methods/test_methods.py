@@ -60,6 +60,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @every_method
 def test_steps_are_finite_detached_and_change_the_teacher(name):
     method = make(name)
@@ -70,6 +71,7 @@ def test_steps_are_finite_detached_and_change_the_teacher(name):
     assert not same(before, weights(method.teacher))
 
 
+@pytest.mark.slow
 @every_method
 def test_each_optimizer_moves_its_own_networks_and_nothing_else(name):
     method = make(name)
@@ -93,6 +95,7 @@ def test_each_optimizer_moves_its_own_networks_and_nothing_else(name):
         assert len(mine) == len(still)
 
 
+@pytest.mark.slow
 @every_method
 def test_every_trained_network_moves(name):
     method = make(name)
@@ -105,6 +108,7 @@ def test_every_trained_network_moves(name):
         assert any(not torch.equal(a, b) for a, b in zip(before[key], after, strict=True)), key
 
 
+@pytest.mark.slow
 @every_method
 def test_a_restored_method_goes_on_bit_for_bit(name, tmp_path):
     method = make(name)
@@ -117,6 +121,7 @@ def test_a_restored_method_goes_on_bit_for_bit(name, tmp_path):
     assert same(weights(method), weights(resumed))
 
 
+@pytest.mark.slow
 @every_method
 def test_prediction_has_one_channel_a_class_and_is_repeatable(name):
     method = make(name)
@@ -129,6 +134,7 @@ def test_prediction_has_one_channel_a_class_and_is_repeatable(name):
     assert not any(p.requires_grad for p in shipped.parameters()) or not shipped.training
 
 
+@pytest.mark.slow
 @every_method
 def test_the_shipped_model_predicts_like_the_method(name, tmp_path):
     method = make(name)
@@ -141,6 +147,7 @@ def test_the_shipped_model_predicts_like_the_method(name, tmp_path):
         assert torch.equal(shipped(images), method.predict(images))
 
 
+@pytest.mark.slow
 @every_method
 def test_target_labels_reach_no_method_but_the_upper_bound(name):
     kind = METHODS[name]
@@ -250,6 +257,7 @@ def test_a_translator_is_shared_by_path(tmp_path):
         make("le_uda", translator=str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_translation_brings_the_modalities_together():
     """On a problem made for it, negated grey values, CycleGAN's cycle closes and its translator inverts contrast."""
     torch.manual_seed(0)

@@ -52,6 +52,7 @@ def brute_force_mm(a, b, spacing_mm) -> tuple[float, float]:
     return hd95, np.concatenate([there, back]).mean()
 
 
+@pytest.mark.slow
 def test_plates_at_a_known_distance():
     a, b = box((6, 7, 9), (1, 5), (1, 6), (2, 3)), box((6, 7, 9), (1, 5), (1, 6), (5, 6))
     (score,) = evaluate_pair(label_map(a, (1.0, 1.0, 2.5)), label_map(b, (1.0, 1.0, 2.5)))

@@ -113,6 +113,7 @@ def test_batch_size_and_workers_do_not_matter(predictor: Predictor) -> None:
     assert all((other == maps[0]).mean() > 0.9999 for other in maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_labels_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     torch.manual_seed(1)
@@ -127,6 +128,7 @@ def test_labels_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyP
     assert all(np.array_equal(other, maps[0]) for other in maps)
 
 
+@pytest.mark.slow
 def test_bfloat16_agrees_with_float32() -> None:
     volume = blob((64, 64, 6), AXIAL)
     volume = Volume(volume.data + np.random.default_rng(0).normal(0, 60, volume.shape).astype(np.int16), AXIAL)

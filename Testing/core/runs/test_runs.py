@@ -278,6 +278,7 @@ def test_launch_says_why_the_process_ended_at_once(run: Run, python: list[str], 
     assert "no such method" in run.log.read_text()
 
 
+@pytest.mark.slow
 @posix
 def test_kill_ends_the_whole_tree(run: Run, python: list[str], tmp_path: Path) -> None:
     if not Path("/proc/self/stat").exists():

@@ -195,6 +195,7 @@ def test_what_training_refuses_planning_does(fault: str, place: Place) -> None:
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_terminated_in_the_middle_it_leaves_nothing(tiny_dataset: Path, tmp_path: Path) -> None:
     words = ["plan", str(tiny_dataset), "--method", "source_only", "--device", "cpu", "--set", "base_channels=64"]

@@ -24,6 +24,7 @@ TRANSLATING = {**SMALL, "translator_channels": 4, "translator_blocks": 1, "trans
 KILLS = int(os.environ.get("LEUDA_KILLS", "3"))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_its_events_and_previews(tiny_dataset, tmp_path):
     seen = []
     run = train(
@@ -43,6 +44,7 @@ def test_a_run_leaves_a_model_its_events_and_previews(tiny_dataset, tmp_path):
     assert resume(run) == run  # nothing left to do
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_others(tiny_dataset, tmp_path):
     def weights(seed, name):
         run = train(tiny_dataset, "mean_teacher", tmp_path / name, steps=6, seed=seed, settings=SMALL)
@@ -52,6 +54,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(tiny_dataset, t
     assert weights(3, "c") != weights(4, "d")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["le_uda", "source_only"])
 def test_stopped_and_resumed_is_as_if_never_stopped(tiny_dataset, tmp_path, method):
     settings = TRANSLATING if method == "le_uda" else SMALL
@@ -73,6 +76,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tiny_dataset, tmp_path, meth
     assert (run.bundle / name).read_bytes() == (whole.bundle / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_previews_begin_when_the_segmenter_does(tiny_dataset, tmp_path):
     run = train(tiny_dataset, "cyclegan", tmp_path / "run", steps=20, settings=TRANSLATING, checkpoint_every=10)
     checkpoints = [event["step"] for event in read_events(run.events)[0] if event["event"] == "checkpoint"]
@@ -80,6 +84,7 @@ def test_previews_begin_when_the_segmenter_does(tiny_dataset, tmp_path):
     assert sorted(path.name for path in run.previews.iterdir()) == ["step-000030.png", "step-000040.png"]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(tiny_dataset, tmp_path):
     """SIGKILL, wherever it strikes: during imports, in a step, while a checkpoint is written."""
     options = {"steps": 40, "settings": TRANSLATING, "checkpoint_every": 3}

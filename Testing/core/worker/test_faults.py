@@ -13,6 +13,7 @@ from worker_process import WorkerProcess
 from worker_requests import AFFINE, SLOW, call, failure, segmented, volume_data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -29,6 +30,7 @@ def test_a_bad_line_is_answered_and_forgotten(line: bytes, worker: WorkerProcess
     assert all(error["id"] is None and error["kind"] == "input" and error["remedy"] for error in errors)
 
 
+@pytest.mark.slow
 def test_an_id_in_use_is_refused(fields: dict[str, object]) -> None:
     with WorkerProcess(code=SLOW) as worker:
         worker.send("segment", 1, **fields)
@@ -101,6 +103,7 @@ def test_a_full_disk_is_told(worker: WorkerProcess, fields: dict[str, object], t
     assert "no space left" in answer["message"] and answer["remedy"]
 
 
+@pytest.mark.slow
 def test_too_little_memory_makes_batches_smaller_and_is_noted(fields: dict[str, object]) -> None:
     hungry = """
 from leuda_core.prediction import segmenter
@@ -117,6 +120,7 @@ segmenter.SliceSegmenter.logits = hungry
         assert (np.load(fields["output"]) == segmented(fields)).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_a_model_that_left_its_device_is_tried_there_again(fields: dict[str, object]) -> None:
     """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
     no_gpu = """
@@ -147,6 +151,7 @@ def test_a_slice_does_not_copy_the_volume(worker: WorkerProcess, fields: dict[st
     assert anonymous_mib() - before < 60
 
 
+@pytest.mark.slow
 def test_a_fault_is_told_and_its_traceback_logged(fields: dict[str, object]) -> None:
     code = "from leuda_core.prediction import segmenter\n"
     code += "segmenter.SliceSegmenter.logits = lambda self, images: 1 / 0"

@@ -11,6 +11,8 @@ from timing import allowed
 from worker_process import WorkerProcess
 from worker_requests import SLOW, call
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_says_hello_before_anything_heavy_is_imported() -> None:
     code = "import sys; sys.modules.update(dict.fromkeys(['numpy', 'torch', 'SimpleITK', 'msgspec']))"

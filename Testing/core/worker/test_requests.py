@@ -18,6 +18,7 @@ from worker_process import ROOT, WorkerProcess
 from worker_requests import AFFINE, SHAPE, call, failure, make_model, numbers, segmented, volume_data
 
 
+@pytest.mark.slow
 def test_devices_are_those_on_which_kernels_run(worker: WorkerProcess) -> None:
     found = call(worker, "devices")["devices"]
     assert found[0]["device"] == "cpu" and found[0]["problem"] == "" and found[0]["memory_gb"] > 0
@@ -108,6 +109,7 @@ def test_progress_tells_stage_and_time_left(worker: WorkerProcess, fields: dict[
     assert segment[-1]["done"] == segment[-1]["total"] == SHAPE[0] and segment[-1]["seconds_left"] == 0
 
 
+@pytest.mark.slow
 def test_a_loaded_model_costs_nothing_again(fields: dict[str, object]) -> None:
     with WorkerProcess() as worker:
         first = call(worker, "segment", **fields)["seconds"]

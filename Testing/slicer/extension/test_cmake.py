@@ -90,6 +90,7 @@ def installed(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / INSTALLED_MODULES
 
 
+@pytest.mark.slow
 def test_everything_is_installed_and_nothing_else(installed: Path) -> None:
     core = {f"leuda_core/{name}" for name in files_of(ROOT / "leuda_core")}
     segmentation, training = (files_of(ROOT / module) - {"CMakeLists.txt"} for module in MODULES)
@@ -138,6 +139,7 @@ print("loaded")
 """
 
 
+@pytest.mark.slow
 def test_the_modules_run_from_the_installed_tree(installed: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "Testing"), "QT_QPA_PLATFORM": "offscreen"}
     command = [sys.executable, "-c", _LOAD, str(installed)]

@@ -9,6 +9,8 @@ import pytest
 from repository import ROOT
 from segmentation_panel import settle
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = sorted(path for path in (ROOT / "Testing" / "compatibility").iterdir() if path.is_dir())
 
 

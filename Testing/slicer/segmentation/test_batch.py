@@ -14,6 +14,8 @@ import pytest
 
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "LEUDASegmentation" / "LEUDABatch.py"
 
 

@@ -86,6 +86,7 @@ def only_slice(axis: int, index: int) -> np.ndarray:
     return labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("affine", [OBLIQUE, LEFT_HANDED], ids=["oblique", "left-handed"])
 def test_one_slice_on_exactly_its_place(preview, axis, affine):

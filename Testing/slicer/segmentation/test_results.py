@@ -36,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("scene")
 # A new segmentation
 
 
+@pytest.mark.slow
 def test_segments_have_name_colour_and_terminology():
     import vtk
 
@@ -60,6 +61,7 @@ def test_segments_share_one_layer_with_the_models_values():
     assert [segment_of(node, label.name).GetLabelValue() for label in LABELS] == [1, 2, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AFFINES)
 @pytest.mark.parametrize("shape", [SHAPE, (1, 8, 10), (6, 8, 1)], ids=str)
 def test_output_lies_on_the_input_grid(name, shape):

@@ -19,6 +19,8 @@ from segmentation_panel import (
     settle,
 )
 
+pytestmark = pytest.mark.slow
+
 # Apply
 
 

@@ -98,6 +98,7 @@ def test_numbers_are_shown_and_copied(shown) -> None:
     assert slicer.app.clipboard().text() == "Segment\tVolume (mL)\tMean intensity\nliver\t1523\t61.24\ncyst\t0\t–"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0"), (1234567.0, "1234567"), (12.3456, "12.35"), (-0.5, "-0.5000"), (1e-9, "0.0000")],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from host.driving import wait_until
 from segmentation_panel import add_patient, apply, apply_to_end, choose_model, column_texts, segmentations, settle
+
+pytestmark = pytest.mark.slow
 
 
 def test_everything_chosen_survives_saving_and_loading(ready, slicer_app, tmp_path) -> None:

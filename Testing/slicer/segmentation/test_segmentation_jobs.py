@@ -11,6 +11,8 @@ from leuda_core.errors import Cancelled, InputError
 from segmentation_jobs import Outcome, begin, segmentations
 from segmentation_scene import add_linear_transform, add_volume, segment_names, write_labels
 
+pytestmark = pytest.mark.slow
+
 SHIFTED = np.array([[1, 0, 0, 8.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 

@@ -22,6 +22,8 @@ from segmentation_scene import (
     write_labels,
 )
 
+pytestmark = pytest.mark.slow
+
 SHIFTED = np.array([[1, 0, 0, 8.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from segmentation_panel import MODULE
 
+pytestmark = pytest.mark.slow
+
 # The module itself
 
 

@@ -8,6 +8,8 @@ from PySide6.QtTest import QTest
 from host.driving import click
 from leuda_core.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 # Message strip
 
 

@@ -8,6 +8,8 @@ from host.driving import wait_until
 from leuda_core.errors import LeudaError
 from segmentation_panel import add_patient, choose_model, click, settle
 
+pytestmark = pytest.mark.slow
+
 # Opening
 
 

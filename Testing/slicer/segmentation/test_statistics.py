@@ -79,6 +79,7 @@ def test_statistics_where_the_segmentation_sticks_out_of_the_volume():
     assert np.isnan(rows[2].mean_intensity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same grid", "resampled"])
 def test_pieces_add_up(monkeypatch, elsewhere):
     from LEUDASegmentationLib.scene import volume_files
@@ -96,6 +97,7 @@ def test_pieces_add_up(monkeypatch, elsewhere):
         assert row.mean_intensity == pytest.approx(expected.mean_intensity, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_intensities_under_a_warp_are_those_that_slicer_finds(scene):
     import slicer
 
@@ -129,6 +131,7 @@ def test_what_changes_meanwhile_is_counted_again(monkeypatch, change):
     assert found == count(node, volume) != before
 
 
+@pytest.mark.slow
 def test_a_volume_that_is_deleted_meanwhile_is_an_error(monkeypatch, scene):
     from LEUDASegmentationLib.run.statistics import count_segments
     from LEUDASegmentationLib.scene import volume_files
@@ -142,6 +145,7 @@ def test_a_volume_that_is_deleted_meanwhile_is_an_error(monkeypatch, scene):
         drain(counting)
 
 
+@pytest.mark.slow
 def test_what_is_no_volume_is_refused(scene):
     with pytest.raises(InputError, match="no voxels"):
         count(write(add_volume()).node, scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow"))

@@ -57,6 +57,7 @@ def test_undo_keeps_what_was_corrected_elsewhere_since():
     np.testing.assert_array_equal(segment_voxels(node, "spleen", volume), corrected)
 
 
+@pytest.mark.slow
 def test_undo_removes_only_segments_that_the_run_added():
     volume = add_volume()
     node = write(volume, label_map(), LABELS[:1]).node
@@ -77,6 +78,7 @@ def test_undo_keeps_a_node_to_which_others_added_segments(scene):
     assert record.node.GetScene() is scene and segment_names(record.node) == ["mine"]
 
 
+@pytest.mark.slow
 def test_undo_when_segments_were_deleted_since():
     volume = add_volume()
     node = write(volume).node
@@ -87,6 +89,7 @@ def test_undo_when_segments_were_deleted_since():
     np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
 
 
+@pytest.mark.slow
 def test_undo_makes_surfaces_again():
     from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
     from LEUDASegmentationLib.scene.steps import finish
@@ -176,6 +179,7 @@ def write_probabilities(record, volume, tmp_path, level: float, labels=LABELS, r
     probabilities.write_probabilities(record, volume, labels, images)
 
 
+@pytest.mark.slow
 def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
     import slicer
 
@@ -195,6 +199,7 @@ def test_probabilities_are_one_volume_a_label_on_the_same_grid(scene, tmp_path):
     assert "spleen" in record.new_volumes[1].GetName()
 
 
+@pytest.mark.slow
 def test_probabilities_are_renewed_in_place_and_undone(scene, tmp_path):
     import slicer
 

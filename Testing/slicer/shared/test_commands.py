@@ -87,6 +87,7 @@ def test_a_flood_neither_freezes_nor_hides_the_last_lines(run) -> None:
 # documents and errors
 
 
+@pytest.mark.slow
 def test_a_real_command_and_a_real_error(commands) -> None:
     lines: list[str] = []
     methods = commands.LeudaCommand(["methods"], onLine=lines.append).start()
@@ -177,6 +178,7 @@ def test_a_tree_is_found_and_ended_with_proc_and_without(
             process.wait()
 
 
+@pytest.mark.slow
 @posix
 def test_cancel_ends_the_tree_by_force_but_no_detached_training(run) -> None:
     lines: list[str] = []
@@ -193,6 +195,7 @@ def test_cancel_ends_the_tree_by_force_but_no_detached_training(run) -> None:
         os.kill(detached, 9)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("name", ["tidy", "stubborn"])
 def test_cancel_reaches_python_behind_its_launcher(run, name: str, tmp_path: Path) -> None:
@@ -226,6 +229,7 @@ app.wait_until(lambda: child.pid)
 """
 
 
+@pytest.mark.slow
 def test_python_may_exit_while_a_child_runs(tmp_path: Path) -> None:
     root = ROOT
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "Testing"), str(root)])}

@@ -12,6 +12,8 @@ import pytest
 
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def environment(slicer_app):

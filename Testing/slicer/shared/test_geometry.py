@@ -68,6 +68,7 @@ def test_affine_is_the_volumes_own_whatever_it_is_under(name):
     np.testing.assert_allclose(ijk_to_ras(volume), AFFINES[name], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
 @pytest.mark.parametrize("matrix", [None, TURNED], ids=["upright", "turned"])
 def test_mask_is_what_the_roi_says(affine, matrix):

@@ -124,6 +124,7 @@ def test_requirements_are_those_of_the_core_without_what_slicer_brings(installat
     assert requirements()[0].startswith("torch") and not any("=" in line.replace(">=", "") for line in requirements())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "met"),
     [
@@ -142,6 +143,7 @@ def test_bounds(installation, version: str, met: bool) -> None:
     assert is_met("monai>=1.4,<2", version) is met
 
 
+@pytest.mark.slow
 def test_missing_packages_are_those_absent_or_too_old_torch_first(installation, machine: Machine) -> None:
     assert installation.missing_packages() == ["torch>=2.4", "monai>=1.4,<2", "msgspec>=0.18.6"]
 
@@ -165,6 +167,7 @@ def test_asks_installs_torch_through_its_extension_then_the_rest_under_constrain
     assert not installation.installation_pending()
 
 
+@pytest.mark.slow
 def test_slicer_before_5_12_is_served_by_pip_install(installation, machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     assert installation.ensure_installed()
@@ -173,17 +176,20 @@ def test_slicer_before_5_12_is_served_by_pip_install(installation, machine, monk
     assert "numpy==2.1.0" in Path(words[3]).read_text()
 
 
+@pytest.mark.slow
 def test_a_refusal_changes_nothing_and_is_no_error(installation, machine: Machine) -> None:
     machine.answer = False
     assert installation.ensure_installed() is False
     assert machine.calls == [] and not installation.installation_pending()
 
 
+@pytest.mark.slow
 def test_nothing_is_installed_by_slicers_own_tests(slicer_app, installation, machine: Machine) -> None:
     slicer_app.testing = True
     assert installation.ensure_installed() is False and machine.asked == machine.calls == []
 
 
+@pytest.mark.slow
 def test_offline_everything_comes_from_the_folder(installation, machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "wheels of Zoë"
     folder.mkdir()
@@ -194,6 +200,7 @@ def test_offline_everything_comes_from_the_folder(installation, machine: Machine
         assert name == "pip_install" and words[-3:] == ["--no-index", "--find-links", str(folder)]
 
 
+@pytest.mark.slow
 def test_a_folder_of_wheels_that_is_gone_is_named(installation, machine: Machine, tmp_path: Path) -> None:
     settings().setValue(installation.WHEELS_FOLDER_SETTING, str(tmp_path / "gone"))
     with pytest.raises(InputError, match="gone does not exist"):
@@ -218,6 +225,7 @@ def test_goes_on_after_a_restart_without_asking_again(installation, machine: Mac
 # failures
 
 
+@pytest.mark.slow
 def test_without_the_pytorch_extension_says_how_to_get_it(installation, machine, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(InputError, match="PyTorch extension is not installed") as caught:
@@ -225,6 +233,7 @@ def test_without_the_pytorch_extension_says_how_to_get_it(installation, machine,
     assert "Extensions Manager" in caught.value.remedy and machine.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "failure",
     [
@@ -282,6 +291,7 @@ def test_an_old_torch_may_be_replaced_and_a_new_one_may_not(installation, machin
         installation.ensure_installed()
 
 
+@pytest.mark.slow
 def test_versions_that_pip_cannot_parse_are_no_constraints(installation) -> None:
     from LEUDASegmentationLib.processes.packages import pins
 
@@ -289,6 +299,7 @@ def test_versions_that_pip_cannot_parse_are_no_constraints(installation) -> None
     assert pins(versions) == ["numpy==2.1.0rc1", "SimpleITK==2.5.0.dev12+gabc"]
 
 
+@pytest.mark.slow
 def test_the_real_check_runs_in_another_process(installation) -> None:
     before = set(sys.modules)
     installation._verify()

@@ -19,6 +19,8 @@ from repository import ROOT
 from segmentation_scene import LEFT_HANDED, OBLIQUE, segment_names, segment_voxels
 from timing import allowed
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch", reason="torch is not installed")
 
 SHAPE, SPACING_MM = (24, 256, 256), 0.8

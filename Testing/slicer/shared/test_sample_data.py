@@ -11,6 +11,8 @@ import pytest
 
 from leuda_core.errors import Cancelled, LeudaError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:

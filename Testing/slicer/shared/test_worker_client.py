@@ -133,6 +133,7 @@ def test_no_python(client, module, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 # cancelling
 
 
+@pytest.mark.slow
 def test_cancel_ends_within_a_second_even_when_the_worker_does_not_listen(client) -> None:
     pid_of(client)
     told: list[LeudaError] = []
@@ -145,6 +146,7 @@ def test_cancel_ends_within_a_second_even_when_the_worker_does_not_listen(client
     assert time.monotonic() - start < allowed(1.2) and [type(error) for error in told] == [Cancelled]
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_is_replaced_and_the_rest_is_done_by_the_next(client) -> None:
     first = pid_of(client)
     stuck, behind = client.request("hang"), client.request("echo", text="behind it")
@@ -227,6 +229,7 @@ def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_a
 # the real one
 
 
+@pytest.mark.slow
 def test_the_real_worker_answers_says_what_is_wrong_and_stays_warm(real) -> None:
     log: list[str] = []
     real.onLog = log.append

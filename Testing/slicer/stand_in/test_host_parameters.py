@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 class Color(Enum):
     RED = 1

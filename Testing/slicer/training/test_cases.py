@@ -12,6 +12,7 @@ from leuda_core.errors import InputError
 from training_scene import SHAPE, add_volume, fill, labels_of, marks_of, structures, written_dataset
 
 
+@pytest.mark.slow
 def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) -> None:
     import slicer
 
@@ -37,6 +38,7 @@ def test_cases_survive_saving_and_loading_a_scene(node, source, tmp_path: Path) 
     assert (again.method, again.steps, again.settings) == ("mean_teacher", 123, '{"batch_size": 2}')
 
 
+@pytest.mark.slow
 def test_a_deleted_volume_makes_a_missing_case(node, source) -> None:
     import slicer
 
@@ -68,6 +70,7 @@ def test_what_is_no_image_is_refused(source) -> None:
     assert len(source) == 1
 
 
+@pytest.mark.slow
 def test_names_are_unique_over_both_lists(node, source) -> None:
     from LEUDATrainingLib.cases.cases import CaseStore
 
@@ -114,6 +117,7 @@ def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path
     assert add_dataset(fresh, path) == 0  # what is there already is not added twice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[]", '{"labels": {}}', '{"labels": {"1": 3}, "source": {"cases": []}}'])
 def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str) -> None:
     from LEUDATrainingLib.dataset.dataset_import import add_dataset
@@ -139,6 +143,7 @@ def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> Non
 # loading
 
 
+@pytest.mark.slow
 def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) -> None:
     from LEUDASegmentationLib.scene.steps import finish
     from LEUDATrainingLib.dataset.case_loading import load_case
@@ -154,6 +159,7 @@ def test_a_loaded_case_has_the_labels_of_its_file(node, source, tmp_path: Path) 
     assert np.array_equal(finish(reader.read()), labels_of())
 
 
+@pytest.mark.slow
 def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path: Path) -> None:
     import SimpleITK
 
@@ -204,6 +210,7 @@ def _examined(node):
     return examine(node, marks)
 
 
+@pytest.mark.slow
 def test_a_training_that_can_start_has_warnings_alone(node) -> None:
     fill(node)
     found = _examined(node)
@@ -211,6 +218,7 @@ def test_a_training_that_can_start_has_warnings_alone(node) -> None:
     assert any("only 2 labelled slices" in message for message, _remedy in found.warnings)
 
 
+@pytest.mark.slow
 def test_problems_and_warnings_name_what_they_are_about(node, source) -> None:
     import slicer
 

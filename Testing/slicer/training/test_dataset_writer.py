@@ -31,6 +31,7 @@ SHEARED = np.array([[1.0, 0.25, 0.1, 3.0], [0, 1.5, 0.3, -2.0], [0, 0, 4.0, 1.0]
 LEFT_HANDED = np.diag([1.0, 1.0, -5.0, 1.0])
 
 
+@pytest.mark.slow
 def test_written_dataset_is_one_without_problems(node, tmp_path: Path) -> None:
     fill(node)
     path = written_dataset(node, tmp_path / "Ünïcode folder")
@@ -46,6 +47,7 @@ def test_written_dataset_is_one_without_problems(node, tmp_path: Path) -> None:
     assert labels[1].color == pytest.approx(structures()[1].color, abs=1 / 255)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("affine", [OBLIQUE, SHEARED, LEFT_HANDED], ids=["oblique", "sheared", "left-handed"])
 def test_volume_comes_back_exactly(node, tmp_path: Path, affine: np.ndarray) -> None:
     import slicer
@@ -59,6 +61,7 @@ def test_volume_comes_back_exactly(node, tmp_path: Path, affine: np.ndarray) -> 
     assert np.allclose(read.affine, affine, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_linear_parent_transform_is_in_the_affine_and_the_node_stays(node, tmp_path: Path) -> None:
     source, segmentation, _target = fill(node)
     transform = add_transform(TURNED)
@@ -70,6 +73,7 @@ def test_linear_parent_transform_is_in_the_affine_and_the_node_stays(node, tmp_p
     assert source.GetTransformNodeID() == transform.GetID()
 
 
+@pytest.mark.slow
 def test_transform_of_the_segmentation_alone_moves_its_labels(node, tmp_path: Path) -> None:
     _source, segmentation, _target = fill(node)
     shift = np.eye(4)

@@ -9,6 +9,8 @@ import pytest
 
 from training_scene import OBLIQUE, SHAPE, add_labels, add_transform, add_volume, labels_of, structures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small_pieces(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:

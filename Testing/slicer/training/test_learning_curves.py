@@ -10,6 +10,8 @@ import pytest
 from run_folders import training_events
 from shown_widgets import child, shown
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def history(slicer_app):

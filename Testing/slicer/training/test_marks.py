@@ -7,6 +7,8 @@ import pytest
 
 from training_scene import OBLIQUE, SHAPE, add_transform, add_volume, add_warp, fill, labels_of, marks_of, structures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("under_transform", [False, True])
 def test_a_view_shows_the_slice_it_jumped_to(slicer_app, under_transform: bool) -> None:

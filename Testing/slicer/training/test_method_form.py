@@ -43,6 +43,7 @@ def type_text(box, text: str) -> None:
     QTest.keyClick(box, Qt.Key.Key_Return)
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
     assert (form.method, form.steps, form.seed, form.device) == ("self_training", 1500, 0, "auto")
     assert form.settings == {}
@@ -51,6 +52,7 @@ def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
     assert "combination" in child(form, "methodAbout").text
 
 
+@pytest.mark.slow
 def test_every_method_is_listed_and_explained(form) -> None:
     from leuda_core.methods import METHODS
 
@@ -64,6 +66,7 @@ def test_every_method_is_listed_and_explained(form) -> None:
         assert ("For comparison only" in child(form, "methodAbout").text) == kind.reads_target_labels
 
 
+@pytest.mark.slow
 def test_presets_set_the_steps_of_every_phase(form, told) -> None:
     choose(child(form, "presetBox"), "Quick look")
     assert (form.steps, form.settings) == (375, {"translator_steps": 250})
@@ -73,6 +76,7 @@ def test_presets_set_the_steps_of_every_phase(form, told) -> None:
     assert (form.steps, form.settings) == (1500, {}) and len(told) == 3
 
 
+@pytest.mark.slow
 def test_a_preset_stays_when_the_method_changes(form) -> None:
     choose(child(form, "presetBox"), "Quick look")
     choose(child(form, "methodBox"), "Mean teacher")
@@ -81,6 +85,7 @@ def test_a_preset_stays_when_the_method_changes(form) -> None:
     assert form.settings == {"translator_steps": 250} and child(form, "presetBox").currentText == "Quick look"
 
 
+@pytest.mark.slow
 def test_own_numbers_are_custom(form) -> None:
     child(form, "stepsBox").setValue(801)
     assert child(form, "presetBox").currentText == "Custom"
@@ -92,6 +97,7 @@ def test_own_numbers_are_custom(form) -> None:
     assert child(form, "presetBox").currentText == "Custom"
 
 
+@pytest.mark.slow
 def test_settings_are_those_that_differ(form, told) -> None:
     child(form, "patch_size").setValue(128)
     child(form, "learning_rate").setValue(0.0005)
@@ -114,6 +120,7 @@ def test_values_of_a_scene_come_back_without_a_word(form, told) -> None:
     assert told == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extreme", ["lowest", "highest"])
 def test_whatever_can_be_entered_is_accepted_by_the_core(form, extreme: str) -> None:
     from leuda_core.config import make_config
@@ -135,6 +142,7 @@ def push(widget, extreme: str) -> None:
         widget.setCurrentIndex(0 if extreme == "lowest" else widget.count - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "typed", "kept"),
     [
@@ -250,6 +258,7 @@ def test_there_is_no_estimate_without_a_dataset(form) -> None:
     assert "Add at least one." in child(form, "messageText").text
 
 
+@pytest.mark.slow
 def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> None:
     from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 

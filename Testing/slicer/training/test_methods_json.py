@@ -10,6 +10,8 @@ import pytest
 
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 FILE = ROOT / "LEUDASegmentation" / "Resources" / "methods.json"
 
 

@@ -39,6 +39,7 @@ def finished(folder: Path, **options):
 # records
 
 
+@pytest.mark.slow
 def test_runs_newest_first_with_state_and_progress(slicer_app, folder: Path) -> None:
     from LEUDATrainingLib.runs.run_records import RunFinder
 
@@ -116,6 +117,7 @@ def test_delete_takes_the_dataset_along_and_nothing_else(slicer_app, folder: Pat
     assert sorted(path.name for path in folder.iterdir()) == ["b"]
 
 
+@pytest.mark.slow
 def test_a_running_run_is_never_deleted(slicer_app, folder: Path) -> None:
     from LEUDATrainingLib.runs.run_records import delete_run, read_record
 
@@ -199,6 +201,7 @@ def test_delete_asks_first(run_list, folder: Path, slicer_app) -> None:
     assert child(run_list, "noRunsLabel").isVisible()
 
 
+@pytest.mark.slow
 def test_show_folder_opens_what_belongs_to_the_run(
     run_list, folder: Path, slicer_app, monkeypatch: pytest.MonkeyPatch
 ) -> None:

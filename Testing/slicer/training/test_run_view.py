@@ -159,6 +159,7 @@ def test_the_curves_come_back_after_the_scene_was_closed(view, run) -> None:
     assert view._curves.chart_node.GetTitle() == "Adaptation: segmentation loss"
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_slicer_was_restarted_is_shown_again(run, slicer_app) -> None:
     from LEUDATrainingLib.runs.run_list import RunList
     from LEUDATrainingLib.runs.run_view import RunView
@@ -225,6 +226,7 @@ def test_kill_is_offered_only_after_stop_has_not_worked(view, run) -> None:
     assert "kill" not in seen(view)
 
 
+@pytest.mark.slow
 def test_kill_ends_a_process_that_does_not_listen(view, run, slicer_app) -> None:
     write(run, training_events(200, 600, until=350))
     process = hold(run)
@@ -303,6 +305,7 @@ def test_a_huge_log_is_shown_from_near_its_end(view, run) -> None:
 # actions
 
 
+@pytest.mark.slow
 def test_an_action_that_fails_says_why(view, run, slicer_app) -> None:
     run.config.write_text(json.dumps({"dataset": "gone.json", "method": "le_uda"}))
     view.set_run(run.path)

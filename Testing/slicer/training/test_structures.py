@@ -7,6 +7,8 @@ import pytest
 from leuda_core.errors import InputError
 from training_scene import add_labels, add_volume, labels_of, structures
 
+pytestmark = pytest.mark.slow
+
 
 def test_structures_survive_the_scene(node) -> None:
     from LEUDATrainingLib.cases.structures import read_structures, write_structures

@@ -224,6 +224,7 @@ def self_test(slicer_app):
     return LEUDATraining.LEUDATrainingTest()
 
 
+@pytest.mark.slow
 def test_the_self_test_trains_for_real_and_uses_the_model(slicer_app) -> None:
     import slicer
 
@@ -257,6 +258,7 @@ app.close()
 """
 
 
+@pytest.mark.slow
 def test_the_module_imports_quickly_and_nothing_heavy(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(ROOT)])}
     command = [sys.executable, "-c", IMPORT, str(tmp_path), str(ROOT)]

@@ -10,6 +10,8 @@ import pytest
 from repository import ROOT
 from training_scene import Commands, add_labels, add_volume, fill, labels_of, source_store, structures
 
+pytestmark = pytest.mark.slow
+
 MODULES = [ROOT / name / f"{name}.py" for name in ("LEUDASegmentation", "LEUDATraining")]
 REFRESH_S = 2.0
 
