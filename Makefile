@@ -1,4 +1,4 @@
-# make install | demo | test | lint | bench | results | screenshots: each works on a bare clone, on Linux and macOS.
+# make install | demo | test | test-quick | lint | bench | results | screenshots: each works on a bare clone, on Linux and macOS.
 #
 # PYTHON    the interpreter for creating the environment (3.10 to 3.13)
 # PIP_ARGS  extra arguments for pip, such as an index with the CPU-only build of PyTorch: the default build for Linux

@@ -209,6 +209,7 @@ def test_phantom_writes_a_dataset_into_an_empty_folder_only(tmp_path: Path, caps
     assert code == 2 and "contains other files" in data["error"]["message"]
 
 
+@pytest.mark.slow
 def test_phantom_in_the_other_direction_and_with_target_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_set_holds_runs_of_one_length(name: str, steps: int) -> None:
     assert {result.steps for result in found.values()} == {steps}
 
 
+@pytest.mark.slow
 def test_a_figure_changed_in_the_document_is_noticed(
     document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ DATASETS: dict[str, tuple[Callable[[Place], object], Words]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "train"])
 @pytest.mark.parametrize("fault", DATASETS)
 def test_datasets(place: Place, command: str, fault: str) -> None:

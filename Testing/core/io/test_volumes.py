@@ -125,6 +125,7 @@ def test_path_with_spaces_and_other_scripts(tmp_path, extension):
     assert find_volumes(path.parent) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", [".nrrd", ".mha", ".nii.gz"])
 def test_data_outlives_the_reader(tmp_path, extension):
     expected = random_data((60, 50, 40))

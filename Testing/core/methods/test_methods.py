@@ -220,6 +220,7 @@ def test_a_teacher_without_weight_has_no_effect(name, weight, term):
     assert not same(student(0.0), student(50.0)), term
 
 
+@pytest.mark.slow
 def test_le_uda_without_its_own_terms_is_mt_uda():
     off = {"adversarial_weight": 0, "auxiliary_adversarial_weight": 0, "auxiliary_weight": 0}
     plain, special = make("mt_uda"), make("le_uda", **off)

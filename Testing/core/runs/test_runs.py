@@ -211,6 +211,7 @@ def test_the_lock_is_freed_by_an_exception(run: Run) -> None:
     assert not is_running(run)
 
 
+@pytest.mark.slow
 def test_probing_does_not_keep_a_taker_out(run: Run) -> None:
     code = (
         "import sys,time;from leuda_core.runs.folder import is_running\nprint('go', flush=True)\n"

@@ -94,6 +94,7 @@ def test_every_part_of_training_has_a_place_in_the_order() -> None:
     assert entries == set(ORDERS[TRAINING])
 
 
+@pytest.mark.slow
 def test_no_private_name_crosses_a_file() -> None:
     for root in PRODUCT:
         for path in root.rglob("*.py"):

@@ -79,6 +79,7 @@ def test_output_lies_on_the_input_grid(name, shape):
     assert all(a <= n <= b for n, a, b in zip(voxels[::-1], inside[::2], inside[1::2], strict=True))
 
 
+@pytest.mark.slow
 def test_layer_holds_no_more_than_the_box_of_its_labels():
     expected = np.zeros(SHAPE, np.uint8)
     expected[2:4, 3:6, 1:3] = 2
@@ -265,6 +266,7 @@ def test_another_grid_keeps_both_grids():
     np.testing.assert_array_equal(segment_voxels(node, "grey", coarse), label_map() == 2)
 
 
+@pytest.mark.slow
 def test_empty_output_goes_under_the_inputs_transform(scene):
     output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     volume = add_volume()
@@ -275,6 +277,7 @@ def test_empty_output_goes_under_the_inputs_transform(scene):
     assert output.GetParentTransformNode() is None and not segment_names(output)
 
 
+@pytest.mark.slow
 def test_output_elsewhere_with_other_segments_is_refused():
     from LEUDASegmentationLib.run.results import check_output
 
@@ -287,6 +290,7 @@ def test_output_elsewhere_with_other_segments_is_refused():
     check_output(node, volume, LABELS)  # nothing of others is in it
 
 
+@pytest.mark.slow
 def test_output_that_stores_surfaces_is_refused():
     from LEUDASegmentationLib.run.results import check_output
     from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces

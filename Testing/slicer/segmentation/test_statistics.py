@@ -30,6 +30,7 @@ def count(segmentation, volume) -> list:
     return drain(count_segments(segmentation, volume))
 
 
+@pytest.mark.slow
 def test_statistics_of_known_blocks():
     import slicer
 
@@ -43,6 +44,7 @@ def test_statistics_of_known_blocks():
         assert row.mean_intensity == pytest.approx(image[where].mean())
 
 
+@pytest.mark.slow
 def test_statistics_of_an_empty_segment_and_of_none(scene):
     volume = add_volume()
     row = count(write(volume, np.zeros(SHAPE, np.uint8), LABELS[:1]).node, volume)[0]
@@ -50,6 +52,7 @@ def test_statistics_of_an_empty_segment_and_of_none(scene):
     assert count(scene.AddNewNodeByClass("vtkMRMLSegmentationNode"), volume) == []
 
 
+@pytest.mark.slow
 def test_statistics_on_another_grid_and_under_other_transforms():
     import slicer
 
@@ -67,6 +70,7 @@ def test_statistics_on_another_grid_and_under_other_transforms():
     assert count(node, other)[0].mean_intensity == pytest.approx(slicer.util.arrayFromVolume(other)[where].mean())
 
 
+@pytest.mark.slow
 def test_statistics_where_the_segmentation_sticks_out_of_the_volume():
     import slicer
 
@@ -109,6 +113,7 @@ def test_intensities_under_a_warp_are_those_that_slicer_finds(scene):
     assert count(node, volume)[1].mean_intensity == pytest.approx(slicer.util.arrayFromVolume(volume)[where].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["segments", "image"])
 def test_what_changes_meanwhile_is_counted_again(monkeypatch, change):
     import slicer
@@ -151,6 +156,7 @@ def test_what_is_no_volume_is_refused(scene):
         count(write(add_volume()).node, scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow"))
 
 
+@pytest.mark.slow
 def test_table_of_the_statistics(scene):
     from LEUDASegmentationLib.run.statistics import add_table
 

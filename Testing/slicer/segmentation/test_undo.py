@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("scene")
 # Undo
 
 
+@pytest.mark.slow
 def test_undo_removes_what_the_run_made(scene):
     record = write(add_volume())
     before = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
@@ -38,6 +39,7 @@ def test_undo_removes_what_the_run_made(scene):
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationDisplayNode") == 0
 
 
+@pytest.mark.slow
 def test_undo_restores_what_was_before():
     volume = add_volume()
     node = write(volume).node
@@ -45,6 +47,7 @@ def test_undo_restores_what_was_before():
     assert_voxels(node, volume, label_map())
 
 
+@pytest.mark.slow
 def test_undo_keeps_what_was_corrected_elsewhere_since():
     volume = add_volume()
     node = write(volume).node
@@ -67,6 +70,7 @@ def test_undo_removes_only_segments_that_the_run_added():
     np.testing.assert_array_equal(segment_voxels(node, LABELS[0].name, volume), label_map() == 1)
 
 
+@pytest.mark.slow
 def test_undo_keeps_a_node_to_which_others_added_segments(scene):
     import slicer
 
@@ -129,6 +133,7 @@ def no_filtering(monkeypatch):
     return forbid
 
 
+@pytest.mark.slow
 def test_writing_takes_the_copies_that_were_made(no_filtering):
     from LEUDASegmentationLib.scene.layers import LayerCopies
 
@@ -142,6 +147,7 @@ def test_writing_takes_the_copies_that_were_made(no_filtering):
     assert segment_voxels(node, "grey", volume).all() and record.change.replaced
 
 
+@pytest.mark.slow
 def test_a_layer_that_changed_since_is_copied_again():
     from LEUDASegmentationLib.scene.layers import BINARY, LayerCopies, layer_array
 
@@ -155,6 +161,7 @@ def test_a_layer_that_changed_since_is_copied_again():
     assert segment_voxels(node, "spleen", volume).sum() == (label_map() == 5).sum() + 1
 
 
+@pytest.mark.slow
 def test_undo_filters_ahead_of_the_change(no_filtering):
     volume = add_volume()
     node = write(volume).node

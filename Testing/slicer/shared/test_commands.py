@@ -44,6 +44,7 @@ def run(commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
 # lines
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs", "Z", "Cc"]), min_size=1)),
     st.data(),
@@ -75,6 +76,7 @@ def test_half_characters_and_half_lines_come_whole_and_before_the_end(run) -> No
     assert order == ["Größe 1", "half line", ("Größe",)]
 
 
+@pytest.mark.slow
 def test_a_flood_neither_freezes_nor_hides_the_last_lines(run) -> None:
 
     lines: list[str] = []
@@ -104,6 +106,7 @@ def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
     assert told == [command.document] and command.exit_code == 2 and not command.running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "words", "remedy"),
     [

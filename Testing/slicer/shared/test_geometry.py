@@ -59,6 +59,7 @@ def mask_by_slabs(volume, roi, step: int = 2) -> np.ndarray:
     return voxels.astype(bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AFFINES)
 def test_affine_is_the_volumes_own_whatever_it_is_under(name):
     from LEUDASegmentationLib.scene.geometry import ijk_to_ras

@@ -115,6 +115,7 @@ def settings():
 # requirements
 
 
+@pytest.mark.slow
 def test_requirements_are_those_of_the_core_without_what_slicer_brings(installation) -> None:
     from LEUDASegmentationLib.processes.packages import requirements
 
@@ -148,6 +149,7 @@ def test_missing_packages_are_those_absent_or_too_old_torch_first(installation, 
     assert installation.missing_packages() == ["torch>=2.4", "monai>=1.4,<2", "msgspec>=0.18.6"]
 
 
+@pytest.mark.slow
 def test_nothing_is_missing_here_and_nothing_is_imported(installation) -> None:
     before = set(sys.modules)
     assert installation.missing_packages() == [] and installation.ensure_installed()
@@ -157,6 +159,7 @@ def test_nothing_is_missing_here_and_nothing_is_imported(installation) -> None:
 # installing
 
 
+@pytest.mark.slow
 def test_asks_installs_torch_through_its_extension_then_the_rest_under_constraints(installation, machine) -> None:
     assert installation.ensure_installed()
     assert len(machine.asked) == 1 and "3 Python packages" in machine.asked[0] and "GB are free" in machine.asked[0]
@@ -207,6 +210,7 @@ def test_a_folder_of_wheels_that_is_gone_is_named(installation, machine: Machine
         installation.ensure_installed()
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_restart_without_asking_again(installation, machine: Machine) -> None:
     def restart(words: list[str]) -> None:
         machine.put(words)
@@ -256,12 +260,14 @@ def test_a_failing_installer_becomes_an_error_with_a_remedy_and_is_asked_for_aga
     assert installation.ensure_installed() is False and len(machine.asked) == 2
 
 
+@pytest.mark.slow
 def test_an_installer_that_did_nothing_is_noticed(installation, machine: Machine) -> None:
     machine.effect = lambda words: None
     with pytest.raises(LeudaError, match=r"still missing after the installation: torch>=2\.4"):
         installation.ensure_installed()
 
 
+@pytest.mark.slow
 def test_packages_that_do_not_work_are_noticed(installation, machine: Machine) -> None:
     machine.works = False
     with pytest.raises(LeudaError, match="do not work: no kernel runs") as caught:
@@ -269,6 +275,7 @@ def test_packages_that_do_not_work_are_noticed(installation, machine: Machine) -
     assert "PyTorch Utils" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_changed_package_of_slicers_is_told_with_the_way_back(installation, machine: Machine) -> None:
     def careless(words: list[str]) -> None:
         machine.put(words)
@@ -282,6 +289,7 @@ def test_a_changed_package_of_slicers_is_told_with_the_way_back(installation, ma
     assert installation.ensure_installed(), "what is needed is there"
 
 
+@pytest.mark.slow
 def test_an_old_torch_may_be_replaced_and_a_new_one_may_not(installation, machine: Machine) -> None:
     machine.versions["torch"] = "2.0.1"
     assert installation.ensure_installed()

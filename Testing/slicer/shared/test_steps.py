@@ -30,12 +30,14 @@ class Recorder:
         return EventLoopWork(self.steps(), self.done.append, self.errors.append).start()
 
 
+@pytest.mark.slow
 def test_all_at_once(slicer_app) -> None:
     from LEUDASegmentationLib.scene.steps import finish
 
     assert finish(Recorder().steps()) == "result"
 
 
+@pytest.mark.slow
 def test_events_come_between_the_pieces(slicer_app) -> None:
     import qt
 
@@ -106,6 +108,7 @@ def test_an_error_is_never_swallowed(slicer_app, unhandled_errors, listened: boo
     assert "a fault" in unhandled_errors.pop() and not recorder.errors and not work.running
 
 
+@pytest.mark.slow
 def test_parts_of_something_larger(slicer_app) -> None:
     from LEUDASegmentationLib.scene.steps import within
 

@@ -74,6 +74,7 @@ def test_what_is_no_event_or_nobodys_is_left_out(client, caplog: pytest.LogCaptu
     assert "this is no event" in caplog.text and "a bad line" in caplog.text
 
 
+@pytest.mark.slow
 def test_waiting_has_an_end_and_the_request_goes_on(client) -> None:
     number = client.request("hang")
     with pytest.raises(LeudaError, match="not finished after 0 s"):
@@ -164,6 +165,7 @@ def test_cancelling_nothing_is_nothing(client) -> None:
 # ending
 
 
+@pytest.mark.slow
 def test_stop_cancels_and_leaves_neither_process_nor_files(client) -> None:
     pid = pid_of(client)
     path = Path(client.new_path("volume.npy"))
@@ -244,6 +246,7 @@ def test_the_real_worker_answers_says_what_is_wrong_and_stays_warm(real) -> None
     assert time.monotonic() - start < allowed(2.0)
 
 
+@pytest.mark.slow
 def test_the_real_worker_is_cancelled_while_it_still_imports(real) -> None:
     number = real.request("devices")
     wait_for(lambda: False, 0.5)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 def test_properties_are_attributes(slicer_app):
     import qt
 
@@ -22,6 +23,7 @@ def test_properties_are_attributes(slicer_app):
         label.text()
 
 
+@pytest.mark.slow
 def test_members_of_classes_that_are_no_qobjects_stay_methods(slicer_app):
     import qt
 
@@ -31,12 +33,14 @@ def test_members_of_classes_that_are_no_qobjects_stay_methods(slicer_app):
     assert qt.QSize(3, 4).width() == 3
 
 
+@pytest.mark.slow
 def test_a_property_of_a_base_class_hides_a_getter_of_a_subclass(slicer_app):
     import qt
 
     assert qt.QTableWidget(1, 1).horizontalHeader().sizeHint.height() > 0
 
 
+@pytest.mark.slow
 def test_a_static_method_may_have_the_name_of_a_property(slicer_app):
     import qt
 
@@ -48,6 +52,7 @@ def test_a_static_method_may_have_the_name_of_a_property(slicer_app):
     assert timer.singleShot is True
 
 
+@pytest.mark.slow
 def test_a_read_only_property_cannot_be_set(slicer_app):
     import qt
 
@@ -55,6 +60,7 @@ def test_a_read_only_property_cannot_be_set(slicer_app):
         qt.QListWidget().count = 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["invented", "setText", "clicked"])
 def test_cpp_objects_refuse_new_and_replaced_attributes(slicer_app, name):
     import ctk
@@ -65,6 +71,7 @@ def test_cpp_objects_refuse_new_and_replaced_attributes(slicer_app, name):
             setattr(widget, name, 1)
 
 
+@pytest.mark.slow
 def test_python_subclasses_take_attributes_and_override_virtuals(slicer_app):
     import qt
 
@@ -81,6 +88,7 @@ def test_python_subclasses_take_attributes_and_override_virtuals(slicer_app):
     assert (wide.mine, wide.width) == (7, 321)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signature", ["clicked()", "clicked(bool)"])
 def test_connect_and_disconnect_by_signature(slicer_app, signature):
     import qt
@@ -99,6 +107,7 @@ def test_connect_and_disconnect_by_signature(slicer_app, signature):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_callbacks_get_as_many_arguments_as_they_take(slicer_app):
     import qt
 
@@ -112,6 +121,7 @@ def test_callbacks_get_as_many_arguments_as_they_take(slicer_app):
     assert calls == ["none", True, ("default", True), ("bound", True)]
 
 
+@pytest.mark.slow
 def test_an_unknown_signal_is_an_error(slicer_app):
     import qt
 
@@ -119,6 +129,7 @@ def test_an_unknown_signal_is_an_error(slicer_app):
         qt.QPushButton().connect("clickedd()", print)
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_slot_is_seen_and_the_loop_goes_on(slicer_app, unhandled_errors):
     import qt
 
@@ -132,6 +143,7 @@ def test_an_exception_in_a_slot_is_seen_and_the_loop_goes_on(slicer_app, unhandl
     unhandled_errors.clear()
 
 
+@pytest.mark.slow
 def test_names_dynamic_properties_and_children(slicer_app):
     import qt
 
@@ -142,6 +154,7 @@ def test_names_dynamic_properties_and_children(slicer_app):
     assert (child.objectName, parent.note, parent.inner.text, child.className()) == ("inner", "n", "c", "QLabel")
 
 
+@pytest.mark.slow
 def test_a_process_reports_its_end_and_its_output(slicer_app):
     import qt
 

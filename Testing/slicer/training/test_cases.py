@@ -55,6 +55,7 @@ def test_a_deleted_volume_makes_a_missing_case(node, source) -> None:
     assert CaseMarks().of(source, case) is None
 
 
+@pytest.mark.slow
 def test_what_is_no_image_is_refused(source) -> None:
     import slicer
 
@@ -79,6 +80,7 @@ def test_names_are_unique_over_both_lists(node, source) -> None:
     assert names == ["CT", "CT 2"]
 
 
+@pytest.mark.slow
 def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tmp_path: Path) -> None:
     from LEUDATrainingLib.cases.cases import volume_files
 
@@ -93,6 +95,7 @@ def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tm
         volume_files(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_dataset_file_brings_structures_and_cases(node, source, tmp_path: Path) -> None:
     import slicer
 
@@ -129,6 +132,7 @@ def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str
     assert (node.structures, node.sourceCases) == ("[]", "[]")
 
 
+@pytest.mark.slow
 def test_a_dataset_with_other_structures_is_refused(node, tmp_path: Path) -> None:
     from LEUDATrainingLib.cases.structures import write_structures
     from LEUDATrainingLib.dataset.dataset_import import add_dataset
@@ -179,6 +183,7 @@ def test_marked_slices_follow_a_volume_that_slicer_turns(node, source, tmp_path:
     assert marks_of(source, source.find(case.key)).drawn == (SHAPE[2] - 1 - 1,)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
     from LEUDATrainingLib.dataset.case_loading import load_case
 
@@ -191,6 +196,7 @@ def test_a_file_that_cannot_be_loaded_says_so(source, tmp_path: Path) -> None:
 # readiness
 
 
+@pytest.mark.slow
 def test_everything_that_is_missing_is_said_at_once(node) -> None:
     from LEUDATrainingLib.dataset.readiness import examine
     from LEUDATrainingLib.labels.case_marks import CaseMarks

@@ -84,6 +84,7 @@ def test_transform_of_the_segmentation_alone_moves_its_labels(node, tmp_path: Pa
     assert np.array_equal(found[2:], labels_of().T[:-2])
 
 
+@pytest.mark.slow
 def test_labels_lie_on_the_grid_of_the_image(node, tmp_path: Path) -> None:
     fill(node)
     dataset = load_dataset(written_dataset(node, tmp_path / "d"))
@@ -92,6 +93,7 @@ def test_labels_lie_on_the_grid_of_the_image(node, tmp_path: Path) -> None:
     assert case.labelled_slices is None
 
 
+@pytest.mark.slow
 def test_labels_drawn_on_another_grid_are_resampled(node, tmp_path: Path) -> None:
     fill(node)
     fine = OBLIQUE.copy()

@@ -109,6 +109,7 @@ def test_settings_are_those_that_differ(form, told) -> None:
     assert form.settings == {} and not child(form, "patch_sizeReset").enabled
 
 
+@pytest.mark.slow
 def test_values_of_a_scene_come_back_without_a_word(form, told) -> None:
     values = {"method": "mt_uda", "steps": 123, "seed": 7, "device": "cuda:1", "settings": {"inter_weight": 0.25}}
     form.set_values(**values)
@@ -173,6 +174,7 @@ def test_numbers_are_shown_as_people_write_them(form) -> None:
     assert child(form, "cycle_weight").text == "10"
 
 
+@pytest.mark.slow
 def test_a_row_says_what_the_setting_is_and_may_be(form) -> None:
     tip = child(form, "patch_size").toolTip
     for part in (
@@ -186,6 +188,7 @@ def test_a_row_says_what_the_setting_is_and_may_be(form) -> None:
         assert part in tip
 
 
+@pytest.mark.slow
 def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
     from PySide6.QtCore import QPoint, QPointF, Qt
     from PySide6.QtGui import QWheelEvent

@@ -60,6 +60,7 @@ def test_runs_newest_first_with_state_and_progress(slicer_app, folder: Path) -> 
     assert records[0].folder == folder / "paused" and records[1].folder == folder / "by hand"
 
 
+@pytest.mark.slow
 def test_a_run_is_read_again_only_when_it_changed(slicer_app, folder: Path) -> None:
     from LEUDATrainingLib.runs.run_records import RunFinder
 
@@ -74,6 +75,7 @@ def test_a_run_is_read_again_only_when_it_changed(slicer_app, folder: Path) -> N
     assert finder.find(folder)[0].state == "crashed"
 
 
+@pytest.mark.slow
 def test_of_a_long_run_only_the_ends_are_read(slicer_app, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from LEUDATrainingLib.runs import run_records
 
@@ -98,6 +100,7 @@ def test_of_a_long_run_only_the_ends_are_read(slicer_app, folder: Path, monkeypa
     assert sum(read) < run.events.stat().st_size / 2
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> None:
     from LEUDATrainingLib.runs.run_records import RunFinder
 
@@ -107,6 +110,7 @@ def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> No
     assert record.state == "damaged" and "run.json cannot be read" in record.problem
 
 
+@pytest.mark.slow
 def test_delete_takes_the_dataset_along_and_nothing_else(slicer_app, folder: Path) -> None:
     from LEUDATrainingLib.runs.run_records import RunFinder, delete_run
 
@@ -133,6 +137,7 @@ def test_a_running_run_is_never_deleted(slicer_app, folder: Path) -> None:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_link_to_volumes_elsewhere_is_not_followed_when_deleting(slicer_app, folder: Path, tmp_path: Path) -> None:
     from LEUDATrainingLib.runs.run_records import delete_run, read_record
 
@@ -148,12 +153,14 @@ def test_a_link_to_volumes_elsewhere_is_not_followed_when_deleting(slicer_app, f
 # the table
 
 
+@pytest.mark.slow
 def test_an_empty_list_says_what_to_do(run_list, folder: Path) -> None:
     run_list.set_folder(folder)
     assert child(run_list, "noRunsLabel").isVisible() and "press Start" in child(run_list, "noRunsLabel").text
     assert not child(run_list, "runTable").isVisible() and run_list.current_run is None
 
 
+@pytest.mark.slow
 def test_rows_and_choice(run_list, folder: Path) -> None:
     set_age(finished(folder / "old" / "run", method="mean_teacher"), 3)
     stopped = make_run(folder / "paused" / "run")
@@ -173,6 +180,7 @@ def test_rows_and_choice(run_list, folder: Path) -> None:
     assert run_list.current_run == folder / "old" / "run" and len(told) == 2
 
 
+@pytest.mark.slow
 def test_a_running_run_is_found_again(run_list, folder: Path) -> None:
     going = make_run(folder / "going" / "run")
     write(going, training_events(100, 100, until=150))
@@ -188,6 +196,7 @@ def test_a_running_run_is_found_again(run_list, folder: Path) -> None:
     assert child(run_list, "deleteRunButton").enabled
 
 
+@pytest.mark.slow
 def test_delete_asks_first(run_list, folder: Path, slicer_app) -> None:
     finished(folder / "a" / "run")
     run_list.set_folder(folder)
@@ -215,6 +224,7 @@ def test_show_folder_opens_what_belongs_to_the_run(
     assert opened == [str(folder / "a")]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_deleted_elsewhere_disappears(run_list, folder: Path) -> None:
     import shutil
 

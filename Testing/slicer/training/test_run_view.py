@@ -196,6 +196,7 @@ def test_a_run_made_anew_in_the_same_folder(view, run) -> None:
 # stop and kill
 
 
+@pytest.mark.slow
 def test_stop_asks_and_says_what_happens(view, run) -> None:
     write(run, training_events(200, 600, until=350))
     with RunLock(run):
@@ -206,6 +207,7 @@ def test_stop_asks_and_says_what_happens(view, run) -> None:
         assert not child(view, "stopButton").enabled and "kill" not in seen(view)
 
 
+@pytest.mark.slow
 def test_kill_is_offered_only_after_stop_has_not_worked(view, run) -> None:
     from LEUDATrainingLib.runs.run_view import KILL_AFTER_S
 
@@ -315,6 +317,7 @@ def test_an_action_that_fails_says_why(view, run, slicer_app) -> None:
     assert child(view, "resumeButton").enabled
 
 
+@pytest.mark.slow
 def test_a_run_that_another_slicer_resumed_first(view, run, slicer_app) -> None:
     write(run, training_events(20, 100))
     view.set_run(run.path)
