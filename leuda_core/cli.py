@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: object) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
+        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]  # arguments of argparse, passed on
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message, f"see `{self.prog} --help`")

@@ -15,7 +15,7 @@ _PACKAGES = {  # distribution: (module, what needs it, requirement for pip)
     "numpy": ("numpy", "everything", "numpy"),
     "torch": ("torch", "training and segmentation", "torch"),
     "SimpleITK": ("SimpleITK", "reading volumes and DICOM", "SimpleITK"),
-    "nibabel": ("nibabel", "NIfTI files that ITK refuses", "nibabel"),
+    "nibabel": ("nibabel", "NIfTI volumes", "nibabel"),
     "scikit-image": ("skimage", "largest component, histogram matching", "scikit-image"),
     "monai": ("monai", "surface distances", "'monai>=1.4,<2'"),
     "msgspec": ("msgspec", "settings and dataset files", "msgspec"),

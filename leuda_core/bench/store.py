@@ -28,7 +28,7 @@ _Fields: TypeAlias = dict[str, str | int | float | None]
 
 
 class _StoredResult(Result, frozen=True, kw_only=True):
-    scores: tuple[_Row | _Fields, ...]  # type: ignore[assignment]
+    scores: tuple[_Row | _Fields, ...]  # type: ignore[assignment]  # as on disk, before `_score`
 
 
 def find_result(out: Path, name: str) -> Result | None:

@@ -131,7 +131,7 @@ class Engine:
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
 
     def find_volumes(self, request: Request) -> dict[str, Any]:
-        """Return the volumes of each input; an input that is no folder of volumes is returned itself."""
+        """Return the volumes of each input; an input that is not a folder of volumes is returned unchanged."""
         found = []
         for name in read_request(request, FindRequest).inputs:
             volumes = find_volumes(Path(name)) if Path(name).is_dir() else []
