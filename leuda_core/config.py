@@ -88,7 +88,7 @@ def parse_settings(pairs: Iterable[str], *, where: str = "--set") -> dict[str, s
         if key in settings:
             raise InputError(f"{where} {key} is given twice ({settings[key]} and {value})", "keep one of them")
         settings[key] = value
-    return settings
+    return present_settings(settings)
 
 
 def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set") -> C:

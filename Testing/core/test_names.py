@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leuda_core.bench.plan import parse_variant
 from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.methods.mean_teacher import MeanTeacher
 from repository import ROOT
@@ -41,6 +42,7 @@ def test_functions_and_arguments_of_the_core_are_in_snake_case(path: Path) -> No
 
 def test_settings_by_their_earlier_names_are_accepted(tmp_path: Path) -> None:
     assert make_config(MeanTeacher.Config, {"unlabeled_batch_size": "3"}).unlabelled_batch_size == 3
+    assert parse_variant("mean_teacher:unlabeled_batch_size=3")[1] == {"unlabelled_batch_size": "3"}
     path = tmp_path / "run.json"
     fields = {"dataset": "d.json", "method": "mean_teacher", "settings": {"unlabeled_batch_size": 3}}
     path.write_text(json.dumps(fields), encoding="utf-8")

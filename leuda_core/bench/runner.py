@@ -18,6 +18,7 @@ from leuda_core.bundle.model import load_bundle
 from leuda_core.config import DEFAULT_STEPS, make_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.phantom import make_phantom
+from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
 from leuda_core.io.files import check_output_folder, write_text
@@ -57,7 +58,7 @@ def run_bench(
         raise InputError(
             "no method fits the datasets", "target_supervised needs target labels, the others a target without"
         )
-    bench = Bench(out, steps, device, settings or {})
+    bench = Bench(out, steps, device, present_settings(settings or {}))
     results: list[Result] = []
     for index, job in enumerate(jobs):
         if on_run:
