@@ -22,7 +22,7 @@ ORDERS = {
     ),
 }
 """The parts of each library: each imports from itself and from those before it."""
-MOST_FILES, MOST_LINES = 16, 300
+MOST_FILES, MOST_LINES = 15, 300
 
 PRODUCT = (ROOT / "leuda_core", ROOT / "LEUDASegmentation", ROOT / "LEUDATraining", ROOT / "Extension")
 GROUPS = sorted(path.parent for folder in LIBRARIES.values() for path in folder.glob("*/__init__.py"))
