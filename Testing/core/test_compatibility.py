@@ -51,7 +51,9 @@ def test_the_bundle_segments_as_it_did(version: Path, tmp_path: Path) -> None:
     found = leuda_core.segment(version / "dataset" / "t3.nii.gz", bundle, device="cpu").label_map
     before = read_label_map(version / "t3_prediction.nii.gz", found.labels)
     assert before.data.any() and dice(found, before) > 0.99  # on another processor a pixel at the border may differ
-    assert read_model(bundle) == read_model(bundle)
+    entry = read_model(bundle)
+    assert (entry.method, entry.source_modality, entry.target_modality) == ("cyclegan", "MR", "CT")
+    assert [(label.value, label.name) for label in entry.labels] == [(1, "disc")]
     assert import_model(bundle, tmp_path / "models").labels == leuda_core.load_bundle(bundle).task.labels
 
 

@@ -144,9 +144,7 @@ def find_volumes(folder: Path) -> list[Path]:
     if dicom.has_series(folder):
         return [folder]
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # also skips unfinished files
-    return sorted(
-        entry for entry in entries if (dicom.has_series(entry) if entry.is_dir() else volume_extension(entry))
-    )
+    return sorted(filter(_is_volume, entries))
 
 
 def _is_volume(entry: Path) -> bool:

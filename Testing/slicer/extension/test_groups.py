@@ -29,10 +29,10 @@ GROUPS = sorted(path.parent for folder in LIBRARIES.values() for path in folder.
 
 
 class Use(NamedTuple):
-    """A file, as (library, part), that imports a module of a library."""
+    """A file, as (package, part), that imports a module of one of the libraries."""
 
     file: Path
-    library: str
+    package: str
     part: str
     imported: tuple[str, ...]
 
@@ -70,22 +70,22 @@ def test_others_import_the_public_parts_of_a_group_and_all_of_them(group: Path) 
     used = {
         use.imported[2]
         for use in USES
-        if use.imported[:2] == (library, name) and (use.library, use.part) != (library, name)
+        if use.imported[:2] == (library, name) and (use.package, use.part) != (library, name)
     }
     assert used == set(public(group)), f"__all__ of {library}.{name} differs from what others import of it"
 
 
 def test_training_uses_the_shared_groups_alone() -> None:
-    foreign = {use.imported[1] for use in USES if use.library == TRAINING and use.imported[0] == SEGMENTATION}
+    foreign = {use.imported[1] for use in USES if use.package == TRAINING and use.imported[0] == SEGMENTATION}
     assert foreign <= set(SHARED)
-    assert not [use.file for use in USES if use.library == SEGMENTATION and use.imported[0] == TRAINING]
+    assert not [use.file for use in USES if use.package == SEGMENTATION and use.imported[0] == TRAINING]
 
 
 @pytest.mark.parametrize("library", ORDERS)
 def test_parts_import_only_those_before_them(library: str) -> None:
     order = ORDERS[library]
     for use in USES:
-        if use.library == use.imported[0] == library and use.part in order and use.imported[1] in order:
+        if use.package == use.imported[0] == library and use.part in order and use.imported[1] in order:
             assert order.index(use.imported[1]) <= order.index(use.part), f"{use.file.name}: {'.'.join(use.imported)}"
 
 
