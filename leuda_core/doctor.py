@@ -14,8 +14,10 @@ from typing import Any
 _PACKAGES = {  # distribution: (module, what needs it, requirement for pip)
     "numpy": ("numpy", "everything", "numpy"),
     "torch": ("torch", "training and segmentation", "torch"),
-    "SimpleITK": ("SimpleITK", "reading volumes and DICOM", "SimpleITK"),
+    "SimpleITK": ("SimpleITK", "writing volumes, compressed DICOM", "SimpleITK"),
     "nibabel": ("nibabel", "NIfTI volumes", "nibabel"),
+    "pynrrd": ("nrrd", "NRRD volumes and segmentations", "pynrrd"),
+    "pydicom": ("pydicom", "DICOM", "pydicom"),
     "scikit-image": ("skimage", "largest component, histogram matching", "scikit-image"),
     "monai": ("monai", "surface distances", "'monai>=1.4,<2'"),
     "msgspec": ("msgspec", "settings and dataset files", "msgspec"),

@@ -78,6 +78,18 @@ def test_importing_is_quick_and_brings_nothing_heavy(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     seconds, modules = json.loads(result.stdout.strip().splitlines()[-1])
-    heavy = {"torch", "SimpleITK", "scipy", "msgspec", "monai", "skimage", "nibabel", "tqdm", "safetensors"}
+    heavy = {
+        "torch",
+        "SimpleITK",
+        "scipy",
+        "msgspec",
+        "monai",
+        "skimage",
+        "nibabel",
+        "nrrd",
+        "pydicom",
+        "tqdm",
+        "safetensors",
+    }
     assert not heavy & {name.partition(".")[0] for name in modules}
     assert seconds < 0.3

@@ -19,6 +19,8 @@ COMPLETE = {
     "SimpleITK": "2.5.0",
     "torch": "2.6.0+cu124",
     "nibabel": "5.3",
+    "pynrrd": "1.1.3",
+    "pydicom": "3.0.1",
     "scikit-image": "0.25.0",
     "monai": "1.5.0",
     "msgspec": "0.19.0",
