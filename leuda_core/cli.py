@@ -164,6 +164,11 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
     segment.add_argument(
         "--largest-component", action="store_true", help="keep only the largest connected part of each label"
     )
+    segment.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="in an output folder, also replace segmentations that are done or were changed since",
+    )
     evaluate = _add(commands, "evaluate", "volumes:evaluate", "score predictions: Dice, HD95 and ASD in mm")
     evaluate.add_argument("--prediction", required=True, type=Path, metavar="FILE|DIR")
     evaluate.add_argument("--reference", required=True, type=Path, metavar="FILE|DIR", help="files with the same names")
