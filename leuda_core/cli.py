@@ -150,7 +150,7 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
         required=True,
         type=Path,
         metavar="FILE|DIR",
-        help="the extension sets the format; existing files are replaced",
+        help="the extension sets the format; a folder is continued, see --overwrite",
     )
     segment.add_argument(
         "--format", choices=_FORMATS, default="", help="format of the files in an output folder (default: nii.gz)"
