@@ -2,8 +2,9 @@
 
     Slicer --no-splash --no-main-window --python-script LEUDABatch.py --model MODEL --input FILE|DIR ... --output DIR
 
-The model is loaded once; a file that fails does not stop the others. The outcome of each file is printed on the
-terminal and written to ``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or
+The model is loaded once; a file that fails does not stop the others. A second call skips what is done and keeps what
+was changed since, unless ``--overwrite`` is given. The outcome of each file is printed on the terminal and written to
+``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or
 the command line is wrong; 130 cancelled with Ctrl+C.
 """
 # Slicer reads a script in the encoding of the system: this file is ASCII.
@@ -32,6 +33,7 @@ from leuda_core import __version__
 from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
+from leuda_core.io.names import output_names
 from leuda_core.types import SegmentOptions
 from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.processes.installation import install
@@ -68,6 +70,7 @@ class Outcome:
     device: str = ""
     notes: list[str] = field(default_factory=list)
     volumes_ml: dict[str, float] = field(default_factory=dict)
+    skipped: bool = False
 
 
 class Cancellation:
@@ -97,21 +100,6 @@ def main(argv: Sequence[str]) -> int:
         return known.exit_code
 
 
-def output_names(volumes: Sequence[dict[str, str]], folder: Path, extension: str) -> list[Path]:
-    """Return an output file for each volume (``path``, ``stem``): all different, and none of them an input.
-
-    Volumes with the same name get the name of their folder as a prefix, and then a number.
-    """
-    taken = {_key(Path(volume["path"])) for volume in volumes}
-    found = []
-    for volume in volumes:
-        names = _candidates(volume["stem"], Path(volume["path"]).parent.name)
-        path = next(p for name in names if _key(p := folder / f"{name}.{extension}") not in taken)
-        taken.add(_key(path))
-        found.append(path)
-    return found
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(message, "see the usage at the top of LEUDABatch.py")
@@ -126,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--probabilities", action="store_true", help="also write the probability of each class")
     parser.add_argument("--largest-component", action="store_true", help="keep the largest component of each label")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="file format of the segmentations")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="also replace segmentations that are done or were changed since"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary on standard output")
     parser.add_argument("--install", action="store_true", help="install missing Python packages without asking")
     return parser
@@ -171,7 +162,7 @@ def _plan(client: WorkerClient, args: argparse.Namespace, model: Path) -> list[O
     inputs = list(dict.fromkeys(map(os.path.abspath, args.input)))
     volumes = client.wait(client.request("find_volumes", inputs=inputs), _A_DAY_S)["volumes"]
     volumes = list({volume["path"]: volume for volume in volumes}.values())  # for a file given with its folder
-    targets = output_names(volumes, args.output.resolve(), args.format)
+    targets = output_names([Path(volume["path"]) for volume in volumes], args.output.resolve(), args.format)
     return [Outcome(volume["path"], str(target)) for volume, target in zip(volumes, targets, strict=True)]
 
 
@@ -200,6 +191,7 @@ def _segment_one(client: WorkerClient, args: argparse.Namespace, outcome: Outcom
         device=args.device,
         input=outcome.input,
         output=outcome.output,
+        once=not args.overwrite,
         **asdict(options),
     )
     try:
@@ -209,7 +201,7 @@ def _segment_one(client: WorkerClient, args: argparse.Namespace, outcome: Outcom
         outcome.kind, outcome.message, outcome.remedy = error.kind, error.message, error.remedy
     else:
         outcome.state, outcome.device, outcome.notes = "done", result["device"], result["notes"]
-        outcome.volumes_ml = result["volumes_ml"]
+        outcome.volumes_ml, outcome.skipped = result["volumes_ml"], result.get("skipped", False)
     outcome.seconds = round(time.monotonic() - start, 3)
     _say(f"{title}: {_describe(outcome)}")
 
@@ -232,7 +224,8 @@ def _describe(outcome: Outcome) -> str:
     if outcome.state != "done":
         return f"{outcome.state}: {outcome.message}" + (f"; {outcome.remedy}" if outcome.remedy else "")
     notes = "".join(f"; {note}" for note in outcome.notes)
-    return f"{Path(outcome.output).name} ({outcome.seconds:.1f} s on {outcome.device}){notes}"
+    how = "segmented before" if outcome.skipped else f"{outcome.seconds:.1f} s on {outcome.device}"
+    return f"{Path(outcome.output).name} ({how}){notes}"
 
 
 def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -> int:
@@ -263,19 +256,6 @@ def _exit_code(outcomes: list[Outcome]) -> int:
         return Cancelled.exit_code
     failed = [outcome.kind for outcome in outcomes if outcome.state == "failed"]
     return 0 if not failed else LeudaError.exit_code if LeudaError.kind in failed else InputError.exit_code
-
-
-def _candidates(stem: str, folder: str) -> Iterator[str]:
-    yield stem
-    yield f"{folder}-{stem}"
-    number = 2
-    while True:
-        yield f"{folder}-{stem}-{number}"
-        number += 1
-
-
-def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # on some systems, A.nrrd and a.nrrd are the same file
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
         required=True,
         type=Path,
         metavar="FILE|DIR",
-        help="the extension sets the format; existing files are replaced",
+        help="the extension sets the format; a folder is continued, see --overwrite",
     )
     segment.add_argument(
         "--format", choices=_FORMATS, default="", help="format of the files in an output folder (default: nii.gz)"
@@ -163,6 +163,11 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
     )
     segment.add_argument(
         "--largest-component", action="store_true", help="keep only the largest connected part of each label"
+    )
+    segment.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="in an output folder, also replace segmentations that are done or were changed since",
     )
     evaluate = _add(commands, "evaluate", "volumes:evaluate", "score predictions: Dice, HD95 and ASD in mm")
     evaluate.add_argument("--prediction", required=True, type=Path, metavar="FILE|DIR")

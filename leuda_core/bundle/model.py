@@ -46,13 +46,17 @@ from leuda_core.types import Task
 
 @dataclass(frozen=True, eq=False)
 class ModelBundle:
-    """A loaded and checked model. ``weights`` are float32, on the CPU, keyed like ``Predictor.state_dict()``."""
+    """A loaded and checked model. ``weights`` are float32, on the CPU, keyed like ``Predictor.state_dict()``.
+
+    ``checksum`` is the hash of the whole bundle, as its document records it.
+    """
 
     path: Path
     task: Task
     spec: PredictorSpec
     info: BundleInfo
     weights: Mapping[str, Tensor]
+    checksum: str
 
     def predictor(self) -> Predictor:
         """Return a new predictor with its own copy of the weights, on the CPU, in evaluation mode."""
@@ -105,7 +109,7 @@ def load_bundle(path: Path | str) -> ModelBundle:
         }
     tensors = _decode_weights(contents[WEIGHTS], path)
     _check_weights(tensors, document.predictor, path)
-    return ModelBundle(path, document.task, document.predictor, document.info, tensors)
+    return ModelBundle(path, document.task, document.predictor, document.info, tensors, document.checksum)
 
 
 def _read_document(files: FolderFiles | ZipFiles) -> Document:

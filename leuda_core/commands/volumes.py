@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leuda_core.commands.output import Progress, Result, say, table
-from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.errors import Cancelled, InputError, as_leuda_error
 from leuda_core.types import SegmentOptions
 
 if TYPE_CHECKING:
+    from leuda_core.prediction.record import FolderRecord
     from leuda_core.prediction.segmenter import SliceSegmenter
 
 logger = logging.getLogger(__name__)
@@ -25,14 +25,18 @@ Show = Callable[[str, int, int], None]
 
 def segment(args: Namespace) -> Result:
     """Segment a volume, a DICOM series or a folder of volumes."""
-    pairs = plan_outputs(args.input, args.output, args.format)
+    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
+    pairs = plan_outputs(args.input, args.output, args.format, options)
     from leuda_core.bundle.model import load_bundle
+    from leuda_core.prediction.record import FolderRecord
     from leuda_core.prediction.segmenter import SliceSegmenter
 
     bundle = load_bundle(args.model)
-    options = SegmentOptions(probabilities=args.probabilities, largest_component=args.largest_component)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
     one = len(pairs) == 1 and pairs[0][0] == args.input
+    into_folder = any(target != args.output for _, target in pairs)
+    record = FolderRecord(args.output) if into_folder and not args.overwrite else None
+    work = partial(_segment_one, segmenter, options=options, model=bundle.checksum, record=record)
     rows = []
     with Progress("slice" if one else "volume") as progress:
 
@@ -41,19 +45,23 @@ def segment(args: Namespace) -> Result:
                 progress(done, total)
 
         for done, (source, target) in enumerate(pairs):
-            rows.append(_attempt(partial(_segment_one, segmenter, source, target, options, show), source, one))
+            rows.append(_attempt(partial(work, source, target, show=show), source, one))
             if not one:
                 progress(done + 1, len(pairs))
     failed = [row for row in rows if not row["ok"]]
     data = {"model": args.model, "volumes": rows, "failed": len(failed)}
     text = [_describe(row) for row in rows]
     if len(rows) > 1:
-        text.append(f"{len(rows) - len(failed)} of {len(rows)} volumes segmented")
+        skipped = sum(row.get("skipped", False) for row in rows)
+        before = f", {skipped} of them before (--overwrite segments them again)" if skipped else ""
+        text.append(f"{len(rows) - len(failed)} of {len(rows)} volumes segmented{before}")
     code = 1 if any(row["fault"] for row in failed) else 2
     return Result(data, "\n".join(text), code if failed else 0)
 
 
-def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[Path, Path]]:
+def plan_outputs(
+    source: Path, target: Path, extension: str = "", options: SegmentOptions | None = None
+) -> list[tuple[Path, Path]]:
     """Return (input, output) for each volume to segment.
 
     Raises:
@@ -82,7 +90,7 @@ def plan_outputs(source: Path, target: Path, extension: str = "") -> list[tuple[
         ending = f".{extension or 'nii.gz'}"
         pairs = [(volume, target / (volume_stem(volume) + ending)) for volume in volumes]
         check_output_folder(target)
-    _check_distinct(pairs)
+    _check_distinct(pairs, probabilities=bool(options and options.probabilities))
     return pairs
 
 
@@ -125,10 +133,22 @@ def phantom(args: Namespace) -> Result:
     return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
 
 
-def _segment_one(segmenter: SliceSegmenter, source: Path, target: Path, options: SegmentOptions, show: Show) -> Row:
-    from leuda_core.prediction.files import segment_file
+def _segment_one(
+    segmenter: SliceSegmenter,
+    source: Path,
+    target: Path,
+    *,
+    options: SegmentOptions,
+    model: str,
+    record: FolderRecord | None,
+    show: Show,
+) -> Row:
+    from leuda_core.prediction.files import segment_file, segment_file_once
 
-    return {"ok": True, **segment_file(segmenter, source, target, options, on_progress=show)}
+    if record is None:
+        return {"ok": True, **segment_file(segmenter, source, target, options, on_progress=show)}
+    row = segment_file_once(segmenter, source, target, options, model=model, record=record, on_progress=show)
+    return {"ok": True, **row}
 
 
 def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
@@ -137,35 +157,34 @@ def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
         return work()
     except Cancelled:
         raise
-    except LeudaError as error:
-        if one:
-            raise
-        say(f"leuda: {source}: {error}")
-        problem = {"kind": error.kind, "message": error.message, "remedy": error.remedy}
-        return {"input": source, "ok": False, "fault": error.exit_code == 1, "error": problem}
     except Exception as error:
         if one:
             raise
-        logger.debug("%s", traceback.format_exc())
-        say(f"leuda: {source}: {type(error).__name__}: {error}")
-        problem = {"kind": "fault", "message": f"{type(error).__name__}: {error}", "remedy": ""}
-        return {"input": source, "ok": False, "fault": True, "error": problem}
+        known = as_leuda_error(error)
+        logger.debug("%s", source, exc_info=error)
+        say(f"leuda: {source}: {known}")
+        problem = {"kind": known.kind, "message": known.message, "remedy": known.remedy}
+        return {"input": source, "ok": False, "fault": known.exit_code == 1, "error": problem}
 
 
 def _describe(row: Row) -> str:
     if not row["ok"]:
         return f"{row['input']}: failed: {row['error']['message']}"
     parts = ", ".join(f"{name} {ml:.1f} ml" for name, ml in row["volumes_ml"].items())
-    seconds = sum(row["seconds"].values())
-    return "; ".join([f"{row['output']}: {parts} ({seconds:.1f} s on {row['device']})", *row["notes"]])
+    how = "segmented before" if row.get("skipped") else f"{sum(row['seconds'].values()):.1f} s on {row['device']}"
+    return "; ".join([f"{row['output']}: {parts} ({how})", *row["notes"]])
 
 
-def _check_distinct(pairs: list[tuple[Path, Path]]) -> None:
+def _check_distinct(pairs: list[tuple[Path, Path]], *, probabilities: bool) -> None:
+    """Check that no output, including the files of the probabilities, is an input or another output."""
+    from leuda_core.io.names import probabilities_path
+
     inputs = {source.resolve() for source, _ in pairs}
     seen: dict[Path, Path] = {}
     for source, target in pairs:
-        if target.resolve() in inputs:
-            raise InputError(f"{target} is an input and would be overwritten", "give another --output")
-        other = seen.setdefault(target, source)
-        if other != source:
-            raise InputError(f"{other.name} and {source.name} would both become {target}", "rename one of them")
+        for path in (target, probabilities_path(target)) if probabilities else (target,):
+            if path.resolve() in inputs:
+                raise InputError(f"{path} is an input and would be overwritten", "give another --output")
+            other = seen.setdefault(path, source)
+            if other != source:
+                raise InputError(f"{other.name} and {source.name} would both become {path}", "rename one of them")

@@ -1,4 +1,4 @@
-"""Segmenting one volume file into one segmentation file."""
+"""Segmenting one volume file into one segmentation file, or skipping it because that was done before."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from leuda_core.io.files import atomic_path
-from leuda_core.io.names import volume_stem
+from leuda_core.io.names import probabilities_path
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import read_volume, write_label_map
+from leuda_core.prediction.record import FolderRecord, work_key
 from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
 from leuda_core.types import Prediction, SegmentOptions
 
@@ -52,10 +53,50 @@ def segment_file(
     }
 
 
+def segment_file_once(
+    segmenter: SliceSegmenter,
+    source: Path,
+    target: Path,
+    options: SegmentOptions,
+    *,
+    model: str,
+    record: FolderRecord,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> dict[str, Any]:
+    """Segment a file as ``segment_file`` does, unless the record of the output folder says that it is done.
+
+    An output that was changed since it was written is kept, also if the model or the options are other ones.
+
+    Args:
+        model: the checksum of the bundle.
+
+    Returns:
+        As ``segment_file``; ``skipped`` is true if nothing was computed.
+    """
+    try:
+        key = work_key(source, model, options)
+    except OSError:
+        key = ""  # reading the volume explains the problem
+    state = record.state(target, key) if key else "missing"
+    if state == "missing":
+        row = segment_file(segmenter, source, target, options, on_progress=on_progress, should_stop=should_stop)
+        if key:
+            outputs = [target, *([row["probabilities"]] if options.probabilities else [])]
+            record.add(target, key, outputs, {name: row[name] for name in ("device", "seconds", "volumes_ml", "notes")})
+        return {**row, "skipped": False}
+    row = {"input": source, "output": target, **record.result(target), "skipped": True}
+    if options.probabilities:
+        row["probabilities"] = probabilities_path(target)
+    if state == "changed":
+        row["notes"] = [f"'{target.name}' was changed since it was segmented: it is kept"]
+    return row
+
+
 def _write_probabilities(prediction: Prediction, target: Path) -> Path:
     """Write ``(I, J, K, C)`` probabilities, background first, next to the label map; return the file."""
     assert prediction.probabilities is not None
-    path = target.with_name(volume_stem(target) + "_probabilities.nii.gz")
+    path = probabilities_path(target)
     data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
     with atomic_path(path) as temporary:
         write_nifti(data, prediction.label_map.affine, temporary)

@@ -19,7 +19,8 @@ from leuda_core.doctor import examine
 from leuda_core.errors import InputError
 from leuda_core.io.names import volume_stem
 from leuda_core.io.volumes import find_volumes
-from leuda_core.prediction.files import segment_file
+from leuda_core.prediction.files import segment_file, segment_file_once
+from leuda_core.prediction.record import FolderRecord
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, Volume
 from leuda_core.worker.channel import Request
@@ -39,11 +40,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _WarmModel:
-    """A segmenter and the key of what it was loaded from."""
+    """A segmenter, the key of what it was loaded from, and the checksum of its bundle."""
 
     key: tuple[object, ...]
     segmenter: SliceSegmenter
     device: torch.device
+    checksum: str
 
 
 @dataclass
@@ -142,14 +144,14 @@ class Engine:
         """Segment a volume file into a segmentation file."""
         wanted, options = read_request(request, FileRequest), read_options(request)
         segmenter = self._load(wanted, request)
-        row = segment_file(
-            segmenter,
-            Path(wanted.input),
-            Path(wanted.output),
-            options,
-            on_progress=request.progress,
-            should_stop=request.is_cancelled,
-        )
+        files = Path(wanted.input), Path(wanted.output)
+        control: dict[str, Any] = {"on_progress": request.progress, "should_stop": request.is_cancelled}
+        if wanted.once:
+            assert self._model is not None
+            control |= {"model": self._model.checksum, "record": FolderRecord(files[1].parent)}
+            row = segment_file_once(segmenter, *files, options, **control)
+        else:
+            row = segment_file(segmenter, *files, options, **control)
         self._forget_if_moved()
         return {key: str(value) if isinstance(value, Path) else value for key, value in row.items()}
 
@@ -176,7 +178,7 @@ class Engine:
             request.progress("load model", 1, 2)
             request.check()
             segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=wanted.device)
-            self._model = _WarmModel(key, segmenter, segmenter.device)
+            self._model = _WarmModel(key, segmenter, segmenter.device, bundle.checksum)
             logger.info("loaded %s on %s", path, segmenter.device)
         request.progress("load model", 2, 2)
         request.check()

@@ -43,10 +43,14 @@ class SliceRequest(_VolumeRequest, kw_only=True):
 
 
 class FileRequest(LoadRequest, kw_only=True):
-    """Segment the volume in a file or DICOM folder; the extension of ``output`` gives its format."""
+    """Segment the volume in a file or DICOM folder; the extension of ``output`` gives its format.
+
+    With ``once``, a volume that the record of the output's folder lists as done is skipped.
+    """
 
     input: str
     output: str
+    once: bool = False
 
 
 class FindRequest(msgspec.Struct):

@@ -24,6 +24,7 @@ from leuda_core.io.volumes import read_volume
 from leuda_core.runs.control import kill
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import status
+from leuda_core.types import SegmentOptions
 from repository import ROOT
 
 COMMANDS = [
@@ -254,9 +255,33 @@ def test_one_bad_volume_never_stops_the_rest(
     code, found = call_json(capsys, *words)
     assert code == 2 and found["failed"] == 1
     assert [row["ok"] for row in found["volumes"]] == [False, True, True]
-    assert sorted(path.name for path in out.iterdir()) == ["t0.nrrd", "t1.nrrd"]
+    assert sorted(path.name for path in out.glob("*")) == [".leuda-segmented.jsonl", "t0.nrrd", "t1.nrrd"]
     code, text, err = call(capsys, *words)
     assert code == 2 and "2 of 3 volumes segmented" in text and "a_torn" in err
+
+
+def test_a_second_call_does_what_is_missing_and_keeps_what_was_corrected(
+    bundle: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("t0.nii.gz", "t1.nii.gz"):
+        shutil.copy(tiny_dataset.parent / name, folder)
+    words = ["segment", "--model", bundle, "--input", folder, "--output", out, "--device", "cpu"]
+    _, first = call_json(capsys, *words)
+    assert [row["skipped"] for row in first["volumes"]] == [False, False]
+    (out / "t0.nii.gz").unlink()
+    corrected = out / "t1.nii.gz"
+    corrected.write_bytes(corrected.read_bytes() + b"corrected")
+    code, second = call_json(capsys, *words)
+    assert code == 0 and [row["skipped"] for row in second["volumes"]] == [False, True]
+    assert second["volumes"][0]["volumes_ml"] == first["volumes"][0]["volumes_ml"]
+    assert "changed" in second["volumes"][1]["notes"][0] and corrected.read_bytes().endswith(b"corrected")
+    _, text, _ = call(capsys, *words, "--largest-component")
+    assert "2 of 2 volumes segmented, 1 of them before" in text, "other options, but a correction is kept"
+    _, third = call_json(capsys, *words, "--overwrite")
+    assert [row.get("skipped", False) for row in third["volumes"]] == [False, False]
+    assert not corrected.read_bytes().endswith(b"corrected")
 
 
 def test_outputs_never_fall_on_inputs_or_each_other(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -270,6 +295,12 @@ def test_outputs_never_fall_on_inputs_or_each_other(tiny_dataset: Path, tmp_path
         volumes.plan_outputs(tmp_path, tmp_path / "out")
     with pytest.raises(InputError, match="one file"):
         volumes.plan_outputs(tmp_path, tmp_path / "out.nii.gz")
+    (tmp_path / "t0.mha").unlink()
+    (tmp_path / "t0_probabilities.nii.gz").touch()
+    volumes.plan_outputs(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match="would both become"):
+        volumes.plan_outputs(tmp_path, tmp_path / "out", options=SegmentOptions(probabilities=True))
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
     with pytest.raises(InputError, match=r"out\.png has an unknown extension"):
         volumes.plan_outputs(tmp_path / "t0.nii.gz", tmp_path / "out.png")
     assert not (tmp_path / "out").exists()

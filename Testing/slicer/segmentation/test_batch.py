@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leuda_core.io.names import output_names
 from repository import ROOT
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,12 @@ def test_options_reach_the_worker_and_json_is_all_there_is_on_standard_output(
     code = batch.main([*map(str, words), "--device", "cpu", "--probabilities", "--largest-component", "--json"])
     summary = json.loads(capsys.readouterr().out)
     assert code == 0 and [row["state"] for row in summary["files"]] == ["done"], "named twice, segmented once"
-    assert sorted(path.name for path in out.iterdir()) == ["ct 1.nii.gz", "ct 1_probabilities.nii.gz", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".leuda-segmented.jsonl",
+        "ct 1.nii.gz",
+        "ct 1_probabilities.nii.gz",
+        "summary.json",
+    ]
     assert json.loads((out / "summary.json").read_text()) == summary
 
 
@@ -85,13 +91,23 @@ def test_equal_names_do_not_overwrite_one_another(run, tmp_path: Path) -> None:
     assert all(Path(row["output"]).exists() for row in summary["files"])
 
 
-def test_names_differ_from_the_inputs_and_in_more_than_their_case(batch, tmp_path: Path) -> None:
+def test_names_differ_from_the_inputs_and_in_more_than_their_case(tmp_path: Path) -> None:
     def names(*paths: str) -> list[str]:
-        volumes = [{"path": str(tmp_path / path), "stem": Path(path).name.split(".")[0]} for path in paths]
-        return [path.name for path in batch.output_names(volumes, tmp_path, "nrrd")]
+        return [path.name for path in output_names([tmp_path / path for path in paths], tmp_path, "nrrd")]
 
     assert names("a.nrrd") == [f"{tmp_path.name}-a.nrrd"], "the input would be overwritten"
-    assert names("x/A.mha", "y/a.mha", "z/x/a.mha", "x/a.mhd") == ["A.nrrd", "y-a.nrrd", "x-a.nrrd", "x-a-2.nrrd"]
+    assert names("x/A.mha", "y/a.mha", "z/x/a.mha", "x/a.nii") == ["A.nrrd", "y-a.nrrd", "x-a.nrrd", "x-a-2.nrrd"]
+    found = output_names([tmp_path / "x/a.mha", tmp_path / "x/a_probabilities.mha"], tmp_path, "nii.gz")
+    assert [path.name for path in found] == ["a.nii.gz", "x-a_probabilities.nii.gz"], "a's probabilities have the name"
+
+
+def test_a_second_batch_skips_what_is_done(run, tmp_path: Path) -> None:
+    sources = [write_volume(tmp_path / name) for name in ("a.nii.gz", "b.nii.gz")]
+    _, first, _ = run(*sources)
+    Path(first["files"][1]["output"]).unlink()
+    code, second, said = run(*sources)
+    assert code == 0 and [row["skipped"] for row in second["files"]] == [True, False]
+    assert second["files"][0]["volumes_ml"] == first["files"][0]["volumes_ml"] and "segmented before" in said
 
 
 def test_a_model_of_slicers_list_is_known_by_name(run, untrained_bundle: Path, tmp_path: Path) -> None:

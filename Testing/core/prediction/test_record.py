@@ -1,0 +1,82 @@
+"""What a second call on the same folder skips, segments again, and never replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leuda_core.prediction.record import NAME, FolderRecord, work_key
+from leuda_core.types import SegmentOptions
+
+OPTIONS = SegmentOptions()
+RESULT = {"device": "cpu", "seconds": {}, "volumes_ml": {"liver": 1.5}, "notes": []}
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> tuple[Path, str]:
+    """A finished output and its key."""
+    target = tmp_path / "a.nrrd"
+    target.write_bytes(b"labels")
+    FolderRecord(tmp_path).add(target, "key", [target], RESULT)
+    return target, "key"
+
+
+def test_input_model_and_options_each_count(tmp_path: Path) -> None:
+    first, copy, other = (tmp_path / name for name in ("a.nrrd", "b.nrrd", "c.nrrd"))
+    first.write_bytes(b"volume")
+    copy.write_bytes(b"volume")
+    other.write_bytes(b"Volume")
+    key = work_key(first, "model", OPTIONS)
+    assert key == work_key(copy, "model", OPTIONS)
+    assert key not in {
+        work_key(other, "model", OPTIONS),
+        work_key(first, "model 2", OPTIONS),
+        work_key(first, "model", SegmentOptions(largest_component=True)),
+    }
+
+
+def test_done_only_for_the_same_key_and_while_all_outputs_are_there(done: tuple[Path, str]) -> None:
+    target, key = done
+    record = FolderRecord(target.parent)
+    assert record.state(target, key) == "done" and record.result(target) == RESULT
+    assert record.state(target, "another key") == "missing"
+    assert record.state(target.with_name("b.nrrd"), key) == "missing"
+    target.unlink()
+    assert record.state(target, key) == "missing"
+
+
+def test_a_changed_output_is_known_whatever_the_key(done: tuple[Path, str]) -> None:
+    target, key = done
+    target.write_bytes(b"corrected labels")
+    record = FolderRecord(target.parent)
+    assert record.state(target, key) == record.state(target, "another key") == "changed"
+
+
+@pytest.mark.parametrize("torn", [b'{"output":"b.nr', b"\x00\xff\xfe", b"[" * 50_000, b'{"output": 1}', b"null"])
+def test_lines_that_are_not_complete_are_skipped_and_do_not_spoil_the_next(done: tuple[Path, str], torn: bytes) -> None:
+    target, key = done
+    with open(target.parent / NAME, "ab") as stream:
+        stream.write(torn)
+    second = target.with_name("b.nrrd")
+    second.write_bytes(b"more labels")
+    FolderRecord(target.parent).add(second, key, [second], RESULT)
+    record = FolderRecord(target.parent)
+    assert record.state(target, key) == record.state(second, key) == "done"
+
+
+def test_a_record_never_names_files_outside_its_folder(done: tuple[Path, str]) -> None:
+    target, key = done
+    outside = target.parent.parent / "outside"
+    outside.write_bytes(b"")
+    line = '{"output":"a.nrrd","key":"key","files":{"../outside":""},"result":{}}\n'
+    (target.parent / NAME).write_text(line)
+    assert FolderRecord(target.parent).state(target, key) == "missing"
+
+
+def test_a_folder_that_takes_no_record_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / NAME).mkdir()
+    target = tmp_path / "a.nrrd"
+    target.write_bytes(b"labels")
+    FolderRecord(tmp_path).add(target, "key", [target], RESULT)
+    assert "segments" in caplog.text

@@ -1,0 +1,96 @@
+"""What was segmented into a folder, so that a second call with the same inputs does only what is missing.
+
+The folder's ``.leuda-segmented.jsonl`` has one line per finished volume: the hash of input, model and options, and the
+hash of each output file. An output that somebody has changed since, for example a corrected segmentation, is
+recognised by its hash and never replaced without being asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from leuda_core.io.digests import digest
+from leuda_core.types import SegmentOptions
+
+logger = logging.getLogger(__name__)
+
+NAME = ".leuda-segmented.jsonl"
+State = Literal["missing", "done", "changed"]
+
+
+def work_key(source: Path, model: str, options: SegmentOptions) -> str:
+    """Return the hash of everything that determines the outputs: the input's content, the model and the options.
+
+    Args:
+        model: the checksum of the bundle.
+
+    Raises:
+        OSError: the input cannot be read.
+    """
+    fields = {"input": digest(source), "model": model, "options": asdict(options)}
+    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+class FolderRecord:
+    """The record of one output folder. Reading tolerates lines that a killed process left incomplete."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = Path(folder) / NAME
+        self._lines: dict[str, dict[str, Any]] = {}
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return
+        for line in content.splitlines():
+            entry = _entry(line)
+            if entry:
+                self._lines[entry["output"]] = entry
+
+    def state(self, target: Path, key: str) -> State:
+        """Return whether an output must be computed, is done for this ``work_key``, or was changed by somebody."""
+        entry = self._lines.get(target.name)
+        if entry is None or not all((target.parent / name).is_file() for name in entry["files"]):
+            return "missing"
+        if any(digest(target.parent / name) != known for name, known in entry["files"].items()):
+            return "changed"
+        return "done" if entry["key"] == key else "missing"
+
+    def result(self, target: Path) -> dict[str, Any]:
+        """Return what was reported when an output was written."""
+        return self._lines[target.name]["result"]
+
+    def add(self, target: Path, key: str, files: Sequence[Path], result: Mapping[str, Any]) -> None:
+        """Append an entry. A folder that cannot take it is no error: the volume is segmented again next time."""
+        try:
+            entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
+            self._lines[target.name] = {**entry, "result": dict(result)}
+            line = json.dumps(self._lines[target.name], separators=(",", ":")) + "\n"
+            # The line break in front ends a line that a killed process left incomplete.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            try:
+                os.write(descriptor, ("\n" + line).encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return a line's entry, or None for an incomplete or foreign line."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    kinds = {"output": str, "key": str, "files": dict, "result": dict}
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in kinds.items()):
+        return None
+    names = entry["files"]
+    plain = all(isinstance(known, str) and name and Path(name).name == name for name, known in names.items())
+    return entry if names and plain else None
