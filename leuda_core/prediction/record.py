@@ -42,19 +42,14 @@ class FolderRecord:
     """The record of one output folder. Reading tolerates lines that a killed process left incomplete."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = Path(folder) / NAME
+        self.folder = Path(folder)
+        self._path = self.folder / NAME
         self._lines: dict[str, dict[str, Any]] = {}
-        try:
-            content = self._path.read_bytes()
-        except OSError:
-            return
-        for line in content.splitlines():
-            entry = _entry(line)
-            if entry:
-                self._lines[entry["output"]] = entry
+        self._offset = 0
 
     def state(self, target: Path, key: str) -> State:
         """Return whether an output must be computed, is done for this ``work_key``, or was changed by somebody."""
+        self._read_new()
         entry = self._lines.get(target.name)
         if entry is None or not all((target.parent / name).is_file() for name in entry["files"]):
             return "missing"
@@ -70,8 +65,7 @@ class FolderRecord:
         """Append an entry. A folder that cannot take it is no error: the volume is segmented again next time."""
         try:
             entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
-            self._lines[target.name] = {**entry, "result": dict(result)}
-            line = json.dumps(self._lines[target.name], separators=(",", ":")) + "\n"
+            line = json.dumps({**entry, "result": dict(result)}, separators=(",", ":")) + "\n"
             # The line break in front ends a line that a killed process left incomplete.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             try:
@@ -80,6 +74,20 @@ class FolderRecord:
                 os.close(descriptor)
         except OSError as error:
             logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
+
+    def _read_new(self) -> None:
+        """Read the lines that this or another process has appended since the last call."""
+        try:
+            with open(self._path, "rb") as stream:
+                stream.seek(self._offset)
+                content = stream.read()
+        except OSError:
+            return
+        end = content.rfind(b"\n") + 1
+        self._offset += end
+        for line in content[:end].splitlines():
+            if entry := _entry(line):
+                self._lines[entry["output"]] = entry
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

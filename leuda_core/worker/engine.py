@@ -70,6 +70,7 @@ class Engine:
     def __init__(self) -> None:
         self._model: _WarmModel | None = None
         self._volume: MappedVolume | None = None
+        self._record: FolderRecord | None = None
 
     def release(self) -> None:
         """Release model and volume and free their memory, also on a GPU."""
@@ -148,12 +149,18 @@ class Engine:
         control: dict[str, Any] = {"on_progress": request.progress, "should_stop": request.is_cancelled}
         if wanted.once:
             assert self._model is not None
-            control |= {"model": self._model.checksum, "record": FolderRecord(files[1].parent)}
+            control |= {"model": self._model.checksum, "record": self._record_of(files[1].parent)}
             row = segment_file_once(segmenter, *files, options, **control)
         else:
             row = segment_file(segmenter, *files, options, **control)
         self._forget_if_moved()
         return {key: str(value) if isinstance(value, Path) else value for key, value in row.items()}
+
+    def _record_of(self, folder: Path) -> FolderRecord:
+        """Return the record of a folder; that of the last one is kept, since a batch asks for it with every file."""
+        if self._record is None or self._record.folder != folder:
+            self._record = FolderRecord(folder)
+        return self._record
 
     def _ready(
         self, wanted: SegmentRequest | SliceRequest, request: Request, clock: _Clock

@@ -40,6 +40,10 @@ def test_done_only_for_the_same_key_and_while_all_outputs_are_there(done: tuple[
     target, key = done
     record = FolderRecord(target.parent)
     assert record.state(target, key) == "done" and record.result(target) == RESULT
+    target.write_bytes(b"other labels")
+    FolderRecord(target.parent).add(target, "newer", [target], RESULT)  # another process
+    assert record.state(target, "newer") == "done"
+    FolderRecord(target.parent).add(target, key, [target], RESULT)
     assert record.state(target, "another key") == "missing"
     assert record.state(target.with_name("b.nrrd"), key) == "missing"
     target.unlink()
