@@ -1,4 +1,5 @@
-# make install | demo | test | test-quick | lint | bench | results | screenshots: each works on a bare clone, on Linux and macOS.
+# make install | demo | test | test-quick | lint | fuzz | bench | results | screenshots: each works on a bare clone, on
+# Linux and macOS; fuzz needs Linux.
 #
 # PYTHON    the interpreter for creating the environment (3.10 to 3.13)
 # PIP_ARGS  extra arguments for pip, such as an index with the CPU-only build of PyTorch: the default build for Linux
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-quick lint bench results screenshots system
+.PHONY: install demo test test-quick lint fuzz bench results screenshots system
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -53,6 +54,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Damaged inputs for every reader, SECONDS for each, or for READER="nrrd dicom" alone; what fails is kept in build/fuzz.
+# `make fuzz GUIDED=1` needs `pip install atheris` and lets it choose the inputs by the code that they reach.
+SECONDS ?= 60
+READER ?=
+SEED ?= 0
+GUIDED ?=
+fuzz: $(STAMP)
+	PYTHONPATH=Testing:Testing/core OMP_NUM_THREADS=1 $(BIN)/python -m fuzz$(if $(GUIDED),.guided) --seconds $(SECONDS) \
+		--seed $(SEED) $(addprefix --reader ,$(READER))
 
 # Every method on the built-in phantom, with a table; DATASETS="a.json b.json" uses your own data.
 DATASETS ?=

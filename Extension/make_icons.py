@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from leuda_core.data.phantom import Appearance, make_case
+from leuda_core.data.phantom.cohort import Appearance, make_case
 from leuda_core.report.pictures import draw_slice, new_figure, png_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -34,6 +34,7 @@ from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
 from leuda_core.io.names import output_names
+from leuda_core.io.streams import log, one_line, print_json, print_text
 from leuda_core.types import SegmentOptions
 from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.processes.installation import install
@@ -101,6 +102,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print_text(file or sys.stderr, message)
+
     def error(self, message: str) -> NoReturn:
         raise InputError(message, "see the usage at the top of LEUDABatch.py")
 
@@ -232,7 +236,7 @@ def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -
     summary = _write_summary(args, outcomes, seconds)
     _say(f"{summary['done']} of {len(outcomes)} volumes segmented; see {args.output / SUMMARY}")
     if args.json:
-        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+        print_json(sys.stdout, json.dumps(summary, indent=2))
     return summary["exit_code"]
 
 
@@ -268,8 +272,7 @@ def _on_interrupt(handle: Cancellation) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"LE-UDA: {text}\n")
-    sys.stderr.flush()
+    log(one_line(f"LE-UDA: {text}"))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import leuda_core
-from leuda_core.commands.output import Result, say, to_json
+from leuda_core.commands.output import Result, give_up_output, print_result, say, to_json
 from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS
 from leuda_core.errors import InputError, as_leuda_error
-from leuda_core.runs.folder import LAUNCH_TOKEN
+from leuda_core.io.streams import ErrorStreamHandler, SafeFormatter, log, print_json, print_text, standard_streams
+from leuda_core.runs.lock import LAUNCH_TOKEN
 
 _FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "nii")
 
@@ -33,20 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
-    logging.basicConfig(level=_log_level(), format="leuda: %(message)s", stream=sys.stderr)
+    _show_log()
+    with standard_streams():
+        return _run(words, as_json)
+
+
+def _run(words: list[str], as_json: bool) -> int:
     try:
         args = build_parser().parse_args(words)
         # What libraries print is not part of the result.
         with _ended_as_by_ctrl_c(), contextlib.redirect_stdout(sys.stderr):
             result = _command(args.run_command)(args)
-        _print(to_json(result.data) if as_json else result.text)
+        print_result(result, as_json=as_json)
         if result.error:
             say(f"leuda: error: {result.error}")
         return result.code
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         return 0
     except BaseException as error:
         return _fail(error, as_json)
@@ -67,6 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print_text(file or sys.stderr, message)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message, f"see `{self.prog} --help`")
@@ -113,6 +122,21 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--detach", action="store_true", help="train in a separate process and return at once")
     resume = _add_run(commands, "resume", "continue a run from its last checkpoint")
     resume.add_argument("--detach", action="store_true", help="continue in a separate process and return at once")
+    again = _add(commands, "reproduce", "runs:reproduce", "train a model again and say what differs")
+    again.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's folder or zip file")
+    again.add_argument(
+        "--dataset",
+        type=Path,
+        metavar="FILE",
+        help="the dataset's JSON file (default: that of the bundle's run)",
+    )
+    again.add_argument(
+        "--out",
+        type=Path,
+        default=Path("reproduced"),
+        metavar="RUN",
+        help="the run folder to create or continue (default: reproduced)",
+    )
     _add_run(commands, "status", "show what a run is doing")
     stop = _add_run(commands, "stop", "ask a run to write a checkpoint and stop")
     stop.add_argument("--force", action="store_true", help="kill it if it has not stopped after 5 seconds")
@@ -253,8 +277,10 @@ def _log_level() -> int:
     return logging.INFO if LAUNCH_TOKEN in os.environ else logging.WARNING  # a launched run's stderr is its log
 
 
-def _print(text: str) -> None:
-    print(text, flush=True)
+def _show_log() -> None:
+    handler = ErrorStreamHandler()
+    handler.setFormatter(SafeFormatter("leuda: %(message)s"))
+    logging.basicConfig(level=_log_level(), handlers=[handler])
 
 
 def _fail(error: BaseException, as_json: bool) -> int:
@@ -262,11 +288,13 @@ def _fail(error: BaseException, as_json: bool) -> int:
     known = as_leuda_error(error)
     fault = known.exit_code == 1
     if fault and (os.environ.get("LEUDA_DEBUG") == "1" or LAUNCH_TOKEN in os.environ):
-        traceback.print_exception(error, file=sys.stderr)
+        log("".join(traceback.format_exception(error)).rstrip())
     line = " ".join(str(known).split())
     say(f"leuda: {line}" if known.exit_code == 130 else f"leuda: error: {line}")
     if as_json:
         document = {"kind": known.kind, "message": known.message, "remedy": known.remedy, "exit_code": known.exit_code}
-        with contextlib.suppress(BrokenPipeError):
-            _print(to_json({"error": document}))
+        try:
+            print_json(sys.stdout, to_json({"error": document}))
+        except OSError:  # the message above has said what matters
+            give_up_output()
     return known.exit_code

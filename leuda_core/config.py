@@ -26,6 +26,9 @@ DEFAULT_STEPS = 500
 
 Augmentation = Literal["paper", "strong"]
 
+RULES = 2
+"""The rules of new runs; a run keeps those that it began with."""
+
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
@@ -69,6 +72,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
+    rules: Annotated[
+        int, Meta(ge=1, le=RULES, description="how volumes become slices: 1 as in version 0.1, 2 as today")
+    ] = 1
 
 
 C = TypeVar("C", bound=msgspec.Struct)

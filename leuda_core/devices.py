@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -14,12 +15,11 @@ from torch import Tensor
 from torch.nn.functional import conv2d, group_norm
 
 from leuda_core.config import DEVICE_PATTERN
-from leuda_core.errors import DeviceError
+from leuda_core.errors import FREE_MEMORY, DeviceError, MemoryShortage, lacks_memory
 
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-2  # relative to the largest gradient; GPUs multiply float32 in TF32, with about three digits
-_MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
 
 
 def find_device(name: str = "auto") -> tuple[torch.device, str]:
@@ -79,9 +79,21 @@ def small_gradient(device: torch.device) -> Tensor:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory was exhausted, on any device."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or lacks_memory(error)
+
+
+@contextmanager
+def explained_memory(work: str, remedy: str = FREE_MEMORY) -> Iterator[None]:
+    """Raise MemoryShortage instead of any error that means that memory was exhausted; ``work`` says for what."""
+    try:
+        yield
+    except MemoryShortage:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MemoryShortage(f"not enough memory {work} ({reason})", remedy) from error
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 _PACKAGES = {  # distribution: (module, what needs it, requirement for pip)
     "numpy": ("numpy", "everything", "numpy"),
     "torch": ("torch", "training and segmentation", "torch"),
-    "SimpleITK": ("SimpleITK", "writing volumes, compressed DICOM", "SimpleITK"),
+    "SimpleITK": ("SimpleITK", "compressed DICOM", "SimpleITK"),
     "nibabel": ("nibabel", "NIfTI volumes", "nibabel"),
     "pynrrd": ("nrrd", "NRRD volumes and segmentations", "pynrrd"),
     "pydicom": ("pydicom", "DICOM", "pydicom"),

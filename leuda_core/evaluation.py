@@ -11,8 +11,11 @@ than it is:
 
 from __future__ import annotations
 
+import logging
 import math
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,12 +23,15 @@ import msgspec
 import numpy as np
 
 from leuda_core.blocks.metrics import surface_distances_mm
-from leuda_core.errors import InputError
-from leuda_core.io.names import volume_stem
+from leuda_core.data.pairs import pair_files, pair_labels
+from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
+from leuda_core.io.labels import name_key
 from leuda_core.types import Case, Label, LabelMap
 
 if TYPE_CHECKING:
     from leuda_core.bundle.model import ModelBundle
+
+logger = logging.getLogger(__name__)
 
 State = Literal["scored", "absent", "missed", "false"]
 
@@ -56,11 +62,20 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     n_false: int
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A case that could not be scored, and why; ``kind`` is that of the error."""
+
+    case: str
+    kind: str
+    message: str
+    remedy: str
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Scores of a set of cases.
 
     ``cases`` has the mean over labels for each case, ``labels`` the mean over cases for each label, ``overall`` the
-    mean over ``cases``. Files without a partner are listed but not scored.
+    mean over ``cases``. Files without a partner and cases that failed are listed but not scored.
     """
 
     scores: tuple[Score, ...]
@@ -69,6 +84,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     overall: Summary
     unmatched_predictions: tuple[str, ...] = ()
     unmatched_references: tuple[str, ...] = ()
+    failed: tuple[Failure, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain, JSON-ready values; NaN becomes ``None``."""
@@ -78,30 +94,39 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate_pair(prediction: LabelMap, reference: LabelMap, *, case: str = "") -> list[Score]:
     """Score every label that either map declares (or, if neither declares any, every value found).
 
+    Labels are paired by name (see ``io.labels``); values alone count where a map has no names. A label that only the
+    prediction names is one more label. ``Score.label`` is the value in the reference.
+
     Raises:
-        InputError: the two maps are not on the same grid.
+        InputError: the two maps are not on the same grid, or two labels with voxels have the same name.
     """
     _check_grids(prediction, reference, case)
-    labels = _all_labels(prediction, reference)
     return [
-        _score(prediction.data == label.value, reference.data == label.value, reference, label, case)
-        for label in labels
+        _score(_mask(prediction, pair.predicted), _mask(reference, pair.expected), reference, pair.label, case)
+        for pair in pair_labels(prediction, reference)
     ]
+
+
+def _mask(label_map: LabelMap, value: int | None) -> np.ndarray:
+    return np.zeros(label_map.shape, bool) if value is None else label_map.data == value
 
 
 def evaluate(prediction: Path | str, reference: Path | str, labels: Sequence[Label] | None = None) -> Evaluation:
     """Score a file against a file, or the files of two folders that have the same name (extensions may differ).
 
-    Without ``labels``, label names come from the files, if they contain any.
+    Without ``labels``, label names come from the files, if they contain any. A pair of two folders that cannot be
+    scored is listed in ``failed``, and the others are scored.
 
     Raises:
-        InputError: a path is missing, nothing matches, or the two files of a pair have different grids.
+        InputError: a path is missing, nothing matches, or two single files cannot be scored.
     """
-    pairs, lone_predictions, lone_references = _match(Path(prediction), Path(reference))
-    scores = []
+    pairs, lone_predictions, lone_references = pair_files(Path(prediction), Path(reference))
+    scoring = _Scoring()
     for case, predicted, expected in pairs:
-        scores += evaluate_pair(*_read_pair(predicted, expected, labels), case=case)
-    return summarize(scores, lone_predictions, lone_references)
+        scoring.add(case, partial(_read_pair, predicted, expected, labels))
+    if scoring.failures and not Path(prediction).is_dir():
+        raise scoring.failures[0]
+    return summarize(scoring.scores, lone_predictions, lone_references, failed=scoring.failed)
 
 
 def score_bundle(
@@ -113,35 +138,66 @@ def score_bundle(
 ) -> Evaluation:
     """Segment the labelled cases with ``bundle`` and score the results. Cases without a label are skipped.
 
+    A case that cannot be scored is listed in ``failed``, and the others are scored.
+
     Raises:
-        InputError: no case has a label.
+        InputError: no case has a label. LeudaError: no case could be scored.
     """
-    from leuda_core.io.volumes import read_label_map, read_volume
+    from leuda_core.data.dataset import read_case_labels
+    from leuda_core.io.volumes import read_volume
     from leuda_core.prediction.segmenter import SliceSegmenter
 
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=device)
-    scores = []
+    scoring = _Scoring()
+
+    def maps(case: Case) -> tuple[LabelMap, LabelMap]:
+        expected = read_case_labels(case, bundle.task.labels)
+        return segmenter(read_volume(case.image)).label_map, expected
+
     for case in cases:
-        if case.label is None:
-            continue
-        prediction = segmenter(read_volume(case.image))
-        scores += evaluate_pair(prediction.label_map, read_label_map(case.label, bundle.task.labels), case=case.id)
-        if on_case:
+        if case.label is not None and scoring.add(case.id, partial(maps, case)) and on_case:
             on_case(case.id)
-    if not scores:
+    if not scoring.scores and scoring.failures:
+        raise scoring.failures[0]
+    if not scoring.scores:
         raise InputError("none of the cases to score has a label", "add a 'label' to the dataset's test cases")
-    return summarize(scores)
+    return summarize(scoring.scores, failed=scoring.failed)
+
+
+class _Scoring:
+    """Scores cases one after another; one that fails does not stop the others."""
+
+    def __init__(self) -> None:
+        self.scores: list[Score] = []
+        self.failed: list[Failure] = []
+        self.failures: list[LeudaError] = []
+
+    def add(self, case: str, read: Callable[[], tuple[LabelMap, LabelMap]]) -> bool:
+        """Score prediction and reference of a case; return whether that worked."""
+        try:
+            prediction, reference = read()
+            self.scores += evaluate_pair(prediction, reference, case=case)
+        except Cancelled:
+            raise
+        except Exception as error:
+            logger.debug("%s", traceback.format_exc())
+            found = as_leuda_error(error)
+            self.failures.append(found)
+            self.failed.append(Failure(case=case, kind=found.kind, message=found.message, remedy=found.remedy))
+            return False
+        return True
 
 
 def summarize(
     scores: Sequence[Score],
     unmatched_predictions: Sequence[str] = (),
     unmatched_references: Sequence[str] = (),
+    *,
+    failed: Sequence[Failure] = (),
 ) -> Evaluation:
-    """Average scores per case and per label, and over the cases."""
+    """Average scores per case and per label, and over the cases. A label has the same name in every case."""
     cases = tuple(_summary(c, [s for s in scores if s.case == c]) for c in dict.fromkeys(s.case for s in scores))
-    names = {s.label: s.name for s in scores}
-    labels = tuple(_summary(name, [s for s in scores if s.label == value]) for value, name in names.items())
+    labels = tuple(_summary(mine[0].name, mine) for mine in _by_label(scores))
     total = _summary("mean over cases", scores)
     overall = msgspec.structs.replace(
         total,
@@ -157,7 +213,21 @@ def summarize(
         overall=overall,
         unmatched_predictions=tuple(unmatched_predictions),
         unmatched_references=tuple(unmatched_references),
+        failed=tuple(failed),
     )
+
+
+def _by_label(scores: Sequence[Score]) -> list[list[Score]]:
+    """Return the scores of each label: those of one name, without regard to case unless a case tells them apart."""
+    spellings: dict[tuple[str, str], set[str]] = {}
+    for score in scores:
+        spellings.setdefault((score.case, name_key(score.name)), set()).add(score.name)
+    told_apart = {key for (_case, key), names in spellings.items() if len(names) > 1}
+    found: dict[str, list[Score]] = {}
+    for score in scores:
+        key = name_key(score.name)
+        found.setdefault(score.name if key in told_apart else key, []).append(score)
+    return list(found.values())
 
 
 def _summary(name: str, scores: Sequence[Score]) -> Summary:
@@ -200,14 +270,6 @@ def _std(values: Sequence[float]) -> float:
     return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
 
 
-def _all_labels(prediction: LabelMap, reference: LabelMap) -> list[Label]:
-    declared = {label.value: label for label in (*prediction.labels, *reference.labels)}
-    if not declared:
-        values = np.union1d(np.unique(prediction.data), np.unique(reference.data))
-        declared = {int(value): Label(int(value), f"label {value}") for value in values if value}
-    return [declared[value] for value in sorted(declared)]
-
-
 def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
     from leuda_core.io.volumes import grid_gap_mm, same_grid
 
@@ -223,48 +285,7 @@ def _check_grids(prediction: LabelMap, reference: LabelMap, case: str) -> None:
 
 
 def _read_pair(prediction: Path, reference: Path, labels: Sequence[Label] | None) -> tuple[LabelMap, LabelMap]:
-    """Read both files. If both name their labels, labels are matched by name, not by voxel value."""
     from leuda_core.io.volumes import read_label_map
 
     expected = read_label_map(reference, labels)
-    predicted = read_label_map(prediction, labels)
-    theirs, ours = _values(predicted), _values(expected)
-    if labels is None and theirs.keys() <= ours.keys() and not theirs.items() <= ours.items():
-        predicted = read_label_map(prediction, expected.labels)
-    return predicted, expected
-
-
-def _values(label_map: LabelMap) -> dict[str, int]:
-    return {label.name.casefold(): label.value for label in label_map.labels}
-
-
-def _match(prediction: Path, reference: Path) -> tuple[list[tuple[str, Path, Path]], list[str], list[str]]:
-    """Return the pairs (case, prediction, reference), then the unmatched names of each side."""
-    for path in (prediction, reference):
-        if not path.exists():
-            raise InputError(f"{path} does not exist", "give an existing file or folder")
-    if prediction.is_dir() != reference.is_dir():
-        raise InputError(
-            f"{prediction} and {reference}: one is a file, the other a folder", "give two files or two folders"
-        )
-    if not prediction.is_dir():
-        return [(volume_stem(reference), prediction, reference)], [], []
-    predictions, references = _by_stem(prediction), _by_stem(reference)
-    pairs = [(stem, predictions[stem], references[stem]) for stem in sorted(predictions.keys() & references.keys())]
-    if not pairs:
-        raise InputError(
-            f"none of the {len(predictions)} names in {prediction} matches one of the {len(references)} in {reference}",
-            "name each prediction like its reference",
-        )
-    return pairs, sorted(predictions.keys() - references.keys()), sorted(references.keys() - predictions.keys())
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    from leuda_core.io.volumes import find_volumes
-
-    found: dict[str, Path] = {}
-    for path in find_volumes(folder):
-        other = found.setdefault(volume_stem(path), path)
-        if other != path:
-            raise InputError(f"{folder} contains both {other.name} and {path.name}", "keep one file per case")
-    return found
+    return read_label_map(prediction, labels), expected

@@ -105,10 +105,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Normalization:
-    """How intensities become network input: clip to two percentiles of the volume, then map linearly to [-1, 1]."""
+    """How intensities become network input: clip to two percentiles of the volume, then map linearly to [-1, 1].
+
+    ``ignores_padding``: a constant far below the values of air, with which CT scanners fill what they did not measure,
+    does not count for the percentiles. Models of version 0.1 do not have it.
+    """
 
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
+    ignores_padding: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,13 +121,15 @@ class Task:
     """The task of a segmenter: labels, geometry and intensity normalisation, shared by training and prediction.
 
     ``labels`` excludes the background, so ``n_classes == len(labels) + 1``; channel ``c`` of the logits is label
-    ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size of the network's input.
+    ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size of the network's input. ``isotropic`` says how plane
+    ``acquisition`` cuts volumes without a clearly largest spacing, see ``data.geometry.plan_slices``.
     """
 
     labels: tuple[Label, ...]
     spacing_mm: float
     patch_size: int
     plane: Plane = "acquisition"
+    isotropic: str = ""
     normalization: Normalization = field(default_factory=Normalization)
 
     @property

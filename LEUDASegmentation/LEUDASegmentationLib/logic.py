@@ -92,7 +92,6 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: it is not a model, or it is damaged.
         """
-        self.modelsFolder.mkdir(parents=True, exist_ok=True)
         return store.import_model(Path(path), self.modelsFolder, name)
 
     def deleteModel(self, name: str) -> None:

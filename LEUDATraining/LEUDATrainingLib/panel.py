@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.io.leftovers import make_temporary_folder
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.environment import runs_folder
 from LEUDASegmentationLib.processes.worker_client import shared_worker
@@ -189,5 +189,5 @@ class TrainingPanel:
             raise InputError(_("the scene is closed"), _("wait until it is open"))
         for message, remedy in examine(self._node, self._marks).problems:
             raise InputError(message, remedy)
-        folder = Path(tempfile.mkdtemp(prefix="leuda-estimate-", dir=slicer.app.temporaryPath))
+        folder = make_temporary_folder(Path(slicer.app.temporaryPath), prefix="leuda-estimate-")
         return EstimateDataset(folder / DATASET_FILE, write_dataset(self._node, folder), folder)

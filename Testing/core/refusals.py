@@ -97,3 +97,10 @@ def spoil(path: Path, change: Callable[[np.ndarray, np.ndarray], tuple[np.ndarra
     image = nibabel.load(path)
     data, affine = change(np.asanyarray(image.dataobj), image.affine.copy())
     nibabel.Nifti1Image(data, affine).to_filename(path)
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one bit of the byte ``at`` of a file; a negative one counts from the end."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)

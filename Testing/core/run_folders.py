@@ -78,8 +78,7 @@ def write_picture(path: Path, *, width: int = 256, height: int = 256, radius: fl
 def hold(run: Run) -> subprocess.Popen[bytes]:
     """Hold the run's lock from another process that does not listen; the caller ends it."""
     code = (
-        "import sys, time\nfrom leuda_core.runs.folder import RunLock\n"
-        "with RunLock(sys.argv[1]): print(); time.sleep(60)"
+        "import sys, time\nfrom leuda_core.runs.lock import RunLock\nwith RunLock(sys.argv[1]): print(); time.sleep(60)"
     )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code, str(run.path)], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 import leuda_core
 from leuda_core.bundle.store import import_model, read_model
-from leuda_core.data.dataset import check_dataset
+from leuda_core.data.check import check_dataset
 from leuda_core.io.volumes import read_label_map
 from leuda_core.methods.cyclegan import TRANSLATOR_FILE
 from leuda_core.report.report import write_report

@@ -23,18 +23,10 @@ LAYERS = {
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 STANDARD_LIBRARY_ONLY = (
-    *(
-        "__init__",
-        "errors",
-        "types",
-        "durations",
-        "earlier",
-        "runs.folder",
-        "runs.events",
-        "runs.state",
-        "runs.control",
-    ),
-    *("io.files", "io.names", "bundle.files", "bundle.store", "worker.channel"),
+    *("__init__", "errors", "types", "durations", "earlier", "data.dataset_entries", "worker.channel"),
+    *(f"bundle.{name}" for name in ("document", "files", "store", "tensors")),
+    *(f"io.{name}" for name in ("children", "digests", "files", "labels", "leftovers", "names", "private", "streams")),
+    *(f"runs.{name}" for name in ("control", "events", "folder", "heartbeat", "kernel_lock", "lock", "model", "state")),
 )
 WITHOUT_TORCH = ("config", "cli", "data.geometry", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}

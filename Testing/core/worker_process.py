@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from repository import ROOT
@@ -84,3 +85,10 @@ class WorkerProcess:
     def _read_log(self) -> None:
         for line in self.process.stderr:
             self.log += line
+
+
+def anonymous_mib(pid: int) -> int:
+    """Return the memory of a process that is not that of a file, in MiB; 0 where the system does not tell."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon:")), 0)

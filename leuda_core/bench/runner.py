@@ -17,7 +17,7 @@ from leuda_core.bench.trainer import Bench, train_job
 from leuda_core.bundle.model import load_bundle
 from leuda_core.config import DEFAULT_STEPS, make_config
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.phantom import make_phantom
+from leuda_core.data.phantom.cohort import make_phantom
 from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
@@ -88,6 +88,8 @@ def _measured(job: Job, bench: Bench) -> Result:
     """Train and score a job, and keep its result."""
     run = train_job(job, bench)
     evaluation = score_bundle(load_bundle(run.bundle), job.dataset.test_target, device=bench.device)
+    for case in evaluation.failed:  # a table of other cases than those of other runs would compare nothing
+        raise InputError(f"case {case.case!r} cannot be scored: {case.message}", case.remedy)
     events, _ = read_events(run.events)
     config = msgspec.json.decode(run.config.read_bytes())
     result = Result(
@@ -102,7 +104,8 @@ def _measured(job: Job, bench: Bench) -> Result:
         scores=evaluation.scores,
     )
     append_result(bench.out, result)
-    run.checkpoint.unlink(missing_ok=True)
+    for checkpoint in (run.checkpoint, run.checkpoint_before):
+        checkpoint.unlink(missing_ok=True)
     return result
 
 

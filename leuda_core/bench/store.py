@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,7 +18,8 @@ from leuda_core.bench.results import Result
 from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import Score
-from leuda_core.io.files import incomplete_error, write_error
+from leuda_core.io.files import write_error
+from leuda_core.runs.events import append_line
 
 RESULTS_FILE = "results.jsonl"
 
@@ -89,28 +90,16 @@ def append_result(out: Path, result: Result) -> None:
     Raises:
         LeudaError: the disk is full. InputError: the file cannot be written.
     """
-    path, line = out / RESULTS_FILE, encode_result(result)
+    path = out / RESULTS_FILE
     try:
         with open(path, "ab+", buffering=0) as stream:
-            if _ends_within_a_line(stream):
-                line = b"\n" + line
-            written = stream.write(line)
+            append_line(stream, encode_result(result))
             os.fsync(stream.fileno())
     except OSError as error:
         raise write_error(path, error) from error
-    if written != len(line):
-        raise incomplete_error(path)
 
 
 def encode_result(result: Result) -> bytes:
     """Return the line of a result, with its end."""
     scores = [msgspec.structs.astuple(score) for score in result.scores]
     return msgspec.json.encode(msgspec.structs.asdict(result) | {"scores": scores}) + b"\n"
-
-
-def _ends_within_a_line(stream: BinaryIO) -> bool:
-    """Tell whether a killed writer left half a line, which would swallow the next one."""
-    if not stream.seek(0, os.SEEK_END):
-        return False
-    stream.seek(-1, os.SEEK_END)
-    return stream.read(1) != b"\n"

@@ -18,6 +18,7 @@ import msgspec
 from leuda_core.bench.plan import Job, parse_variant
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.errors import LeudaError
+from leuda_core.io.children import UTF8_MODE
 from leuda_core.methods import METHODS
 from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod, TranslatorConfig
 from leuda_core.runs.folder import Run
@@ -86,8 +87,8 @@ def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -
 
 def _finish(run: Run) -> None:
     """Train a run to its end in a process of its own, so that its peak memory is its own too."""
-    command = [sys.executable, "-m", "leuda_core", "resume", str(run.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, *UTF8_MODE, "-m", "leuda_core", "resume", str(run.path)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise LeudaError(f"{run.path.name}: {lines[-1]}", f"see {run.log}")

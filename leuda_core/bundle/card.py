@@ -29,6 +29,9 @@ def model_card(task: Task, info: BundleInfo) -> str:
         "The label map has the grid of the input volume.",
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
         _metrics(info),
+        "## Warnings of the training\n\n" + "\n".join(f"- {warning}" for warning in info.warnings)
+        if info.warnings
+        else "",
         "## Intended use\n\nResearch. Not a medical device: not for diagnosis or patient care.",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]

@@ -11,8 +11,6 @@ import importlib.metadata
 import math
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,17 +29,21 @@ from leuda_core.bundle.files import (
     DOCUMENT,
     REMEDY,
     WEIGHTS,
-    FolderFiles,
-    ZipFiles,
-    check_listed,
+    check_tensors,
+    check_weights_size,
     open_files,
-    read_checked,
+    read_document,
+    read_others,
 )
 from leuda_core.bundle.schema import BundleInfo, Document, FileRecord, content_hash, decode
 from leuda_core.errors import InputError
 from leuda_core.io.files import fill_folder, write_error
+from leuda_core.io.leftovers import temporary_folder
+from leuda_core.io.names import is_litter
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.types import Task
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def save_bundle(folder: Path | str, predictor: Predictor, task: Task, info: Bund
     folder = Path(folder)
     _check_replaceable(folder)
     if not info.software:
-        info = msgspec.structs.replace(info, software=_software())
+        info = msgspec.structs.replace(info, software=installed_software())
     info = msgspec.structs.replace(info, metrics={k: _finite(v) for k, v in info.metrics.items()})
     contents = {WEIGHTS: _encode_weights(predictor), CARD: model_card(task, info).encode()}
     records = {name: FileRecord(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
@@ -102,24 +104,15 @@ def load_bundle(path: Path | str) -> ModelBundle:
     """
     path = Path(path)
     with closing(open_files(path)) as files:
-        document = _read_document(files)
-        contents = {
-            name: read_checked(files, name, size=record.size, sha256=record.sha256)
-            for name, record in document.files.items()
+        document = read_document(files, decode)
+        expected = {
+            name: tuple(tensor.shape) for name, tensor in _empty_predictor(document.predictor).state_dict().items()
         }
+        check_weights_size(files, sum(4 * math.prod(shape) for shape in expected.values()))
+        contents = read_others(files, {name: (record.size, record.sha256) for name, record in document.files.items()})
+    _check_shapes(check_tensors(path, contents[WEIGHTS]), expected, path)
     tensors = _decode_weights(contents[WEIGHTS], path)
-    _check_weights(tensors, document.predictor, path)
     return ModelBundle(path, document.task, document.predictor, document.info, tensors, document.checksum)
-
-
-def _read_document(files: FolderFiles | ZipFiles) -> Document:
-    data = files.read(DOCUMENT, files.sizes[DOCUMENT])
-    try:
-        document = decode(data)
-    except ValueError as error:
-        raise InputError(f"bundle {files.path}: {DOCUMENT}: {error}", REMEDY) from error
-    check_listed(files, document.files)
-    return document
 
 
 def _encode_weights(predictor: Predictor) -> bytes:
@@ -132,23 +125,23 @@ def _encode_weights(predictor: Predictor) -> bytes:
 
 def _decode_weights(data: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"bundle {path}: {WEIGHTS} cannot be read ({error})", REMEDY) from error
-
-
-def _check_weights(tensors: Mapping[str, Tensor], spec: PredictorSpec, path: Path) -> None:
-    expected = _empty_predictor(spec).state_dict()
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        problem = "has no" if name in expected else "has the unknown"
-        raise InputError(f"bundle {path}: {WEIGHTS} {problem} tensor {name!r}", REMEDY)
     for name, tensor in tensors.items():
-        shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-        if shape != wanted or tensor.dtype != torch.float32:
-            found = f"{tensor.dtype} {shape}, expected torch.float32 {wanted}"
-            raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} is {found}", REMEDY)
         if not np.isfinite(tensor.numpy()).all():
             raise InputError(f"bundle {path}: {WEIGHTS} tensor {name!r} has values that are not finite", REMEDY)
+    return tensors
+
+
+def _check_shapes(shapes: Mapping[str, Shape], expected: Mapping[str, Shape], path: Path) -> None:
+    for name in sorted(expected.keys() ^ shapes.keys()):
+        problem = "has no" if name in expected else "has the unknown"
+        raise InputError(f"bundle {path}: {WEIGHTS} {problem} tensor {name!r}", REMEDY)
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            what = f"tensor {name!r} has the shape {shape}, expected {expected[name]}"
+            raise InputError(f"bundle {path}: {WEIGHTS} {what}", REMEDY)
 
 
 def _empty_predictor(spec: PredictorSpec) -> Predictor:
@@ -160,25 +153,23 @@ def _empty_predictor(spec: PredictorSpec) -> Predictor:
 def _check_replaceable(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{folder} exists and is not a folder", "choose another name for the bundle")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / DOCUMENT).is_file():
+    if folder.is_dir() and _others_in(folder) and not (folder / DOCUMENT).is_file():
         raise InputError(f"folder {folder} contains other files", "choose an empty folder or a new name for the bundle")
+
+
+def _others_in(folder: Path) -> bool:
+    return any(not is_litter(entry.name) for entry in folder.iterdir())
 
 
 def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Fill a folder next to the final one, then swap: readers see the old bundle or the new one, never a mixture."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        with temporary_folder(folder.parent) as work:
+            new, old = work / "new", work / "old"
+            fill_folder(new, contents)
+            _swap(new, folder, old)
     except OSError as error:
         raise write_error(folder, error) from error
-    try:
-        new, old = work / "new", work / "old"
-        fill_folder(new, contents)
-        _swap(new, folder, old)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
@@ -200,7 +191,8 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _software() -> dict[str, str]:
+def installed_software() -> dict[str, str]:
+    """Return the versions that a bundle records."""
     versions = {"python": platform.python_version()}
     for package in ("leuda-core", "torch", "numpy", "SimpleITK", "msgspec", "safetensors"):
         try:

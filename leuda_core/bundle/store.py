@@ -1,47 +1,43 @@
 """The model store: a folder with one bundle folder per model, for the list of models in Slicer.
 
-Listing reads only names, sizes and ``bundle.json``; importing and exporting also check every hash. The schema and the
-weights are checked by ``leuda_core.bundle.model`` when a model is loaded. Standard library only, so that Slicer can
-list its models before anything is installed.
+Listing reads only names, sizes and ``bundle.json``, of which it checks every value; importing and exporting also check
+every hash and the header of the weights. What needs other packages is checked by ``leuda_core.bundle.model`` when a
+model is loaded: the checksum of ``bundle.json``, and whether the weights are those of its networks. Standard library
+only, so that Slicer can list its models before anything is installed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import secrets
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from leuda_core.bundle.document import parse_document
 from leuda_core.bundle.files import (
     DOCUMENT,
-    REMEDY,
-    FolderFiles,
-    ZipFiles,
     check_listed,
     check_size,
     open_files,
-    read_checked,
+    read_document,
+    read_others,
 )
-from leuda_core.errors import InputError
-from leuda_core.io.files import TEMPORARY_PREFIX, atomic_path, fill_folder, write_error
+from leuda_core.errors import InputError, as_leuda_error, reason_of
+from leuda_core.io.files import atomic_path, fill_folder, write_error
+from leuda_core.io.leftovers import OLD_S, remove_leftovers, temporary_folder, temporary_name
+from leuda_core.io.names import is_litter
 from leuda_core.types import Label
 
-_SCHEMA_VERSION = 1
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in file names, on at least one system
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 _LONGEST_NAME = 60  # characters: at four bytes each, still below the 255 bytes that file systems allow
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,11 +64,13 @@ class ModelEntry:
 def list_models(folder: Path | str) -> list[ModelEntry]:
     """Return the models of a store, sorted by name; damaged ones have a ``problem``. A missing folder has no models."""
     try:
-        paths = [entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        paths = [Path(entry) for entry in os.scandir(folder) if _is_shown(entry)]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"model folder {folder} cannot be read ({error.strerror})", "check its permissions") from error
+        raise InputError(
+            f"model folder {folder} cannot be read ({reason_of(error)})", "check its permissions"
+        ) from error
     return [_listed(path) for path in sorted(paths, key=lambda path: (path.name.casefold(), path.name))]
 
 
@@ -84,11 +82,12 @@ def read_model(path: Path | str) -> ModelEntry:
     """
     path = Path(path)
     with closing(open_files(path)) as files:
-        document = _parsed(_read_document(files), files)
-        for name, record in _records(document, path).items():
-            check_size(files, name, record[0])
-        size = sum(files.sizes.values())
-    return _described(path, lambda: _entry(path, document, size))
+        document = read_document(files, parse_document)
+        records = _records(document)
+        check_listed(files, records)
+        for name, (size, _) in records.items():
+            check_size(files, name, size)
+        return _entry(path, document, sum(files.sizes.values()))
 
 
 def import_model(source: Path | str, folder: Path | str, name: str | None = None) -> ModelEntry:
@@ -101,12 +100,12 @@ def import_model(source: Path | str, folder: Path | str, name: str | None = None
         LeudaError: the disk is full.
     """
     source, folder = Path(source), Path(folder)
-    contents = _read_contents(source)
-    wanted = folder_name(name or _described(source, lambda: str(json.loads(contents[DOCUMENT])["info"]["name"])))
+    contents, document = _read_contents(source)
+    wanted = folder_name(name or document["info"]["name"])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as work:
-            new = Path(work) / "new"
+        remove_leftovers(folder, unknown_s=OLD_S)
+        with temporary_folder(folder) as work:
+            new = work / "new"
             fill_folder(new, contents)
             if source.is_dir():  # the list shows when a model was created, not when it was copied
                 shutil.copystat(source / DOCUMENT, new / DOCUMENT)
@@ -130,11 +129,11 @@ def delete_model(model: ModelEntry, folder: Path | str) -> None:
         if path.is_symlink():  # delete the link, not its target
             path.unlink()
         elif path.exists():
-            hidden = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")
+            hidden = path.with_name(temporary_name())
             path.rename(hidden)  # first, so that a partly deleted model is never listed
             shutil.rmtree(hidden)
     except OSError as error:
-        what = f"model {model.name!r} cannot be deleted ({(error.strerror or str(error)).lower()})"
+        what = f"model {model.name!r} cannot be deleted ({reason_of(error)})"
         raise InputError(what, "close the programs that use it and check the folder's permissions") from error
 
 
@@ -144,7 +143,7 @@ def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
     Raises:
         InputError: the model is damaged, or the file cannot be written. LeudaError: the disk is full.
     """
-    contents = _read_contents(model.path if isinstance(model, ModelEntry) else Path(model))
+    contents, _ = _read_contents(model.path if isinstance(model, ModelEntry) else Path(model))
     with atomic_path(Path(zip_path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -160,11 +159,15 @@ def folder_name(title: str) -> str:
     return f"model {name}".rstrip() if not name or _RESERVED.fullmatch(name) else name
 
 
+def _is_shown(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and not is_litter(entry.name) and os.path.isdir(entry.path)
+
+
 def _listed(path: Path) -> ModelEntry:
     try:
         return read_model(path)
-    except InputError as error:
-        return ModelEntry(path.name, path, problem=str(error))
+    except Exception as error:  # one folder, whatever is wrong with it, must not hide the others
+        return ModelEntry(path.name, path, problem=str(as_leuda_error(error)))
 
 
 def _move_in(new: Path, folder: Path, name: str) -> Path:
@@ -175,46 +178,16 @@ def _move_in(new: Path, folder: Path, name: str) -> Path:
     return final
 
 
-def _read_contents(path: Path) -> dict[str, bytes]:
-    """Return every file of a bundle by name, after checking it."""
+def _read_contents(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return every file of a bundle by name, and the parsed ``bundle.json``, after checking them."""
     with closing(open_files(path)) as files:
-        contents = {DOCUMENT: _read_document(files)}
-        for name, (size, sha256) in _records(_parsed(contents[DOCUMENT], files), path).items():
-            contents[name] = read_checked(files, name, size=size, sha256=sha256)
-    return contents
+        data, document = read_document(files, lambda data: (data, parse_document(data)))
+        return {DOCUMENT: data, **read_others(files, _records(document))}, document
 
 
-def _read_document(files: FolderFiles | ZipFiles) -> bytes:
-    return files.read(DOCUMENT, files.sizes[DOCUMENT])
-
-
-def _parsed(data: bytes, files: FolderFiles | ZipFiles) -> dict[str, Any]:
-    """Parse ``bundle.json``, and check its version and its list of files."""
-    path = files.path
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"bundle {path}: {DOCUMENT}: {error}", REMEDY) from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != _SCHEMA_VERSION:
-        what = f"schema_version {version!r} is unknown; this version reads {_SCHEMA_VERSION}"
-        raise InputError(f"bundle {path}: {DOCUMENT}: {what}", REMEDY)
-    check_listed(files, _records(document, path))
-    return document
-
-
-def _records(document: Mapping[str, Any], path: Path) -> dict[str, tuple[int, str]]:
+def _records(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
     """Return the size and the sha256 of each file that ``bundle.json`` lists."""
-    return _described(path, lambda: {name: (int(x["size"]), str(x["sha256"])) for name, x in document["files"].items()})
-
-
-def _described(path: Path, read: Callable[[], T]) -> T:
-    """Return the result of ``read``, which accesses a document that has not been checked."""
-    try:
-        return read()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise InputError(f"bundle {path}: {DOCUMENT} does not describe a model ({what})", REMEDY) from error
+    return {name: (record["size"], record["sha256"]) for name, record in document["files"].items()}
 
 
 def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
@@ -222,19 +195,19 @@ def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
     return ModelEntry(
         name=path.stem if path.suffix == ".zip" else path.name,
         path=path,
-        method=str(info["method"]),
-        source_modality=str(info["source"]["modality"]),
-        target_modality=str(info["target"]["modality"]),
+        method=info["method"],
+        source_modality=info["source"]["modality"],
+        target_modality=info["target"]["modality"],
         labels=tuple(_label(label) for label in document["task"]["labels"]),
-        created=str(info.get("created") or "") or _date(path),
+        created=info.get("created") or _date(path),
         size_bytes=size,
-        metrics={str(name): None if x is None else float(x) for name, x in info.get("metrics", {}).items()},
+        metrics={name: None if x is None else float(x) for name, x in info.get("metrics", {}).items()},
     )
 
 
 def _label(label: Mapping[str, Any]) -> Label:
     red, green, blue = (float(channel) for channel in label.get("color", Label.color))
-    return Label(int(label["value"]), str(label["name"]), (red, green, blue), str(label.get("terminology", "")))
+    return Label(label["value"], label["name"], (red, green, blue), label.get("terminology", ""))
 
 
 def _date(path: Path) -> str:

@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from leuda_core.commands.output import Result, table
+from leuda_core.io.streams import join_lines, one_line
 
 
 def methods(_: Namespace) -> Result:
@@ -31,20 +32,22 @@ def methods(_: Namespace) -> Result:
 
 def check(args: Namespace) -> Result:
     """Report every problem of a dataset."""
-    from leuda_core.data.dataset import check_dataset
+    from leuda_core.data.check import check_dataset
 
     report = check_dataset(args.dataset)
     problems = [str(problem) for problem in report.problems]
-    data = {"ok": not problems, "problems": problems, "summary": report.summary}
+    data = {"ok": not problems, "problems": problems, "warnings": list(report.warnings), "summary": report.summary}
+    warnings = [f"warning: {warning}" for warning in report.warnings]
     if problems:
         count, them = ("1 problem", "it") if len(problems) == 1 else (f"{len(problems)} problems", "them")
         error = f"{args.dataset} has {count}; fix {them} and check again"
-        return Result(data, "\n".join(problems), code=2, error=error)
-    return Result(data, f"{args.dataset}: no problems\n{_overview(report.summary)}")
+        return Result(data, join_lines([*problems, *warnings]), code=2, error=error)
+    lines = [f"{args.dataset}: no problems", *warnings]
+    return Result(data, f"{join_lines(lines)}\n{_overview(report.summary)}")
 
 
 def _overview(summary: dict[str, Any]) -> str:
-    labels = ", ".join(f"{value} {name}" for value, name in summary["labels"].items())
+    labels = ", ".join(f"{value} {one_line(name)}" for value, name in summary["labels"].items())
     rows = [
         (row["role"], row["id"], " x ".join(map(str, row["shape"])), " x ".join(f"{mm:g}" for mm in row["spacing_mm"]),
          row["labelled_slices"], row["slices"])

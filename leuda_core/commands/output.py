@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from leuda_core.io.files import write_error
+from leuda_core.io.streams import is_terminal, log, one_line, print_json, print_text
+
 _LINE_EVERY_S = 15.0
+_LINE_EVERY_PART = 0.01  # of the time since the start: months of lines would fill the log of a run
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,26 @@ class Result:
 
 
 def to_json(value: object) -> str:
-    """Return one JSON document; paths become strings, numbers that are not finite become ``null``."""
+    """Return one JSON document; paths become strings, numbers that are not finite become ``null``.
+
+    A byte of a file name that is not text becomes an escape, such as ``\\udcff``.
+    """
     import msgspec
 
-    encoded = msgspec.json.encode(value, enc_hook=_plain)
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_text_only(msgspec.to_builtins(value, enc_hook=_plain)))
     return msgspec.json.format(encoded, indent=2).decode()
+
+
+def _text_only(value: Any) -> Any:
+    """Replace the bytes of a file name that are not text by escapes: no JSON document can contain them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_text_only(key): _text_only(item) for key, item in value.items()}
+    return [_text_only(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
@@ -43,6 +64,30 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def print_result(result: Result, *, as_json: bool) -> None:
+    """Print a result on standard output.
+
+    Raises:
+        BrokenPipeError: the reader has closed the pipe. LeudaError: nothing can be written, for example on a full disk.
+    """
+    try:
+        if as_json:
+            print_json(sys.stdout, to_json(result.data))
+        else:
+            print_text(sys.stdout, f"{result.text}\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        give_up_output()
+        raise write_error(Path("standard output"), error) from error
+
+
+def give_up_output() -> None:
+    """Send what is left of standard output nowhere, so that Python does not fail on it at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a replacement of the stream may have no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Progress:
     """Progress of a run or a batch: a bar on a terminal, otherwise an occasional line.
 
@@ -52,7 +97,7 @@ class Progress:
     def __init__(self, unit: str = "step") -> None:
         self._unit = unit
         self._bar: Any = None
-        self._last_line = time.monotonic()
+        self._begin = self._last_line = time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -62,12 +107,14 @@ class Progress:
             self._bar.close()
 
     def __call__(self, step: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             self._draw(step, total, metrics or {})
-        elif step == total or time.monotonic() - self._last_line > _LINE_EVERY_S:
-            self._last_line = time.monotonic()
+            return
+        now = time.monotonic()
+        if step == total or now - self._last_line > max(_LINE_EVERY_S, _LINE_EVERY_PART * (now - self._begin)):
+            self._last_line = now
             values = " ".join(f"{name}={value:.4g}" for name, value in (metrics or {}).items())
-            print(f"{self._unit} {step}/{total} {values}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{self._unit} {step}/{total} {values}".rstrip())
 
     def _draw(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         if self._bar is None:
@@ -76,18 +123,18 @@ class Progress:
             self._bar = tqdm(total=total, unit=self._unit, file=sys.stderr, dynamic_ncols=True)
         self._bar.total = total
         self._bar.n = step
-        self._bar.set_postfix({name: f"{value:.3g}" for name, value in metrics.items()}, refresh=False)
+        self._bar.set_postfix({one_line(name): f"{value:.3g}" for name, value in metrics.items()}, refresh=False)
         self._bar.refresh()
 
 
 def say(text: str) -> None:
-    """Print a message to the user on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message to the user on standard error, as one line; work goes on if that fails, as on a full disk."""
+    log(one_line(text))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return aligned columns; floats have two decimals, unknown values are a dash."""
-    cells = [list(header), *[[_cell(value) for value in row] for row in rows]]
+    cells = [[_cell(value) for value in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
@@ -95,4 +142,4 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else one_line(value)

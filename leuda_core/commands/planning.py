@@ -7,6 +7,7 @@ from argparse import Namespace
 from leuda_core.commands.output import Progress, Result, table
 from leuda_core.config import parse_settings
 from leuda_core.durations import estimated_duration
+from leuda_core.io.streams import join_lines
 
 
 def plan(args: Namespace) -> Result:
@@ -24,9 +25,8 @@ def plan(args: Namespace) -> Result:
         )
     rows = [(name, steps, f"{1000 * found.seconds_per_step[name]:.0f}") for name, steps in found.steps.items()]
     lines = [
-        table(("phase", "steps", "ms per step"), rows),
         f"about {estimated_duration(found.seconds)} on {found.device}, {found.peak_memory_mib} MiB of memory",
         f"{found.labelled_slices} labelled slices to learn from",
         *(f"warning: {warning.message}; {warning.remedy}" for warning in found.warnings),
     ]
-    return Result(found.as_dict(), "\n".join(lines))
+    return Result(found.as_dict(), f"{table(('phase', 'steps', 'ms per step'), rows)}\n{join_lines(lines)}")

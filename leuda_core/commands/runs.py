@@ -1,4 +1,7 @@
-"""``leuda train``, ``resume``, ``status``, ``stop``, ``report``, ``demo``, ``bench``: training and its results."""
+"""``leuda train``, ``resume``, ``reproduce``, ``status``, ``stop``, ``report``, ``demo``, ``bench``.
+
+They train, and show what became of it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,13 @@ from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.config import parse_settings
 from leuda_core.durations import duration, estimated_duration
 from leuda_core.errors import InputError, LeudaError
+from leuda_core.io.private import open_private
+from leuda_core.io.streams import SafeFormatter, join_lines, one_line
 from leuda_core.runs import control, state
 from leuda_core.runs.events import EventWriter
-from leuda_core.runs.folder import LAUNCH_TOKEN, Run, RunLock, is_running
+from leuda_core.runs.folder import Run
+from leuda_core.runs.lock import LAUNCH_TOKEN, RunLock, is_running
+from leuda_core.runs.model import model_problem
 
 
 def train(args: Namespace) -> Result:
@@ -43,7 +50,7 @@ def train(args: Namespace) -> Result:
 def resume(args: Namespace) -> Result:
     """Continue a run, or start one that was created but not started."""
     run = Run(args.run).check()
-    if state.status(run).state == "finished":
+    if state.status(run).state == "finished" and not model_problem(run):
         return _ended(run)
     if args.detach:
         return _launch(run)
@@ -56,6 +63,30 @@ def resume(args: Namespace) -> Result:
     return _ended(run)  # after releasing the lock, which would mean that it is running
 
 
+def reproduce(args: Namespace) -> Result:
+    """Train the model of a bundle again in this process, and compare."""
+    from leuda_core.training.reproduce import reproduce as train_again
+
+    run = Run(args.out)
+    with Progress() as progress, _stopping(run), _logging_to(run.log):
+        found = train_again(
+            args.bundle,
+            dataset=args.dataset,
+            out=run.path,
+            on_difference=lambda text: say(f"differs: {text}"),
+            on_progress=progress,
+        )
+    if found.equal:
+        weights = "the weights are equal bit for bit"
+    elif found.largest_difference is None:
+        weights = "the weights cannot be compared: the networks have other sizes"
+    else:
+        weights = f"the weights differ by up to {found.largest_difference:.3g}"
+    lines = [*(f"differs: {text}" for text in (*found.data, *found.software)), weights]
+    lines += [f"mean Dice on the test cases, {name}: {dice:.4f}" for name, dice in found.dice.items()]
+    return Result(found.as_dict(), "\n".join([*lines, f"run: {found.run}"]))
+
+
 def status(args: Namespace) -> Result:
     """Show what a run is doing."""
     found = state.status(args.run)
@@ -65,23 +96,24 @@ def status(args: Namespace) -> Result:
         facts.append(f"time left: about {estimated_duration(found.seconds_left)}")
     facts += [f"{name}: {value:.4g}" for name, value in found.metrics.items()]
     facts += [text for text in (found.message, found.remedy) if text]
-    if found.state == "finished":
+    facts += _warnings(found)
+    if found.state == "finished" and not found.message:
         facts.append(f"model: {Run(args.run).bundle}")
-    return Result(data, "\n".join(facts))
+    return Result(data, join_lines(facts))
 
 
 def stop(args: Namespace) -> Result:
     """Ask a run to stop; with ``--force``, kill it if it does not."""
     run = Run(args.run).check()
     if not is_running(run):
-        return Result({"running": False}, f"{run.path}: not running ({state.status(run).state})")
+        return Result({"running": False}, one_line(f"{run.path}: not running ({state.status(run).state})"))
     if args.force:
         forced = control.kill(run)
-        return Result({"running": False, "forced": forced}, f"{run.path}: {'killed' if forced else 'stopped'}")
+        text = one_line(f"{run.path}: {'killed' if forced else 'stopped'}")
+        return Result({"running": False, "forced": forced}, text)
     control.request_stop(run)
-    return Result(
-        {"running": True}, f"{run.path}: asked to stop; it writes a checkpoint first (check with leuda status)"
-    )
+    text = one_line(f"{run.path}: asked to stop; it writes a checkpoint first (check with leuda status)")
+    return Result({"running": True}, text)
 
 
 def report(args: Namespace) -> Result:
@@ -92,7 +124,7 @@ def report(args: Namespace) -> Result:
     check_report(args.out)  # before scoring, which takes minutes
     _score_once(run)
     write_report(run.path, args.out)
-    return Result({"report": args.out}, f"report: {args.out}")
+    return Result({"report": args.out}, one_line(f"report: {args.out}"))
 
 
 def demo(args: Namespace) -> Result:
@@ -102,8 +134,8 @@ def demo(args: Namespace) -> Result:
     data = run_demo(args.out, on_stage=lambda stage, detail: say(f"{stage}: {detail}" if detail else stage))
     rows = [(method, dice) for method, dice in data["dice"].items()]
     files = [f"{kind}: {args.out / name}" for kind, name in data["files"].items() if isinstance(name, str)]
-    lines = [table(("method", "mean Dice on unseen target cases"), rows), *files, *data["notes"]]
-    return Result(data, "\n".join([*lines, f"{duration(data['seconds'])}; everything is in {args.out}"]))
+    lines = [*files, *data["notes"], f"{duration(data['seconds'])}; everything is in {args.out}"]
+    return Result(data, f"{table(('method', 'mean Dice on unseen target cases'), rows)}\n{join_lines(lines)}")
 
 
 def bench(args: Namespace) -> Result:
@@ -121,21 +153,27 @@ def bench(args: Namespace) -> Result:
         settings=parse_settings(args.set),
         on_run=lambda name, done, total: say(f"run {done + 1} of {total}: {name}"),
     )
-    return Result(found, f"{Path(found['table']).read_text(encoding='utf-8')}\ntable: {found['table']}")
+    return Result(found, f"{Path(found['table']).read_text(encoding='utf-8')}\ntable: {one_line(found['table'])}")
 
 
 def _launch(run: Run) -> Result:
     pid = control.launch(run)
-    text = f"{run.path}: running as process {pid}\nwatch it: leuda status {run.path}\nstop it: leuda stop {run.path}"
-    return Result({"run": run.path, "state": "running", "pid": pid}, text)
+    text = [f"{run.path}: running as process {pid}", f"watch it: leuda status {run.path}"]
+    text.append(f"stop it: leuda stop {run.path}")
+    return Result({"run": run.path, "state": "running", "pid": pid}, join_lines(text))
 
 
 def _ended(run: Run) -> Result:
     found = state.status(run)
     model = run.bundle
     text = [f"{found.state}: {found.step} steps", *(f"{name}: {value:.4g}" for name, value in found.metrics.items())]
+    text += _warnings(found)
     text += [f"model: {model}", f"next: leuda segment --model {model} --input VOLUME --output SEGMENTATION.nii.gz"]
-    return Result({**found.as_dict(), "bundle": model}, "\n".join(text))
+    return Result({**found.as_dict(), "bundle": model}, join_lines(text))
+
+
+def _warnings(found: state.RunStatus) -> list[str]:
+    return [f"warning: {one['message']}; {one['remedy']}" for one in found.warnings]
 
 
 def _score_once(run: Run) -> None:
@@ -154,7 +192,9 @@ def _score_once(run: Run) -> None:
     if cases:
         bundle = load_bundle(run.bundle)
         found = score_bundle(bundle, cases, on_case=lambda case: say(f"scored {case}"))
-        write_json(run.scores, found.as_dict())
+        for case in found.failed:
+            say(f"leuda: case {case.case!r} is not scored: {case.message}; {case.remedy}")
+        write_json(run.scores, found.as_dict(), private=True)
 
 
 def _dataset_of(run: Run) -> Path:
@@ -195,6 +235,9 @@ def _stopping(run: Run) -> Iterator[None]:
 class _RunLog(logging.FileHandler):
     """Appends to a file once its folder exists: a run's folder is created only after the call has been checked."""
 
+    def _open(self) -> Any:
+        return open_private(Path(self.baseFilename), self.mode, encoding=self.encoding)
+
     def emit(self, record: logging.LogRecord) -> None:
         if Path(self.baseFilename).parent.is_dir():
             super().emit(record)
@@ -207,7 +250,7 @@ def _logging_to(path: Path) -> Iterator[None]:
         yield
         return
     handler = _RunLog(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("leuda_core")
     logger.addHandler(handler)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from leuda_core.commands.output import Progress, Result, say, table
 from leuda_core.errors import Cancelled, InputError, as_leuda_error
+from leuda_core.io.streams import join_lines, one_line
 from leuda_core.types import SegmentOptions
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def segment(args: Namespace) -> Result:
                 progress(done + 1, len(pairs))
     failed = [row for row in rows if not row["ok"]]
     data = {"model": args.model, "volumes": rows, "failed": len(failed)}
-    text = [_describe(row) for row in rows]
+    text = [one_line(_describe(row)) for row in rows]
     if len(rows) > 1:
         skipped = sum(row.get("skipped", False) for row in rows)
         before = f", {skipped} of them before (--overwrite segments them again)" if skipped else ""
@@ -68,8 +69,8 @@ def plan_outputs(
         InputError: there is nothing to read, or an output would overwrite an input or another output.
     """
     from leuda_core.io.files import check_output_folder
-    from leuda_core.io.names import EXTENSIONS, volume_extension, volume_stem
-    from leuda_core.io.volumes import find_volumes
+    from leuda_core.io.finding import find_volumes
+    from leuda_core.io.names import EXTENSIONS, real_path, volume_extension, volume_stem
 
     if not source.exists():
         raise InputError(f"{source} does not exist", "give an existing volume or folder to --input")
@@ -83,7 +84,7 @@ def plan_outputs(
         if extension and f".{extension}" != named:
             raise InputError(f"{target} does not have the extension of --format {extension}", "leave out --format")
         pairs = [(source, target)]
-        check_output_folder(target.resolve().parent)
+        check_output_folder(real_path(target).parent)
     elif source.is_file() and target.suffix and not target.is_dir():
         raise InputError(f"{target} has an unknown extension", f"use one of {', '.join(EXTENSIONS)}, or a folder")
     else:
@@ -107,14 +108,19 @@ def evaluate(args: Namespace) -> Result:
     rows += [("all", label.name, label.dice, label.hd95_mm, label.asd_mm, "") for label in found.labels]
     rows.append(("all", "mean", found.overall.dice, found.overall.hd95_mm, found.overall.asd_mm, ""))
     lines = [table(header, rows)]
-    lines += [f"no reference for {name}" for name in found.unmatched_predictions]
-    lines += [f"no prediction for {name}" for name in found.unmatched_references]
-    return Result(data, "\n".join(lines))
+    lines += [f"no reference for {one_line(name)}" for name in found.unmatched_predictions]
+    lines += [f"no prediction for {one_line(name)}" for name in found.unmatched_references]
+    lines += [one_line(f"{case.case}: failed: {case.message}; {case.remedy}") for case in found.failed]
+    if not found.failed:
+        return Result(data, "\n".join(lines))
+    count = len(found.failed)
+    error = f"{count} of {count + len(found.cases)} cases could not be scored"
+    return Result(data, "\n".join(lines), 1 if any(case.kind == "fault" for case in found.failed) else 2, error)
 
 
 def phantom(args: Namespace) -> Result:
     """Generate the phantom dataset."""
-    from leuda_core.data.phantom import make_phantom
+    from leuda_core.data.phantom.cohort import make_phantom
 
     if args.out.is_dir() and any(args.out.iterdir()):
         raise InputError(f"{args.out} contains other files", "give a new or empty folder")
@@ -130,7 +136,8 @@ def phantom(args: Namespace) -> Result:
         target=target,
         target_labels=args.target_labels,
     )
-    return Result({"dataset": dataset}, f"dataset: {dataset}\nnext: leuda train {dataset} --out RUN")
+    text = [f"dataset: {dataset}", f"next: leuda train {dataset} --out RUN"]
+    return Result({"dataset": dataset}, join_lines(text))
 
 
 def _segment_one(
@@ -161,7 +168,8 @@ def _attempt(work: Callable[[], Row], source: Path, one: bool) -> Row:
         if one:
             raise
         known = as_leuda_error(error)
-        logger.debug("%s", source, exc_info=error)
+        if known is not error:
+            logger.debug("%s", source, exc_info=error)
         say(f"leuda: {source}: {known}")
         problem = {"kind": known.kind, "message": known.message, "remedy": known.remedy}
         return {"input": source, "ok": False, "fault": known.exit_code == 1, "error": problem}
@@ -177,13 +185,13 @@ def _describe(row: Row) -> str:
 
 def _check_distinct(pairs: list[tuple[Path, Path]], *, probabilities: bool) -> None:
     """Check that no output, including the files of the probabilities, is an input or another output."""
-    from leuda_core.io.names import probabilities_path
+    from leuda_core.io.names import probabilities_path, real_path
 
-    inputs = {source.resolve() for source, _ in pairs}
+    inputs = {real_path(source) for source, _ in pairs}
     seen: dict[Path, Path] = {}
     for source, target in pairs:
         for path in (target, probabilities_path(target)) if probabilities else (target,):
-            if path.resolve() in inputs:
+            if real_path(path) in inputs:
                 raise InputError(f"{path} is an input and would be overwritten", "give another --output")
             other = seen.setdefault(path, source)
             if other != source:

@@ -1,31 +1,35 @@
 """The dataset file (JSON): the volumes for source, target and test, and the meaning of their labels.
 
-``load_dataset`` reads the file and raises the first problem; ``check_dataset`` also opens every volume and collects all
+``load_dataset`` reads the file and raises the first problem; ``data.check`` also opens every volume and collects all
 problems, for ``leuda check``.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from leuda_core.data.geometry import SlicePlan, plan_slices
-from leuda_core.errors import InputError, LeudaError
-from leuda_core.io.volumes import grid_gap_mm, read_grid, read_label_map, read_volume, same_grid
-from leuda_core.types import Case, Dataset, Domain, Label, LabelMap
+from leuda_core.data.dataset_entries import CasePaths, label_value, read_dataset_bytes
+from leuda_core.data.geometry import SlicePlan
+from leuda_core.errors import InputError
+from leuda_core.io.names import real_path
+from leuda_core.io.streams import has_control_characters
+from leuda_core.io.volumes import Grid, grid_gap_mm, label_map_of, read_grid, read_stored, read_volume, same_grid
+from leuda_core.types import Case, Dataset, Domain, Label, LabelMap, Volume
 
 PALETTE = ((200, 90, 80), (110, 184, 209), (120, 180, 100), (216, 180, 80), (150, 120, 190), (221, 130, 101))
 """Display colours (RGB, 0 to 255) for labels without one."""
 
-MAX_LABELS, MAX_LABEL_VALUE = 254, 65535
-"""Limits of bundles and their label maps."""
+MAX_LABELS = 254
+"""Limit of bundles and their label maps, as ``MAX_LABEL_VALUE``."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,20 +75,19 @@ def load_dataset(path: Path | str) -> Dataset:
         InputError: the first problem of the file itself. Volumes are not opened.
     """
     path = Path(path)
-    dataset = _parse(path)
-    for problem in _structure_problems(dataset):
+    dataset = parse_dataset(path)
+    for problem in structure_problems(dataset):
         raise InputError(f"{path.name}: {problem[0]}", problem[1])
     return dataset
 
 
-def _parse(path: Path) -> Dataset:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"dataset file {path} does not exist", "check the path") from error
-    except OSError as error:
-        remedy = "give the dataset's JSON file" if path.is_dir() else "check the path and its permissions"
-        raise InputError(f"dataset file {path} cannot be read: {(error.strerror or '').lower()}", remedy) from error
+def parse_dataset(path: Path) -> Dataset:
+    """Read a dataset file that may have structural problems.
+
+    Raises:
+        InputError: it is not a dataset file.
+    """
+    content = read_dataset_bytes(path)
     try:
         file = msgspec.json.decode(content.decode("utf-8-sig"), type=_File)
     except UnicodeDecodeError as error:
@@ -93,65 +96,68 @@ def _parse(path: Path) -> Dataset:
     except msgspec.DecodeError as error:
         reason = re.sub(r"`(\$[^`]*)`", r"\1", str(error))
         raise InputError(f"{path.name}: {reason}", "see the dataset file format in the README") from error
-    folder = path.resolve().parent
+    paths = CasePaths(path)
     return Dataset(
         name=file.name,
         labels=_labels(path, file.labels),
-        source=_domain(folder, "source", file.source),
-        target=_domain(folder, "target", file.target),
-        test_target=_cases(folder, file.test.target),
-        test_source=_cases(folder, file.test.source),
-        path=path.resolve(),
+        source=_domain(paths, "source", file.source),
+        target=_domain(paths, "target", file.target),
+        test_target=_cases(paths, "test.target", file.test.target),
+        test_source=_cases(paths, "test.source", file.test.source),
+        path=real_path(path.parent) / path.name,
     )
 
 
 def _labels(path: Path, table: dict[str, str | _Label]) -> tuple[Label, ...]:
     labels: list[Label] = []
     for key, entry in table.items():
-        if not key.isdecimal():
-            raise InputError(f"{path.name}: label value {key!r} is not a whole number", "use '1', '2', …")
-        if int(key) > MAX_LABEL_VALUE:
-            raise InputError(f"{path.name}: label value {key} is too large", f"use values up to {MAX_LABEL_VALUE}")
-        if int(key) == 0:
+        value = label_value(path.name, key)
+        if value == 0:
             continue
         entry = _Label(name=entry) if isinstance(entry, str) else entry
+        if has_control_characters(entry.name):
+            what = f"{path.name}: the name {entry.name!r} of label {value} contains control characters"
+            raise InputError(what, "write it on one line")
         color = entry.color or PALETTE[len(labels) % len(PALETTE)]
         if len(color) != 3:
             raise InputError(
-                f"{path.name}: colour {list(color)} of label {key} does not have 3 values", "use [r, g, b]"
+                f"{path.name}: colour {list(color)} of label {value} does not have 3 values", "use [r, g, b]"
             )
         red, green, blue = (channel / 255 for channel in color)
-        labels.append(Label(int(key), entry.name, (red, green, blue), entry.terminology))
+        labels.append(Label(value, entry.name, (red, green, blue), entry.terminology))
     if not 1 <= len(labels) <= MAX_LABELS:
         what = f"'labels' names {len(labels)} structures" if labels else "'labels' names no structure"
         raise InputError(f"{path.name}: {what}", f"name 1 to {MAX_LABELS} in addition to the background")
-    for what in ("value", "name"):
-        found = [getattr(label, what) for label in labels]
+    given: dict[str, list[object]] = {
+        "value": [label.value for label in labels],
+        "name": [label.name.strip() for label in labels],
+    }
+    for what, found in given.items():
         if twice := next((one for one in found if found.count(one) > 1), None):
             raise InputError(f"{path.name}: two labels have the {what} {twice!r}", "give each its own")
     return tuple(sorted(labels, key=lambda label: label.value))
 
 
-def _domain(folder: Path, role: str, domain: _Domain) -> Domain:
-    return Domain(domain.name or role, domain.modality, _cases(folder, domain.cases))
+def _domain(paths: CasePaths, role: str, domain: _Domain) -> Domain:
+    return Domain(domain.name or role, domain.modality, _cases(paths, f"{role}.cases", domain.cases))
 
 
-def _cases(folder: Path, cases: Iterable[_Case]) -> tuple[Case, ...]:
+def _cases(paths: CasePaths, place: str, cases: Iterable[_Case]) -> tuple[Case, ...]:
     return tuple(
         Case(
             id=case.id,
-            image=folder / case.image,
-            label=folder / case.label if case.label else None,
+            image=paths.find(case.image, f"{place}[{index}].image"),
+            label=paths.find(case.label, f"{place}[{index}].label") if case.label else None,
             labelled_slices=tuple(case.labelled_slices) if case.labelled_slices is not None else None,
         )
-        for case in cases
+        for index, case in enumerate(cases)
     )
 
 
 Problem = tuple[str, str]
 
 
-def _structure_problems(dataset: Dataset) -> list[Problem]:
+def structure_problems(dataset: Dataset) -> list[Problem]:
     """Return the problems that can be found without opening a volume: (what, remedy)."""
     problems: list[Problem] = []
     if not dataset.source.cases:
@@ -164,11 +170,11 @@ def _structure_problems(dataset: Dataset) -> list[Problem]:
     problems += _twice(learnt, "in source and target")
     tests = [*dataset.test_target, *dataset.test_source]
     problems += _twice(tests, "in test")
-    learnt_images = {case.image.resolve(): case.id for case in learnt}
+    learnt_images = {real_path(case.image): case.id for case in learnt}
     problems += [
         (f"test case {case.id!r} is also used for training, as {learnt_images[image]!r}", "remove it from one of them")
         for case in tests
-        if (image := case.image.resolve()) in learnt_images
+        if (image := real_path(case.image)) in learnt_images
     ]
     problems += [(f"test case {case.id!r} has no label", "add its label") for case in tests if case.label is None]
     problems += [
@@ -184,7 +190,7 @@ def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
     ids: set[str] = set()
     images: dict[Path, str] = {}
     for case in cases:
-        image = case.image.resolve()  # the same file by another path or link is still the same
+        image = real_path(case.image)  # the same file by another path or link is still the same
         if case.id in ids:
             problems.append((f"case {case.id!r} is listed twice {where}", "remove or rename one"))
         elif image in images:
@@ -195,75 +201,42 @@ def _twice(cases: Sequence[Case], where: str) -> list[Problem]:
     return problems
 
 
-@dataclass(frozen=True)
-class DatasetReport:
-    """All problems found in a dataset, and a summary. ``problems`` is empty for a usable dataset."""
-
-    problems: tuple[str, ...]
-    summary: dict[str, Any]
+class UnreadableCase(InputError):
+    """A file of a case is there and cannot be read, which says nothing about the other cases."""
 
 
-def check_dataset(path: Path | str) -> DatasetReport:
-    """Open every file of a dataset and report all problems, not only the first."""
-    path = Path(path)
-    try:
-        dataset = _parse(path)
-    except InputError as error:
-        return DatasetReport((str(error),), {})
-    problems = [f"{path.name}: {what}; {remedy}" for what, remedy in _structure_problems(dataset)]
-    labelled, unread = 0, 0
-    groups = {
-        "source": dataset.source.cases,
-        "target": dataset.target.cases,
-        "test_target": dataset.test_target,
-        "test_source": dataset.test_source,
-    }
-    rows = []
-    for role, cases in groups.items():
-        for case in cases:
-            try:
-                row = _check_case(case, dataset)
-            except LeudaError as error:
-                problems.append(str(error))
-                unread += role == "source" and case.label is not None
-            else:
-                rows.append({"role": role, **row})
-                labelled += row["labelled_slices"] if role == "source" else 0
-    if not labelled and not unread and any(case.label for case in dataset.source.cases):
-        problems.append(str(nothing_labelled(dataset)))
-    summary = {
-        "name": dataset.name,
-        "labels": {label.value: label.name for label in dataset.labels},
-        "cases": {role: len(cases) for role, cases in groups.items()},
-        "labelled_source_slices": labelled,
-        "volumes": rows,
-    }
-    return DatasetReport(tuple(problems), summary)
+def read_case_grid(case: Case) -> Grid:
+    """Read the grid of a case.
+
+    Raises:
+        UnreadableCase: the header cannot be used. InputError: the volume does not exist. Both name the case.
+    """
+    with _naming(case, case.image):
+        return read_grid(case.image)
 
 
-def _check_case(case: Case, dataset: Dataset) -> dict[str, Any]:
-    volume = read_volume(case.image)
-    plan = plan_slices(volume.shape, volume.affine)
-    row = {
-        "id": case.id,
-        "shape": list(volume.shape),
-        "spacing_mm": [round(s, 3) for s in volume.spacing_mm],
-        "slices": plan.n_slices,
-        "labelled_slices": 0,
-    }
-    if case.label is not None:
-        row["labelled_slices"] = len(labelled_slices(case, read_case_labels(case, dataset.labels), plan))
-    return row
+def read_case_image(case: Case) -> Volume:
+    """Read the volume of a case.
+
+    Raises:
+        UnreadableCase: the volume cannot be used. InputError: it does not exist. Both name the case.
+    """
+    with _naming(case, case.image):
+        return read_volume(case.image)
 
 
 def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
     """Read the label map of a case and compare its grid with that of the image.
 
     Raises:
-        InputError: label and image have different grids, or the label map is unusable.
+        UnreadableCase: a file cannot be read. InputError: it does not exist, label and image have different grids, or
+            the label map is unusable. Both name the case.
     """
     assert case.label is not None, "callers pass only labelled cases"
-    image, label = read_grid(case.image), read_grid(case.label)
+    image = read_case_grid(case)
+    with _naming(case, case.label):
+        stored = read_stored(case.label)
+    label = Grid(stored.data.shape, stored.affine)
     if image.shape != label.shape:
         raise InputError(
             f"case {case.id!r}: grid {label.shape} of label {case.label.name} differs from image grid {image.shape}",
@@ -275,7 +248,18 @@ def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
             f"by up to {grid_gap_mm(image, label):.3g} mm",
             "export the label again, on the grid of the image",
         )
-    return read_label_map(case.label, labels)
+    with _naming(case):
+        return label_map_of(stored, labels, case.label)
+
+
+@contextmanager
+def _naming(case: Case, file: Path | None = None) -> Iterator[None]:
+    """Name the case in input errors; those about a file that exists become ``UnreadableCase``."""
+    try:
+        yield
+    except InputError as error:
+        kind = UnreadableCase if file is not None and os.path.exists(file) else InputError
+        raise kind(f"case {case.id!r}: {error.message}", error.remedy) from error
 
 
 def nothing_labelled(dataset: Dataset) -> InputError:

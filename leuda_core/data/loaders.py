@@ -1,4 +1,4 @@
-"""From volumes to batches: slices are prepared once in memory-mapped files, from which batches are drawn at random.
+"""From volumes to batches: slices are prepared once in files, from which batches are drawn at random.
 
 Memory does not grow with the number of volumes: preparation loads one volume at a time, drawing maps one slice at a
 time. A batch depends only on (seed, step), so a resumed run gets the same batches as an uninterrupted one.
@@ -7,45 +7,86 @@ time. A batch depends only on (seed, step), so a resumed run gets the same batch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from leuda_core.config import MethodConfig
+from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.augment import random_affine
-from leuda_core.data.dataset import labelled_slices, nothing_labelled, read_case_labels
-from leuda_core.data.geometry import plan_slices
+from leuda_core.data.dataset import (
+    UnreadableCase,
+    labelled_slices,
+    nothing_labelled,
+    read_case_grid,
+    read_case_image,
+    read_case_labels,
+)
+from leuda_core.data.planes import case_plan, isotropic_rule
 from leuda_core.data.slices import intensity_range, labels_to_working, to_working
 from leuda_core.errors import InputError
-from leuda_core.io.volumes import read_grid, read_volume
-from leuda_core.types import IGNORE, Batch, Case, Dataset, Label, Task
+from leuda_core.io.arrays import save_parts
+from leuda_core.io.files import write_error
+from leuda_core.io.private import make_private_folder
+from leuda_core.io.volumes import Grid
+from leuda_core.types import IGNORE, Batch, Case, Dataset, Label, Normalization, Task
 
 logger = logging.getLogger(__name__)
 
 
-def make_task(dataset: Dataset, settings: MethodConfig) -> Task:
-    """Determine the task of a run: labels, slicing plane, pixel size."""
+def make_task(dataset: Dataset, settings: MethodConfig, rules: int = RULES) -> Task:
+    """Determine the task of a run: labels, slicing plane, pixel size. ``rules`` as in ``RunConfig``."""
+    readable, _ = readable_part(dataset)  # what is wrong with the others is told when they are read
+    grids = [(case, read_case_grid(case)) for case in (*readable.source.cases, *readable.target.cases)]
+    isotropic = ""
+    if rules > 1 and settings.plane == "acquisition":
+        isotropic = isotropic_rule(grid for _, grid in grids)
     return Task(
         labels=dataset.labels,
-        spacing_mm=settings.spacing_mm or automatic_spacing(dataset, settings),
+        spacing_mm=settings.spacing_mm or _automatic_spacing(grids, settings, isotropic),
         patch_size=settings.patch_size,
         plane=settings.plane,
+        isotropic=isotropic,
+        normalization=Normalization(ignores_padding=rules > 1),
     )
 
 
-def automatic_spacing(dataset: Dataset, settings: MethodConfig) -> float:
+def readable_part(dataset: Dataset) -> tuple[Dataset, list[UnreadableCase]]:
+    """Return the dataset without source and target cases whose headers cannot be read, and what is wrong with these.
+
+    Raises:
+        InputError: a volume does not exist, or no target or no labelled source case is left.
+    """
+    failures: list[UnreadableCase] = []
+
+    def readable(case: Case) -> bool:
+        try:
+            read_case_grid(case)
+        except UnreadableCase as error:
+            failures.append(error)
+            return False
+        return True
+
+    source, target = (
+        replace(domain, cases=tuple(filter(readable, domain.cases))) for domain in (dataset.source, dataset.target)
+    )
+    if failures and not (target.cases and any(case.label for case in source.cases)):
+        raise failures[0]
+    return replace(dataset, source=source, target=target), failures
+
+
+def _automatic_spacing(grids: Sequence[tuple[Case, Grid]], settings: MethodConfig, isotropic: str = "") -> float:
     """Return the pixel size at which a typical slice fits the training patch, within 1 to 2 times its own pixel size.
 
     More than twice the acquired pixel size would lose thin structures; then a patch covers only part of a slice.
     """
     pixels, sides = [], []
-    for case in [*dataset.source.cases, *dataset.target.cases]:
-        grid = read_grid(case.image)
-        plan = plan_slices(grid.shape, grid.affine, settings.plane)
+    for case, grid in grids:
+        plan = case_plan(case, grid, settings.plane, isotropic)
         pixels.append(np.mean(plan.pixel_mm))
         sides.append(max(n * mm for n, mm in zip(plan.size, plan.pixel_mm, strict=True)))
     pixel, side = float(np.median(pixels)), float(np.median(sides))
@@ -64,31 +105,47 @@ class CachedCase:
 
 
 def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> CachedCase:
-    """Write a case's slices to ``folder`` in working geometry and intensity."""
-    volume = read_volume(case.image)
-    plan = plan_slices(volume.shape, volume.affine, task.plane)
+    """Write a case's slices to ``folder`` in working geometry and intensity.
+
+    Raises:
+        UnreadableCase: a file cannot be read. InputError: the labels are unusable. LeudaError: the disk is full.
+    """
+    volume = read_case_image(case)
+    plan = case_plan(case, Grid(volume.shape, volume.affine), task.plane, task.isotropic)
     size = plan.working_size(task.spacing_mm)
     intensities = intensity_range(volume.data, task.normalization)
     slices = plan.view(volume.data)
-    image_path = folder / "image.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    images = np.lib.format.open_memmap(image_path, "w+", np.float16, (plan.n_slices, *size))
-    for i in range(plan.n_slices):
-        images[i] = to_working(slices[i : i + 1], size, intensities)[0, 0].numpy()
-    images.flush()
+    image_path = _new_folder(folder) / "image.npy"
+    images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
+    save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
     if not with_labels or case.label is None:
         return CachedCase(case.id, image_path, None, plan.n_slices, ())
 
     label_map = read_case_labels(case, task.labels)
     labelled = labelled_slices(case, label_map, plan)
     label_path = folder / "label.npy"
-    labels = np.lib.format.open_memmap(label_path, "w+", np.uint8, (plan.n_slices, *size))
-    labels[:] = IGNORE
-    for i in labelled:
-        classes = class_indices(plan.view(label_map.data)[i : i + 1], task.labels)
-        labels[i] = labels_to_working(classes, size)[0]
-    labels.flush()
+    labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
+    save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
     return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled)
+
+
+def _working_labels(
+    slices: np.ndarray, labelled: Sequence[int], labels: Sequence[Label], size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """Yield the class indices of every slice in working geometry; slices that are not labelled are ``IGNORE``."""
+    for index in range(len(slices)):
+        if index in labelled:
+            yield labels_to_working(class_indices(slices[index : index + 1], labels), size)[0]
+        else:
+            yield np.full(size, IGNORE, np.uint8)
+
+
+def _new_folder(folder: Path) -> Path:
+    try:
+        make_private_folder(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
 
 
 def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
@@ -97,6 +154,40 @@ def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     for index, label in enumerate(labels, start=1):
         table[label.value] = index
     return table[values]
+
+
+def _prepare_all(
+    roles: Sequence[tuple[Case, bool]],
+    task: Task,
+    folder: Path,
+    *,
+    on_case: Callable[[int, int], None] | None,
+    on_unreadable: Callable[[int, UnreadableCase], None] | None,
+) -> tuple[list[CachedCase | None], list[UnreadableCase]]:
+    """Prepare cases, each given with whether its labels are read; ``None`` for one that cannot be read.
+
+    Arguments and errors are those of ``SliceLoader``; nothing is left in ``folder`` after an error.
+    """
+    cached: list[CachedCase | None] = []
+    failures: list[UnreadableCase] = []
+    places = [folder / f"{index:04d}" for index in range(len(roles))]
+    try:
+        for place, (case, with_labels) in zip(places, roles, strict=True):
+            try:
+                cached.append(prepare_case(case, task, place, with_labels=with_labels))
+            except UnreadableCase as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(len(cached), error)
+                failures.append(error)
+                cached.append(None)
+            if on_case:
+                on_case(len(cached), len(roles))
+    except BaseException:  # slices that nobody will use must not keep a disk full
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    return cached, failures
 
 
 class SliceLoader:
@@ -113,27 +204,28 @@ class SliceLoader:
         target_labels: bool = False,
         episodes: bool = False,
         on_case: Callable[[int, int], None] | None = None,
+        on_unreadable: Callable[[int, UnreadableCase], None] | None = None,
     ) -> None:
         """Prepare every source and target case under ``folder``.
 
-        With ``episodes``, the two halves of a batch come from different volumes if there is more than one.
+        With ``episodes``, the two halves of a batch come from different volumes if there is more than one. A case that
+        cannot be read is left out and passed to ``on_unreadable`` with its number, if that is given.
 
         Raises:
-            InputError: a volume is unusable, or no slice is labelled.
+            InputError: a volume is unusable, or no slice is labelled. LeudaError: the disk is full.
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
         self._episodes = episodes
         roles = [(case, True) for case in dataset.source.cases]
         roles += [(case, target_labels) for case in dataset.target.cases]
-        cached = []
-        for index, (case, with_labels) in enumerate(roles):
-            cached.append(prepare_case(case, task, folder / f"{index:04d}", with_labels=with_labels))
-            if on_case:
-                on_case(index + 1, len(roles))
-        source, target = cached[: len(dataset.source.cases)], cached[len(dataset.source.cases) :]
+        cached, failures = _prepare_all(roles, task, folder, on_case=on_case, on_unreadable=on_unreadable)
+        first = len(dataset.source.cases)
+        source, target = ([case for case in part if case] for part in (cached[:first], cached[first:]))
         self.labelled = [case for case in source if case.labelled]
         self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
         self._target_labels = target_labels
+        if failures and not (self.labelled and self.target):
+            raise failures[0]
         if not self.labelled:
             raise nothing_labelled(dataset)
         if not self.target:

@@ -6,26 +6,56 @@ Training and prediction both use this file and ``geometry``, so that slices are 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from leuda_core.types import Normalization
 
 MAX_SAMPLES = 2_000_000
 """Number of voxels for estimating percentiles; more would cost memory and time without changing the result."""
 
+AIR, PADDING = -1024.0, -1250.0
+"""The lowest value of a 12-bit CT, in HU; values below ``PADDING`` are too low for noisy air."""
+
+PADDING_LEVELS, PADDING_SHARE, LEVEL = 3, 0.8, 4.0
+"""Padding is a constant: this many levels, ``LEVEL`` wide, hold this share of all values below ``PADDING``. Several
+scanners' constants may meet in one volume, and resampling and lossy compression blur them."""
+
+MULTIPLE, SMALLEST = 16, 32  # the U-Net halves four times; its norm needs more than one pixel at the lowest level
+
+LARGE_OFFSET = 64.0  # an offset of so many intensity ranges costs float32 a visible part of its precision
+
 
 def intensity_range(data: np.ndarray, normalization: Normalization) -> tuple[float, float]:
     """Return the volume's two clipping percentiles, estimated from an even sample of at most ``MAX_SAMPLES`` voxels."""
     step = math.ceil(data.size / MAX_SAMPLES) | 1  # odd, so that it is not in step with rows of even length
     sample = data.ravel(order="K")[::step]
+    if normalization.ignores_padding:
+        sample = _without_padding(sample)
     low, high = np.percentile(sample, (normalization.lower_percentile, normalization.upper_percentile))
     if high <= low:  # almost all voxels are equal, such as a thin structure in a zero background
         low, high = float(sample.min()), float(sample.max())
     return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _without_padding(sample: np.ndarray) -> np.ndarray:
+    """Return voxel values in which the padding of a CT has the value of air, or else of the darkest of the others.
+
+    Replaced, not removed: a volume whose padding is air already has the same percentiles.
+    """
+    low = float(sample.min())
+    if not (math.isfinite(low) and low < PADDING):
+        return sample
+    padded = sample < PADDING
+    counts = np.unique(np.floor(sample[padded] / LEVEL), return_counts=True)[1]
+    if np.sort(counts)[-PADDING_LEVELS:].sum() < PADDING_SHARE * counts.sum() or padded.all():
+        return sample  # many different values, such as those of a phase image
+    darkest = float(np.percentile(sample[~padded], 0.5))
+    return np.where(padded, AIR if darkest < 0 else darkest, sample)
 
 
 def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[float, float]) -> Tensor:
@@ -35,6 +65,8 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
         slices: ``(B, rows, columns)``, any real dtype; result ``(B, 1, *size)`` float32.
     """
     low, high = intensities
+    if slices.dtype.itemsize > 2 and slices.dtype != np.float32 and abs(low) > LARGE_OFFSET * (high - low):
+        slices, low, high = np.subtract(slices, low, dtype=np.float64), 0.0, high - low
     images = torch.from_numpy(np.array(slices, dtype=np.float32, order="C")).unsqueeze(1)
     images = images.sub_(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
     if images.shape[-2:] == size:
@@ -42,6 +74,25 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
     # Antialiasing only has an effect, and a cost, if pixels get larger.
     shrinks = size[0] < images.shape[-2] or size[1] < images.shape[-1]
     return interpolate(images, size=size, mode="bilinear", antialias=shrinks)
+
+
+def padding(length: int, patch_size: int) -> tuple[int, int]:
+    """Return the pixels to add before and after a side of a slice, so that networks can take it."""
+    wanted = max(-(-length // MULTIPLE) * MULTIPLE, patch_size, SMALLEST)
+    before = (wanted - length) // 2
+    return before, wanted - length - before
+
+
+def in_padding(network: Callable[[Tensor], Tensor], images: Tensor, patch_size: int) -> Tensor:
+    """Apply a network to slices of any size, padded with the lowest intensity as in training.
+
+    Shape:
+        images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, C, H, W)``.
+    """
+    height, width = images.shape[-2:]
+    (top, bottom), (left, right) = padding(height, patch_size), padding(width, patch_size)
+    result = network(pad(images, (left, right, top, bottom), value=-1.0))
+    return result[..., top : top + height, left : left + width]
 
 
 def labels_to_working(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

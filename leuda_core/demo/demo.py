@@ -20,7 +20,7 @@ import numpy as np
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import plan_slices
-from leuda_core.data.phantom import make_phantom
+from leuda_core.data.phantom.cohort import make_phantom
 from leuda_core.demo import scene
 from leuda_core.demo.surfaces import surface_figure
 from leuda_core.errors import InputError, LeudaError
@@ -82,7 +82,7 @@ def run_demo(
         models[method] = _train(dataset_file, method, out / method, steps[method], settings[method], seed, say)
         say(f"scoring {method}", f"{len(dataset.test_target)} unseen target cases")
         scores[method] = score_bundle(models[method], dataset.test_target, device="cpu")
-        write_json(Run(out / method).scores, scores[method].as_dict())
+        write_json(Run(out / method).scores, scores[method].as_dict(), private=True)
     case = _median_case(dataset.test_target, scores[AFTER])
     say("drawing and saving", f"case {case.id}")
     files, notes = _show(out, case, models, scores)

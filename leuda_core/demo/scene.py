@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from leuda_core.errors import InputError
+from leuda_core.errors import FREE_SPACE, InputError, LeudaError
+from leuda_core.io.files import is_full
 from leuda_core.types import Label, LabelMap, Volume
 
 BINARY, SURFACE = "Binary labelmap", "Closed surface"
@@ -41,7 +42,7 @@ def write_scene(volume: Volume, label_map: LabelMap, path: Path, *, name: str = 
     """Save a scene that opens in Slicer with the volume in the slice views and the segmentation over it and in 3-D.
 
     Raises:
-        InputError: slicer-core is missing, or the file cannot be written.
+        InputError: slicer-core is missing, or the file cannot be written. LeudaError: the disk is full.
     """
     volume, label_map = right_handed(volume), right_handed(label_map)
     with _scene() as (core, scene, application):
@@ -52,6 +53,10 @@ def write_scene(volume: Volume, label_map: LabelMap, path: Path, *, name: str = 
         _add_views(core, scene, application, volume_node)
         path.unlink(missing_ok=True)
         if not scene.WriteToMRB(str(path.resolve())):
+            full = is_full(path)
+            path.unlink(missing_ok=True)
+            if full:
+                raise LeudaError(f"cannot write '{path}': no space left", FREE_SPACE)
             raise InputError(f"scene {path} could not be written", "check the folder and the free space")
 
 

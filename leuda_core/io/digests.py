@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _CHUNK = 1 << 20
 
 
-def digest(path: Path) -> str:
+def digest(path: Path, others: Iterable[Path] = ()) -> str:
     """Return the sha256 of a file's content, or of the names and contents of the files directly in a folder.
 
-    The name of the file or folder itself and its times do not count: a copy has the same digest.
+    The name of the file or folder itself and its times do not count: a copy has the same digest. Hidden files of a
+    folder do not count either.
+
+    Args:
+        others: files that belong to the file, such as its voxels; their order counts, and their names do not.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read, or is none (reading a pipe may never end).
     """
-    path = Path(path)
-    if not path.is_dir():
-        return _of_file(path)
-    found = hashlib.sha256()
-    for entry in sorted(entry for entry in path.iterdir() if entry.is_file()):
-        found.update(f"{entry.name}\0{_of_file(entry)}\n".encode("utf-8", "surrogateescape"))
-    return found.hexdigest()
+    path, others = Path(path), list(others)
+    if path.is_dir():
+        inside = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        return _of_lines(f"{entry.name}\0{_of_file(entry)}" for entry in inside)
+    return _of_lines(map(_of_file, [path, *others])) if others else _of_file(path)
+
+
+def _of_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _of_file(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     found = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open(path, "rb", opener=_never_waiting) as stream:
         while chunk := stream.read(_CHUNK):
             found.update(chunk)
     return found.hexdigest()
+
+
+def _never_waiting(path: str, flags: int) -> int:
+    """Open a file; what looks like one, or became a pipe since it was looked at, must not block."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

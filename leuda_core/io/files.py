@@ -15,50 +15,77 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from leuda_core.errors import InputError, LeudaError
+from leuda_core.errors import FREE_SPACE, InputError, LeudaError, lacks_space, reason_of
+from leuda_core.io.leftovers import TEMPORARY_PREFIX, remove_leftovers, temporary_name
+from leuda_core.io.private import file_mode, folder_mode, make_private_folder, open_private
 
-TEMPORARY_PREFIX = ".tmp-"
-"""Prefix of unfinished files and folders, which makes them hidden."""
-
-_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FREE_SPACE = "free disk space or choose another folder"
+_PROBE_BYTES = 1 << 16
 
 
-def write_error(path: Path, error: OSError) -> LeudaError:
+def write_error(path: Path, error: Exception) -> LeudaError:
     """Return the error that explains why ``path`` could not be written."""
-    if error.errno in _NO_SPACE:
-        return LeudaError(f"cannot write '{path}': no space left", _FREE_SPACE)
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"cannot write '{path}': {reason}", "choose an existing folder that you can write to")
+    if lacks_space(error):
+        return LeudaError(f"cannot write '{path}': no space left", FREE_SPACE)
+    return InputError(f"cannot write '{path}': {reason_of(error)}", "choose an existing folder that you can write to")
 
 
 def incomplete_error(path: Path) -> LeudaError:
     """Return the error for a file that is incomplete although no error was reported, for example on a full disk."""
-    return LeudaError(f"cannot write '{path}': the file is incomplete, the disk may be full", _FREE_SPACE)
+    return LeudaError(f"cannot write '{path}': the file is incomplete, the disk may be full", FREE_SPACE)
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path next to ``path`` to write to; on success it replaces ``path``, on failure it is removed.
+def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """Give a temporary file next to ``path`` to write to; on success it replaces ``path``, on failure it is removed.
 
     The temporary name ends like ``path`` (``.nii.gz`` stays ``.nii.gz``), so writers that depend on the extension work.
-    Missing parent folders are created. Symbolic links are followed.
+    Missing parent folders are created. Symbolic links are followed. Unfinished files that killed processes left in the
+    folder are removed.
+
+    Args:
+        private: the file, and folders that are created for it, are for their owner alone; otherwise the umask decides.
 
     Raises:
         LeudaError: the disk is full. InputError: the path cannot be written.
     """
     final = Path(os.path.realpath(path))
-    temporary = final.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{final.name}")
+    temporary = final.with_name(temporary_name(final.name))
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
+        _make_parent(final, private)
+        remove_leftovers(final.parent)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode() if private else 0o666))
         yield temporary
         _flush(temporary)
         os.replace(temporary, final)
         _flush_folder(final.parent)
     except OSError as error:
         raise write_error(path, error) from error
+    except Exception as error:
+        if not isinstance(error, InputError) and (lacks_space(error) or is_full(temporary)):
+            raise LeudaError(f"cannot write '{path}': no space left", FREE_SPACE) from error
+        raise
     finally:
         _remove(temporary)
+
+
+def _make_parent(path: Path, private: bool) -> None:
+    if private:
+        make_private_folder(path.parent)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def is_full(path: Path) -> bool:
+    """Return whether nothing can be appended to a file, which this changes: some writers do not say why they failed."""
+    try:
+        with open(path, "ab", buffering=0) as stream:
+            left = _PROBE_BYTES
+            while left:
+                left -= stream.write(bytes(left)) or 0
+            os.fsync(stream.fileno())
+    except OSError as error:
+        return lacks_space(error)
+    return False
 
 
 def _remove(path: Path) -> None:
@@ -87,21 +114,21 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write ``data`` atomically; ``private`` as for ``atomic_path``."""
+    with atomic_path(path, private=private) as temporary:
         temporary.write_bytes(data)
 
 
 def fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Create a (temporary) folder with these files, all flushed to the disk.
+    """Create a (temporary) private folder with these files, all flushed to the disk.
 
     Raises:
         OSError: unchanged, so that the caller can name the final folder.
     """
-    folder.mkdir()
+    folder.mkdir(folder_mode())
     for name, data in contents.items():
-        with open(folder / name, "wb") as stream:
+        with open_private(folder / name, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -112,16 +139,18 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, obj: Any) -> None:
+def write_json(path: Path, obj: Any, *, private: bool = False) -> None:
     """Write ``obj`` atomically as indented JSON with a final newline; NaN and infinity are rejected (not JSON)."""
-    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    data = text.encode("utf-8", "backslashreplace")  # \udc80 for a byte of a file name that is not text
+    write_bytes(path, data, private=private)
 
 
 def check_output_folder(path: Path) -> None:
     """Check that files can be written into ``path``, which need not exist yet; leaves nothing behind.
 
     Raises:
-        InputError: it cannot be created or written, or it is a file.
+        InputError: it cannot be created or written, or it is a file. LeudaError: the disk is full.
     """
     made: list[Path] = []
     try:
@@ -133,7 +162,9 @@ def check_output_folder(path: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        reason = "a file is in the way" if error.errno == errno.EEXIST else (error.strerror or str(error)).lower()
+        if lacks_space(error):
+            raise write_error(path, error) from error
+        reason = "a file is in the way" if error.errno == errno.EEXIST else reason_of(error)
         raise InputError(f"cannot write into '{path}': {reason}", "choose another output folder") from error
     finally:
         for folder in reversed(made):
@@ -148,7 +179,7 @@ def existing(path: Path) -> set[Path]:
 
 def remove_new(path: Path, kept: set[Path]) -> None:
     """Remove the new contents of a folder, and the folder and its parents if they are new, given the ``existing``."""
-    for entry in set(path.iterdir()) - kept:
+    for entry in (set(path.iterdir()) if path.is_dir() else set()) - kept:
         if entry.is_dir():
             rmtree(entry, ignore_errors=True)
         else:

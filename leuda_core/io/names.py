@@ -1,12 +1,25 @@
-"""Names of volume files. Standard library only."""
+"""Names of volume files, and of files that are none. Standard library only."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 """Extensions of the supported files; ``.seg.nrrd`` comes before ``.nrrd``."""
+
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
+
+
+def is_litter(name: str) -> bool:
+    """Return whether file browsers created a file: folder settings, and macOS's ``._NAME`` next to every file."""
+    return name in _LITTER or name.startswith("._")
+
+
+def real_path(path: Path) -> Path:
+    """Return the absolute path without symbolic links; links that form a circle stay, where ``resolve`` would fail."""
+    return Path(os.path.realpath(path))
 
 
 def volume_stem(path: Path) -> str:
@@ -54,4 +67,4 @@ def _candidates(stem: str, folder: str) -> Iterator[str]:
 
 
 def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # on some systems, A.nrrd and a.nrrd are the same file
+    return str(real_path(path)).casefold()  # on some systems, A.nrrd and a.nrrd are the same file

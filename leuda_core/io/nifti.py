@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2, read and written with nibabel.
+"""NIfTI-1 and NIfTI-2: headers interpreted, and files written, with nibabel; voxels read with NumPy.
 
 ITK's own reader is not used because of its behaviour (found with ITK 5.4): a truncated file reads as zeros without an
 error; ``a.nii.gz`` reads as ``a.nii`` if both exist; an sform with shear is rejected, or silently replaced by the qform
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import gzip
 import logging
-import zlib
-from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leuda_core.errors import InputError
+from leuda_core.io.formats.nifti_header import mm_per_unit, read_nifti_header, storage_of
+from leuda_core.io.formats.sources import EXPORT_AGAIN
+from leuda_core.io.formats.voxels import read_voxels
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 GZIP_LEVEL = 1
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as perpendicular, as in ITK
 _SCANNER = 1
-_CHUNK = 1 << 20  # gzip buffers as much as is requested at once
-_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 
 
 def is_sheared(affine: np.ndarray) -> bool:
@@ -46,8 +45,8 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     Raises:
         InputError: not a NIfTI file.
     """
-    image = _load(path)
-    return image.shape, _affine(image.header, path)
+    header = read_nifti_header(path)
+    return storage_of(header, path).shape, _affine(header, path)
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -56,63 +55,19 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: not a NIfTI file, truncated or damaged.
     """
-    image = _load(path)
-    affine = _affine(image.header, path)
-    proxy = image.dataobj
-    data = np.empty(proxy.shape, proxy.dtype, order="F")
+    header = read_nifti_header(path)
+    affine = _affine(header, path)
+    slope, inter = _scaling(header, path)
+    return _scaled(read_voxels(storage_of(header, path)), slope, inter), affine
+
+
+def _scaling(header: Nifti1Header, path: Path) -> tuple[float, float]:
+    """Return slope and intercept; 1 and 0 if the header has none."""
     try:
-        with _opened(path) as stream:
-            _read_into(stream, proxy.offset, data, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, str(error)) from error
-    if not data.dtype.isnative:
-        data = data.byteswap(inplace=True).view(data.dtype.newbyteorder("="))
-    return _scaled(data, proxy.slope, proxy.inter), affine
-
-
-def _opened(path: Path) -> BufferedIOBase:
-    return gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb")
-
-
-def _load(path: Path) -> Any:
-    import nibabel
-    from nibabel.imageglobals import LoggingOutputSuppressor
-
-    try:
-        with LoggingOutputSuppressor():  # nibabel prints warnings; the error below is enough
-            image = nibabel.load(path)
-    except Exception as error:  # nibabel raises many types of errors for invalid files
-        raise InputError(f"'{path}' is not a readable NIfTI file", _remedy(path)) from error
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise InputError(f"'{path}' is {type(image).__name__}, not NIfTI", "export the volume as .nii.gz")
-    return image
-
-
-def _remedy(path: Path) -> str:
-    with open(path, "rb") as stream:
-        gzipped = stream.read(2) == b"\x1f\x8b"
-    if gzipped and path.suffix.lower() == ".nii":
-        return "it is compressed: rename it to .nii.gz"
-    if not gzipped and path.suffix.lower() == ".gz":
-        return "it is not compressed: if it is NIfTI, rename it to .nii"
-    return "export or download the volume again"
-
-
-def _read_into(stream: BufferedIOBase, offset: int, data: np.ndarray, path: Path) -> None:
-    stream.seek(offset)
-    buffer = data.reshape(-1, order="F").view(np.uint8).data
-    filled = 0
-    while filled < len(buffer):
-        count = stream.readinto(buffer[filled : filled + _CHUNK])
-        if not count:
-            raise _damaged(path, f"{filled} of {len(buffer)} bytes of voxels")
-        filled += count
-    while stream.read(_CHUNK):  # gzip checks its checksum only at the end
-        pass
-
-
-def _damaged(path: Path, why: str) -> InputError:
-    return InputError(f"'{path}' is truncated or damaged ({why})", "copy, download or export it again")
+        slope, inter = header.get_slope_inter()
+    except Exception as error:
+        raise InputError(f"'{path}' has a broken scaling of its values ({error})", EXPORT_AGAIN) from error
+    return 1.0 if slope is None else slope, 0.0 if inter is None else inter
 
 
 def _scaled(data: np.ndarray, slope: float, inter: float) -> np.ndarray:
@@ -120,22 +75,24 @@ def _scaled(data: np.ndarray, slope: float, inter: float) -> np.ndarray:
         return data
     exact = np.float32 if data.dtype.itemsize <= 2 or data.dtype == np.float32 else np.float64
     scaled = data.astype(exact, copy=False)
-    scaled *= exact(slope)
-    scaled += exact(inter)
+    with np.errstate(all="ignore"):  # what overflows is infinite, and refused as such
+        scaled *= exact(slope)
+        scaled += exact(inter)
     return scaled
 
 
 def _affine(header: Nifti1Header, path: Path) -> np.ndarray:
     try:
-        affine, note = _choose_affine(header)
+        with np.errstate(all="ignore"):  # an affine that is not finite is refused by the caller
+            affine, note = _choose_affine(header)
+            affine = np.array(affine, dtype=np.float64)
+            affine[:3] *= mm_per_unit(header)
+            if header["dim"][0] == 2 and not affine[:3, 2].any():  # a 2-D picture
+                affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1]) / np.linalg.norm(affine[:3, 0])
     except Exception as error:
-        raise InputError(f"'{path}' has a broken orientation ({error})", "export the volume again") from error
+        raise InputError(f"'{path}' has a broken orientation ({error})", EXPORT_AGAIN) from error
     if note:
         logger.warning("'%s': %s", path, note)
-    affine = np.array(affine, dtype=np.float64)
-    affine[:3] *= _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
-    if header["dim"][0] == 2 and not affine[:3, 2].any():
-        affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1]) / np.linalg.norm(affine[:3, 0])  # a 2-D picture
     return affine
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from leuda_core.errors import InputError
+from leuda_core.io.labels import name_key
 from leuda_core.types import Label
 
+MAX_VALUE = 2**32 - 1
+"""The largest value of a label map."""
+
+GREY = (0.5, 0.5, 0.5)
+
+_EXPORT = "export the segmentation again, for example with 3D Slicer"
+_SEGMENT = re.compile(r"Segment[0-9]+_(?=(?:ID|Name|LabelValue)$)")
 _REPRESENTATION = "Binary labelmap"
 _TERMINOLOGY = "TerminologyEntry:"
 
@@ -39,23 +48,44 @@ def segmentation_header(labels: Sequence[Label], shape: tuple[int, int, int]) ->
 
 
 def segmentation_labels(header: Mapping[str, str]) -> tuple[Label, ...]:
-    """Return the labels that a segmentation file describes, sorted by value; empty for any other header."""
-    labels = []
-    for key in header:
-        if not (match := re.fullmatch(r"(Segment\d+_)LabelValue", key)):
-            continue
-        prefix = match[1]
-        color = [float(part) for part in header.get(prefix + "Color", "0.5 0.5 0.5").split()]
-        tags = header.get(prefix + "Tags", "").split("|")
-        entry = next((tag.removeprefix(_TERMINOLOGY) for tag in tags if tag.startswith(_TERMINOLOGY)), "")
-        name = header.get(prefix + "Name") or header.get(prefix + "ID", "")
-        labels.append(Label(int(header[key]), name, (color[0], color[1], color[2]), entry))
-    return tuple(sorted(labels, key=lambda label: label.value))
+    """Return the labels that a segmentation file describes, sorted by value; empty for any other header.
+
+    A missing name becomes that of the ID or of the value, as in Slicer; an unusable colour becomes grey.
+
+    Raises:
+        InputError: a segment has no label value, or one that no label map can hold.
+    """
+    prefixes = dict.fromkeys(match[0] for key in header if (match := _SEGMENT.match(key)))
+    labels = [_label(header, prefix, alone=len(prefixes) == 1) for prefix in prefixes]
+    return tuple(sorted((label for label in labels if label is not None), key=lambda label: label.value))
 
 
-def values_by_name(stored: Sequence[Label], wanted: Sequence[Label]) -> dict[int, int] | None:
-    """Map stored values to wanted values by name; ``None`` if a stored name is not wanted."""
-    wanted_values = {label.name.casefold(): label.value for label in wanted}
-    if not stored or any(label.name.casefold() not in wanted_values for label in stored):
+def _label(header: Mapping[str, str], prefix: str, *, alone: bool) -> Label | None:
+    """Return the label of a segment; ``None`` for an entry that describes the background."""
+    name = (header.get(prefix + "Name") or header.get(prefix + "ID") or "").strip()
+    stored = header.get(prefix + "LabelValue", "1" if alone else "")  # before Slicer 4.11, a segment had the value 1
+    value = _value(stored, name or prefix.rstrip("_"))
+    if value == 0 and name_key(name) == "background":
         return None
-    return {label.value: wanted_values[label.name.casefold()] for label in stored}
+    if value == 0:
+        raise InputError(f"segment {name!r} has the label value 0, which is the background", _EXPORT)
+    tags = header.get(prefix + "Tags", "").split("|")
+    entry = next((tag.removeprefix(_TERMINOLOGY) for tag in tags if tag.startswith(_TERMINOLOGY)), "")
+    return Label(value, name or f"label {value}", _color(header.get(prefix + "Color", "")), entry)
+
+
+def _value(text: str, name: str) -> int:
+    digits = text.strip()
+    if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) > MAX_VALUE:
+        shown = digits if len(digits) <= 20 else digits[:20] + "…"
+        what = f"segment {name!r} has the label value {shown!r}, not a whole number from 1 to {MAX_VALUE}"
+        raise InputError(what, _EXPORT)
+    return int(digits)
+
+
+def _color(text: str) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(part) for part in text.split())
+    except ValueError:
+        return GREY
+    return (red, green, blue) if all(0 <= part <= 1 for part in (red, green, blue)) else GREY

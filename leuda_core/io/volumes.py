@@ -1,26 +1,35 @@
 """Reads and writes volumes and label maps, on exactly the same grid.
 
-Formats: NIfTI (.nii, .nii.gz), NRRD (.nrrd, .seg.nrrd), MetaImage (.mha), DICOM (a folder with one series, or a .dcm
+Formats: NIfTI (.nii, .nii.gz), NRRD (.nrrd, .seg.nrrd), MetaImage (.mha), DICOM (a folder with one series, or a
 file). An array's axes are the voxel indices i, j, k; the affine maps them to RAS mm, for any direction cosines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from leuda_core.errors import InputError
-from leuda_core.io import dicom, itk, nifti
+from leuda_core.errors import COPY_AGAIN, InputError
+from leuda_core.io import nifti
+from leuda_core.io.arrays import slabs
+from leuda_core.io.dicom import series as dicom
+from leuda_core.io.dicom.header import is_dicom
+from leuda_core.io.digests import digest
 from leuda_core.io.files import atomic_path, incomplete_error
+from leuda_core.io.formats import images
+from leuda_core.io.formats.headers import checked_affine
+from leuda_core.io.formats.sources import cannot_read, open_regular
+from leuda_core.io.formats.writers import write_metaimage, write_nrrd
+from leuda_core.io.label_maps import with_labels
 from leuda_core.io.names import EXTENSIONS, volume_extension
-from leuda_core.io.segmentations import segmentation_header, segmentation_labels, values_by_name
+from leuda_core.io.segmentations import segmentation_header
 from leuda_core.types import Label, LabelMap, Volume
-
-MAX_VALUES = 256
-"""Maximum number of values in a label map, including the background; an image given by mistake has more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +47,11 @@ def read_volume(path: Path) -> Volume:
         InputError: the file is missing, damaged, not a scalar 3-D image, has NaN or infinite voxels, is constant, or
             has an affine that cannot be inverted.
     """
-    data, affine, _ = _read(Path(path))
+    path = Path(path)
+    data, affine, _ = read_stored(path)
     _check_finite(data, path)
     first = data[0, 0, 0]
-    if all((slab == first).all() for slab in _slabs(data)):
+    if all((slab == first).all() for slab in slabs(data)):
         raise InputError(f"volume '{path}' is constant (every voxel is {first})", "check that it is the right image")
     return Volume(data, affine)
 
@@ -54,36 +64,73 @@ def read_grid(path: Path) -> Grid:
     """
     path = Path(path)
     kind = _check_path(path)
-    reader = {"nifti": nifti, "dicom": dicom, "itk": itk}[kind]
+    reader = {"nifti": nifti, "dicom": dicom, "text header": images}[kind]
     shape, affine = reader.read_header(path)
-    return Grid(_three_axes(shape, path), _checked_affine(affine, path))
+    return Grid(_three_axes(shape, path), checked_affine(affine, path))
+
+
+def detached_files(path: Path) -> tuple[Path, ...]:
+    """Return the files with the voxels of a volume, if its header is in a file of its own."""
+    path = Path(path)
+    if volume_extension(path).endswith((".nrrd", ".mha")) and path.is_file():
+        with suppress(InputError):  # a header that cannot be read names no other files
+            return images.detached(path)
+    return ()
+
+
+def volume_digest(path: Path) -> str:
+    """Return the ``digest`` of all files of a volume.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return digest(path, detached_files(path))
+
+
+class Stored(NamedTuple):
+    """What a file holds: voxels ``(I, J, K)``, affine (RAS mm), and the key/value pairs of its header."""
+
+    data: np.ndarray
+    affine: np.ndarray
+    header: Mapping[str, str]
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a scalar 3-D image of any content.
+
+    Raises:
+        InputError: the file is missing, damaged, not a scalar 3-D image, or has an affine that cannot be inverted.
+    """
+    path = Path(path)
+    kind = _check_path(path)
+    header: Mapping[str, str] = {}
+    if kind == "text header":
+        data, affine, header = images.read_image(path)
+    else:
+        data, affine = nifti.read_nifti(path) if kind == "nifti" else dicom.read_series(path)
+    if data.dtype.kind not in "iuf" or data.dtype.itemsize > 8:
+        raise InputError(f"'{path}' has voxels of type {data.dtype}", "give a volume of real numbers")
+    data = data.reshape(_three_axes(data.shape, path), order="F")
+    return Stored(data, checked_affine(affine, path), header)
 
 
 def read_label_map(path: Path, labels: Sequence[Label] | None) -> LabelMap:
     """Read a label map as the smallest unsigned dtype; whole numbers stored as float are accepted.
 
-    Segments of a .seg.nrrd file are matched with ``labels`` by name if all names are known. With ``labels=None``, the
-    labels are those that the file describes, or else one for each value found.
+    The segments of a file that names them (.seg.nrrd) are matched with ``labels`` by name, as ``io.labels`` says; other
+    files by value. With ``labels=None``, the labels are those that the file names, or else one for each value found.
 
     Raises:
         InputError: as for :func:`read_volume` (but it may be constant), or there are fractions, negative values,
-            values without a label or, with ``labels=None``, more than ``MAX_VALUES`` values.
+            values without a label, segments with an unknown or repeated name or, with ``labels=None``, too many values.
     """
-    path = Path(path)
-    data, affine, header = _read(path)
-    counts = _count_values(data, path)
-    stored = segmentation_labels(header)
-    if labels is None:
-        if len(counts) > MAX_VALUES:
-            what = f"'{path}' has {len(counts)} different values, too many for a label map"
-            raise InputError(what, "give the label map, not the image")
-        labels = stored or tuple(Label(value, f"label {value}") for value in counts if value)
-    elif mapping := values_by_name(stored, labels):
-        data = _renumber(data, mapping)
-        counts = {mapping.get(value, value): count for value, count in counts.items()}
-    _check_known(counts, labels, path)
-    largest = max([0, *counts, *(label.value for label in labels)])
-    return LabelMap(data.astype(np.min_scalar_type(largest), copy=False), affine, tuple(labels))
+    return label_map_of(read_stored(path), labels, Path(path))
+
+
+def label_map_of(stored: Stored, labels: Sequence[Label] | None, path: Path) -> LabelMap:
+    """Return the label map of what a file holds, as ``read_label_map`` does; ``path`` is named in errors."""
+    data, known = with_labels(stored.data, stored.header, labels, path)
+    return LabelMap(data, stored.affine, known)
 
 
 def write_label_map(label_map: LabelMap, path: Path) -> None:
@@ -132,25 +179,6 @@ def grid_gap_mm(a: Grid | Volume, b: Grid | Volume) -> float:
     return float(np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max())
 
 
-def find_volumes(folder: Path) -> list[Path]:
-    """Return the volumes directly in a folder, sorted by name: known files, and subfolders that contain .dcm files.
-
-    Raises:
-        InputError: not a folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"'{folder}' is not a folder", "give a folder with volumes")
-    if dicom.has_series(folder):
-        return [folder]
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]  # also skips unfinished files
-    return sorted(filter(_is_volume, entries))
-
-
-def _is_volume(entry: Path) -> bool:
-    return dicom.has_series(entry) if entry.is_dir() else bool(volume_extension(entry))
-
-
 def _corners(shape: tuple[int, int, int]) -> np.ndarray:
     """Return the voxel indices of the corners of a grid, as columns ``(4, 8)`` for an affine."""
     corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(shape)[:, None] - 1.0)
@@ -159,35 +187,21 @@ def _corners(shape: tuple[int, int, int]) -> np.ndarray:
 
 def _check_path(path: Path) -> str:
     """Return which reader to use for a path."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return "dicom"
-    if not path.exists():
-        raise InputError(f"'{path}' does not exist", "check the path")
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             is_empty = not stream.read(1)
     except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}", "check its permissions") from error
+        raise cannot_read(path, error) from error
     if is_empty:
-        raise InputError(f"'{path}' is empty (0 bytes)", "copy, download or export it again")
-    extension = volume_extension(path) or (path.suffix.lower() if path.suffix.lower() == ".dcm" else "")
+        raise InputError(f"'{path}' is empty (0 bytes)", COPY_AGAIN)
+    extension = volume_extension(path)
+    if not extension and (path.suffix.lower() == ".dcm" or is_dicom(path)):
+        return "dicom"
     if not extension:
         raise InputError(f"'{path}' has an unknown extension", f"use one of {', '.join(EXTENSIONS)} or a DICOM folder")
-    return "nifti" if extension.startswith(".nii") else "itk"
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, str]]:
-    """Return voxels ``(I, J, K)``, affine and key/value pairs of a real, scalar, 3-D image."""
-    kind = _check_path(path)
-    header: Mapping[str, str] = {}
-    if kind == "itk":
-        data, affine, header = itk.read_image(path)
-    else:
-        data, affine = nifti.read_nifti(path) if kind == "nifti" else dicom.read_series(path)
-    if data.dtype.kind not in "iuf":
-        raise InputError(f"'{path}' has voxels of type {data.dtype}", "give a volume of real numbers")
-    data = data.reshape(_three_axes(data.shape, path), order="F")
-    return data, _checked_affine(affine, path), header
+    return "nifti" if extension.startswith(".nii") else "text header"
 
 
 def _three_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
@@ -198,74 +212,14 @@ def _three_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     return full[0], full[1], full[2]
 
 
-def _checked_affine(affine: np.ndarray, path: Path) -> np.ndarray:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    sound = np.isfinite(affine).all() and lengths.min() > 0
-    if not sound or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:
-        rows = np.round(affine[:3], 6).tolist()
-        raise InputError(f"'{path}' has an affine that cannot be inverted: {rows}", "export it with its orientation")
-    return affine
-
-
-def _slabs(data: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the volume slice by slice, so that no check copies a whole volume."""
-    for index in range(data.shape[2]):
-        yield data[:, :, index]
-
-
 def _check_finite(data: np.ndarray, path: Path) -> None:
     if data.dtype.kind != "f":
         return
-    count = data.size - sum(int(np.isfinite(slab).sum()) for slab in _slabs(data))
+    count = data.size - sum(int(np.isfinite(slab).sum()) for slab in slabs(data))
     if count:
         raise InputError(
             f"volume '{path}' has {count} NaN or infinite voxels", "replace them, for example by the background value"
         )
-
-
-def _count_values(data: np.ndarray, path: Path) -> dict[int, int]:
-    """Return the number of voxels for each value of a label map, sorted by value."""
-    counts: dict[int, int] = {}
-    broken = 0
-    for slab in _slabs(data):
-        if data.dtype.kind == "f":
-            whole = np.isfinite(slab) & (slab == np.floor(slab))
-            broken += slab.size - int(whole.sum())
-            slab = slab[whole]
-        for value, count in _slab_counts(slab):
-            counts[value] = counts.get(value, 0) + count
-    if broken:
-        raise InputError(f"label map '{path}' has {broken} voxels that are not whole numbers", "give a label map")
-    if negative := sorted(value for value in counts if value < 0):
-        voxels = sum(counts[value] for value in negative)
-        raise InputError(
-            f"label map '{path}' has {voxels} negative voxels (down to {negative[0]})", "use labels from 0"
-        )
-    return dict(sorted(counts.items()))
-
-
-def _slab_counts(slab: np.ndarray) -> list[tuple[int, int]]:
-    if slab.size and slab.min() >= 0 and slab.max() < 2**16:  # bincount is many times faster than sorting
-        counts = np.bincount(slab.ravel(order="K").astype(np.intp))
-        return [(int(value), int(counts[value])) for value in np.flatnonzero(counts)]
-    values, counts = np.unique(slab, return_counts=True)
-    return [(int(value), int(count)) for value, count in zip(values, counts, strict=True)]
-
-
-def _check_known(counts: Mapping[int, int], labels: Sequence[Label], path: Path) -> None:
-    known = sorted({0, *(label.value for label in labels)})
-    unknown = [value for value in counts if value not in known]
-    if unknown:
-        named = ", ".join(f"{value} ({counts[value]} voxels)" for value in unknown[:8])
-        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        table = ", ".join(map(str, known))
-        raise InputError(f"label map '{path}' has values without a label: {named}{more}", f"the labels are {table}")
-
-
-def _renumber(data: np.ndarray, mapping: Mapping[int, int]) -> np.ndarray:
-    table = np.arange(max(int(data.max()), *mapping) + 1)
-    table[list(mapping)] = list(mapping.values())
-    return table.astype(np.min_scalar_type(int(table.max())))[data]
 
 
 def _write(data: np.ndarray, affine: np.ndarray, path: Path, header: Mapping[str, str]) -> None:
@@ -275,14 +229,10 @@ def _write(data: np.ndarray, affine: np.ndarray, path: Path, header: Mapping[str
     with atomic_path(path) as temporary:
         if extension.startswith(".nii"):
             nifti.write_nifti(data, affine, temporary)
+            return
+        if extension.endswith(".nrrd"):
+            write_nrrd(data, affine, temporary, header)
         else:
-            _write_itk(data, affine, temporary, path, header)
-
-
-def _write_itk(data: np.ndarray, affine: np.ndarray, temporary: Path, path: Path, header: Mapping[str, str]) -> None:
-    temporary.touch()  # reports why a path cannot be written, which ITK does not
-    try:
-        itk.write_image(data, affine, temporary, header)
-        itk.read_image(temporary)  # on a full disk, ITK may leave a truncated or empty file without an error
-    except (RuntimeError, InputError) as error:
-        raise incomplete_error(path) from error
+            write_metaimage(data, affine, temporary)
+        if not images.holds(temporary, data.shape, affine):  # some file systems do not report a full disk
+            raise incomplete_error(path)

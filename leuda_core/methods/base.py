@@ -18,6 +18,7 @@ from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.config import DEFAULT_STEPS, MethodConfig
 from leuda_core.data.augment import random_appearance
+from leuda_core.data.slices import in_padding
 from leuda_core.earlier import present_weights
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.networks.unet import UNet
@@ -127,8 +128,12 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Return the logits ``(B, n_classes, H, W)`` that the current predictor computes for target slices."""
-        return self.predictor().to(images.device)(images)
+        """Return the logits that the current predictor computes for target slices of any size.
+
+        Shape:
+            images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)``.
+        """
+        return in_padding(self.predictor().to(images.device), images, self.task.patch_size)
 
     def add_optimizer(
         self,

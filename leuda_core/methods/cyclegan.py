@@ -134,7 +134,7 @@ class TranslatingMethod(Method):
     def write_files(self, folder: Path) -> None:
         """Write the translator, so that other runs on the same dataset can load it."""
         if self.translates:
-            with atomic_path(folder / TRANSLATOR_FILE) as temporary:
+            with atomic_path(folder / TRANSLATOR_FILE, private=True) as temporary:
                 save_file({name: x.contiguous() for name, x in self.translator.state_dict().items()}, temporary)
 
     def plan(self, steps: int) -> list[Phase]:

@@ -40,10 +40,11 @@ def segment_file(
     read = time.perf_counter()
     prediction = segmenter(volume, options, on_progress=on_progress, should_stop=should_stop)
     segmented = time.perf_counter()
-    write_label_map(prediction.label_map, target)
     row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
     if options.probabilities:
-        row["probabilities"] = _write_probabilities(prediction, target)
+        row["probabilities"] = _write_both(prediction, target)
+    else:
+        write_label_map(prediction.label_map, target)
     seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - segmented}
     return {
         **row,
@@ -66,7 +67,8 @@ def segment_file_once(
 ) -> dict[str, Any]:
     """Segment a file as ``segment_file`` does, unless the record of the output folder says that it is done.
 
-    An output that was changed since it was written is kept, also if the model or the options are other ones.
+    An output that was changed since it was written, or that the record does not know, is kept, also if the model or
+    the options are other ones.
 
     Args:
         model: the checksum of the bundle.
@@ -86,20 +88,27 @@ def segment_file_once(
             record.add(target, key, outputs, {name: row[name] for name in ("device", "seconds", "volumes_ml", "notes")})
         return {**row, "skipped": False}
     row = {"input": source, "output": target, **record.result(target), "skipped": True}
+    why = {"changed": "was changed since it was segmented", "foreign": "is there and not in the record of the folder"}
+    notes = [f"'{target.name}' {why[state]}: it is kept"] if state in why else []
     if options.probabilities:
-        row["probabilities"] = probabilities_path(target)
-    if state == "changed":
-        row["notes"] = [f"'{target.name}' was changed since it was segmented: it is kept"]
-    return row
+        if (path := probabilities_path(target)).is_file():
+            row["probabilities"] = path
+        else:
+            notes.append("its probabilities are not written: --overwrite replaces both")
+    return {**row, "notes": notes or row["notes"]}
 
 
-def _write_probabilities(prediction: Prediction, target: Path) -> Path:
-    """Write ``(I, J, K, C)`` probabilities, background first, next to the label map; return the file."""
+def _write_both(prediction: Prediction, target: Path) -> Path:
+    """Write the label map and ``(I, J, K, C)`` probabilities, background first; return the file of the latter.
+
+    Both are written, or none: the file of the probabilities appears once the label map is complete.
+    """
     assert prediction.probabilities is not None
     path = probabilities_path(target)
     data = np.moveaxis(prediction.probabilities, 0, -1).astype(np.float32)  # NIfTI has no float16
     with atomic_path(path) as temporary:
         write_nifti(data, prediction.label_map.affine, temporary)
+        write_label_map(prediction.label_map, target)
     return path
 
 

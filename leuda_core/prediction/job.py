@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from leuda_core.data.geometry import plan_slices
+from leuda_core.data.geometry import LARGEST_SLICE, plan_slices
 from leuda_core.data.slices import intensity_range, to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
 
+LARGEST_LOGITS = 2**28  # values of one enlarged slice: 1 GiB, reached by 255 classes on 1024 x 1024 pixels
 CLASSES_AT_ONCE = 8  # interpolated together: limits the memory for a hundred classes
 
 
@@ -24,6 +25,9 @@ class SliceJob:
     Args:
         box: nothing is computed outside it, and labels there are 0; ``None`` is the whole volume.
         intensities: the volume's ``intensity_range`` if it is known, for example if slices are segmented one by one.
+
+    Raises:
+        InputError: its slices would be too large at the spacing of the task.
     """
 
     def __init__(
@@ -35,8 +39,8 @@ class SliceJob:
         box: Box | None = None,
         intensities: tuple[float, float] | None = None,
     ) -> None:
-        self.plan = plan_slices(volume.shape, volume.affine, task.plane)
-        self.size = self.plan.working_size(task.spacing_mm)
+        self.plan = plan_slices(volume.shape, volume.affine, task.plane, task.isotropic)
+        self.size = self.plan.working_size(task.spacing_mm, min(LARGEST_SLICE, LARGEST_LOGITS // task.n_classes))
         self._range = intensities or intensity_range(volume.data, task.normalization)
         i, j, k = volume.shape
         self._window = self.plan.window(box or ((0, i), (0, j), (0, k)))

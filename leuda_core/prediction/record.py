@@ -2,7 +2,7 @@
 
 The folder's ``.leuda-segmented.jsonl`` has one line per finished volume: the hash of input, model and options, and the
 hash of each output file. An output that somebody has changed since, for example a corrected segmentation, is
-recognised by its hash and never replaced without being asked for.
+recognised by its hash and never replaced without being asked for; nor is a file that the record does not know.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from leuda_core.io.digests import digest
+from leuda_core.io.volumes import volume_digest
+from leuda_core.runs.events import append_line
 from leuda_core.types import SegmentOptions
 
 logger = logging.getLogger(__name__)
 
 NAME = ".leuda-segmented.jsonl"
-State = Literal["missing", "done", "changed"]
+State = Literal["missing", "done", "changed", "foreign"]
 
 
 def work_key(source: Path, model: str, options: SegmentOptions) -> str:
@@ -34,7 +36,7 @@ def work_key(source: Path, model: str, options: SegmentOptions) -> str:
     Raises:
         OSError: the input cannot be read.
     """
-    fields = {"input": digest(source), "model": model, "options": asdict(options)}
+    fields = {"input": volume_digest(source), "model": model, "options": asdict(options)}
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -48,35 +50,42 @@ class FolderRecord:
         self._offset = 0
 
     def state(self, target: Path, key: str) -> State:
-        """Return whether an output must be computed, is done for this ``work_key``, or was changed by somebody."""
+        """Return whether an output must be computed, is done for this ``work_key``, or is the work of somebody else.
+
+        A changed segmentation stays one if the file of its probabilities was deleted.
+        """
         self._read_new()
         entry = self._lines.get(target.name)
-        if entry is None or not all((target.parent / name).is_file() for name in entry["files"]):
+        if not target.is_file():
             return "missing"
-        if any(digest(target.parent / name) != known for name, known in entry["files"].items()):
+        if entry is None:
+            return "foreign"
+        present = {name: known for name, known in entry["files"].items() if (target.parent / name).is_file()}
+        if any(digest(target.parent / name) != known for name, known in present.items()):
             return "changed"
-        return "done" if entry["key"] == key else "missing"
+        return "done" if entry["key"] == key and present.keys() == entry["files"].keys() else "missing"
 
     def result(self, target: Path) -> dict[str, Any]:
-        """Return what was reported when an output was written."""
-        return self._lines[target.name]["result"]
+        """Return what was reported when an output was written; nothing is known of the file of somebody else."""
+        unknown: dict[str, Any] = {"device": "", "seconds": {}, "volumes_ml": {}, "notes": []}
+        return self._lines[target.name]["result"] if target.name in self._lines else unknown
 
     def add(self, target: Path, key: str, files: Sequence[Path], result: Mapping[str, Any]) -> None:
         """Append an entry. A folder that cannot take it is no error: the volume is segmented again next time."""
         try:
             entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
             line = json.dumps({**entry, "result": dict(result)}, separators=(",", ":")) + "\n"
-            # The line break in front ends a line that a killed process left incomplete.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            try:
-                os.write(descriptor, ("\n" + line).encode())
-            finally:
-                os.close(descriptor)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a reader
+            with open(os.open(self._path, flags, 0o666), "rb+", buffering=0) as stream:
+                append_line(stream, line.encode())
         except OSError as error:
             logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
 
     def _read_new(self) -> None:
         """Read the lines that this or another process has appended since the last call."""
+        if not self._path.is_file():  # opening a pipe would wait for a writer
+            return
         try:
             with open(self._path, "rb") as stream:
                 stream.seek(self._offset)

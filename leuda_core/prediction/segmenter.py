@@ -10,18 +10,18 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from leuda_core.data.components import keep_largest_components
-from leuda_core.devices import find_device, has_bf16, is_out_of_memory
-from leuda_core.errors import Cancelled, DeviceError
+from leuda_core.data.slices import in_padding, padding
+from leuda_core.devices import explained_memory, find_device, has_bf16, is_out_of_memory
+from leuda_core.errors import FREE_MEMORY, Cancelled, MemoryShortage
 from leuda_core.prediction.job import SliceJob
 from leuda_core.types import Box, LabelMap, Prediction, SegmentOptions, Task, Volume
 
@@ -30,10 +30,6 @@ logger = logging.getLogger(__name__)
 OnProgress = Callable[[str, int, int], None]
 ShouldStop = Callable[[], bool]
 
-MULTIPLE, SMALLEST = (
-    16,
-    32,
-)  # the U-Net halves four times, and its norm needs more than one pixel at the lowest level
 PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: fits into CPU caches, fills a GPU
 PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to limit the memory of the feature maps
 POLL_S = 0.1
@@ -68,7 +64,7 @@ class SliceSegmenter:
         self.device, note = find_device(device)
         self.notes: list[str] = [note] if note else []
         self._batch_size, self._workers, self._threads = batch_size, workers, 1
-        self._precision = precision
+        self._precision, self._in_this_thread = precision, False
         self._predictor = copy.deepcopy(predictor).cpu().eval().requires_grad_(False)
         try:
             self._place()
@@ -77,6 +73,7 @@ class SliceSegmenter:
                 raise
             self._move_to_cpu(f"not enough memory on {self.device} for the model: the CPU was used")
 
+    @explained_memory("to segment the volume")
     def __call__(
         self,
         volume: Volume,
@@ -100,7 +97,7 @@ class SliceSegmenter:
         Raises:
             Cancelled: ``should_stop`` returned true; raised as soon as the slices in progress are done.
             InputError: the volume contains NaN voxels, or too many infinite ones.
-            DeviceError: not even one slice fits into memory.
+            MemoryShortage: not even one slice fits into memory.
         """
         start = time.perf_counter()
         on_progress, should_stop = on_progress or _ignore, should_stop or _never
@@ -121,17 +118,12 @@ class SliceSegmenter:
         Shape:
             images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)`` float32, on the device.
         """
-        height, width = images.shape[-2:]
-        (top, bottom), (left, right) = self._padding(height), self._padding(width)
-        images = pad(images.to(self.device), (left, right, top, bottom), value=-1.0)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._network(images)[..., top : top + height, left : left + width].float()
 
-    def _padding(self, length: int) -> tuple[int, int]:
-        wanted = max(-(-length // MULTIPLE) * MULTIPLE, self.task.patch_size, SMALLEST)
-        before = (wanted - length) // 2
-        return before, wanted - length - before
+        def network(padded: Tensor) -> Tensor:
+            return self._network(padded.contiguous(memory_format=torch.channels_last))
+
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            return in_padding(network, images.to(self.device), self.task.patch_size).float()
 
     def _keep_largest(self, job: SliceJob, on_progress: OnProgress, should_stop: ShouldStop) -> None:
         def between(done: int, total: int) -> None:
@@ -146,7 +138,7 @@ class SliceSegmenter:
         while remaining:
             try:
                 self._work_off(job, remaining, on_progress, should_stop)
-            except (RuntimeError, MemoryError) as error:
+            except (RuntimeError, MemoryError, OSError) as error:
                 self._retreat(error, job)
 
     def _work_off(
@@ -156,18 +148,36 @@ class SliceSegmenter:
         batch_size, workers = self._sizes(job)
         indices, total = list(remaining), len(job.indices)
         batches = [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
-        with self._pool(min(workers, len(batches))) as pool:
-            on_progress("segment", total - len(remaining), total)
-            pending = {pool.submit(self._segment_slices, job, batch): batch for batch in batches}
-            while pending:
+        on_progress("segment", total - len(remaining), total)
+        work = self._here(job, batches) if self._in_this_thread else self._in_parallel(job, batches, workers)
+        with closing(work) as finished:
+            while True:
                 if should_stop():
                     raise Cancelled
-                for future in wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
+                batch = next(finished, None)
+                if batch is None:
+                    return
+                for index in batch:
+                    del remaining[index]
+                on_progress("segment", total - len(remaining), total)
+
+    def _here(self, job: SliceJob, batches: list[list[int]]) -> Generator[list[int], None, None]:
+        for batch in batches:
+            self._segment_slices(job, batch)
+            yield batch
+
+    def _in_parallel(self, job: SliceJob, batches: list[list[int]], workers: int) -> Generator[list[int], None, None]:
+        """Yield finished batches; an empty one from time to time, so that the caller can stop."""
+        with self._pool(min(workers, len(batches))) as pool:
+            pending = {pool.submit(self._segment_slices, job, batch): batch for batch in batches}
+            while pending:
+                done = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED).done
+                if not done:
+                    yield []
+                for future in done:
                     batch = pending.pop(future)
                     future.result()
-                    for index in batch:
-                        del remaining[index]
-                    on_progress("segment", total - len(remaining), total)
+                    yield batch
 
     @contextmanager
     def _pool(self, count: int) -> Iterator[ThreadPoolExecutor]:
@@ -193,7 +203,7 @@ class SliceSegmenter:
 
     def _sizes(self, job: SliceJob) -> tuple[int, int]:
         """Return the number of slices per batch and the number of workers."""
-        rows, columns = (length + sum(self._padding(length)) for length in job.size)
+        rows, columns = (length + sum(padding(length, self.task.patch_size)) for length in job.size)
         batch = self._batch_size or max(1, PIXELS_AT_ONCE[self.device.type] // (rows * columns))
         if self._workers:
             return batch, self._workers
@@ -203,14 +213,16 @@ class SliceSegmenter:
         share = -(-len(job.indices) // workers)
         return batch if self._batch_size else min(batch, share), workers
 
-    def _retreat(self, error: RuntimeError | MemoryError, job: SliceJob) -> None:
+    def _retreat(self, error: Exception, job: SliceJob) -> None:
         """Use smaller batches or move to the CPU for the next attempt; re-raise an error that this cannot solve."""
         batch, workers = self._sizes(job)
         if not is_out_of_memory(error):
-            if self.device.type == "cpu":
+            if self.device.type == "cpu" or isinstance(error, OSError):
                 raise error
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             self._move_to_cpu(f"{self.device} failed ({reason}): continued on the CPU")
+        elif "new thread" in str(error) and not self._in_this_thread:
+            self._use_fewer_threads(workers)
         elif batch > 1:
             self._batch_size = batch // 2
             self._note(f"not enough memory on {self.device} for {batch} slices at once: continued with {batch // 2}")
@@ -221,9 +233,17 @@ class SliceSegmenter:
             self._move_to_cpu(f"not enough memory on {self.device} for one slice: continued on the CPU")
         else:
             reason = f"not enough memory for one slice of {job.size[0]} x {job.size[1]} pixels"
-            raise DeviceError(reason, "close other programs or use a machine with more memory") from error
+            raise MemoryShortage(reason, FREE_MEMORY) from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _use_fewer_threads(self, workers: int) -> None:
+        if workers > 1:
+            self._workers = 1
+            self._note(f"no more threads can be started: continued with one instead of {workers}")
+        else:
+            self._in_this_thread = True
+            self._note("no thread can be started: continued without")
 
     def _move_to_cpu(self, note: str) -> None:
         self._note(note)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from leuda_core.io.streams import printable
 from leuda_core.report.pictures import data_uri
 
 STYLE = """
@@ -98,8 +99,8 @@ def details(summary: str, content: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape text for use in HTML, also in attributes with single or double quotes."""
-    return html.escape(text, quote=True)
+    """Escape text for use in HTML, also in attributes with single or double quotes, and characters that reorder it."""
+    return html.escape(printable(text), quote=True)
 
 
 def markdown_html(text: str) -> str:

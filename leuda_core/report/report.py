@@ -13,7 +13,7 @@ from leuda_core.report.page import details, escape, markdown_html, page, picture
 from leuda_core.report.pictures import new_figure
 from leuda_core.report.run_files import RunFiles, read_run_files
 from leuda_core.report.scores import comparison_html, scores_html
-from leuda_core.runs.state import status
+from leuda_core.runs.state import RunStatus, status
 
 MAX_PREVIEWS = 8
 
@@ -92,7 +92,14 @@ def _head(run: RunFiles) -> str:
     return (
         f"<header><p class='state {kind}'>{escape(text)}</p><h1>{escape(run.dataset_name)}</h1>"
         f"<p class='lead'>{escape(run.method_title)}{', ' + domains if domains else ''}</p>"
-        f"<ul class='labels'>{labels}</ul><div class='tiles'>{tiles}</div>{note if state.message else ''}</header>"
+        f"<ul class='labels'>{labels}</ul><div class='tiles'>{tiles}</div>{note if state.message else ''}"
+        f"{_warnings(state)}</header>"
+    )
+
+
+def _warnings(state: RunStatus) -> str:
+    return "".join(
+        f"<p class='note warn'>Warning: {escape(one['message'])}; {escape(one['remedy'])}</p>" for one in state.warnings
     )
 
 

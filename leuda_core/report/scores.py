@@ -27,7 +27,9 @@ def scores_html(scores: Scores | None, colors: Mapping[str, str]) -> str:
     head = ("label", "Dice", "", "HD95 (mm)", "ASD (mm)", *(COUNTS[key] for key in counts))
     cases = [(case["name"], number(case["dice"], 3), *_distances(case)) for case in scores["cases"]]
     per_case = details(f"Each of {len(cases)} cases", table(cases, ("case", "Dice", "HD95 (mm)", "ASD (mm)")))
-    return section("Results on held-out target cases", table(rows, head, raw=True) + per_case, _HOW)
+    failed = "; ".join(f"{case['case']} ({case['message']})" for case in scores.get("failed", ()))
+    how = f"{_HOW} Not scored: {failed}." if failed else _HOW
+    return section("Results on held-out target cases", table(rows, head, raw=True) + per_case, how)
 
 
 def comparison_html(comparison: Mapping[str, Scores], colors: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ Standard library only, so that Slicer can import it before anything is installed
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -18,13 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from leuda_core.errors import InputError
-from leuda_core.runs.folder import LAUNCH_TOKEN, Run, as_run, busy, holder, is_running, start_ticks
+from leuda_core.errors import FREE_MEMORY, InputError, MemoryShortage, reason_of
+from leuda_core.io.children import UTF8_MODE, python_path
+from leuda_core.io.leftovers import start_ticks
+from leuda_core.io.private import file_mode, open_private
+from leuda_core.runs.folder import Run, as_run
+from leuda_core.runs.lock import LAUNCH_TOKEN, busy, holder, is_running
 
 
 def request_stop(run: Run | Path | str) -> None:
     """Ask the run to write a checkpoint and stop."""
-    as_run(run).check().stop.touch()
+    as_run(run).check().stop.touch(file_mode())
 
 
 def stop_requested(run: Run | Path | str) -> bool:
@@ -46,13 +51,14 @@ def launch(run: Run | Path | str, *, python: Sequence[str] = (), wait_s: float =
 
     Raises:
         InputError: another process uses the run, or the new process stopped at once; quotes its last line.
+        MemoryShortage: no process can be started.
     """
     run = Run(as_run(run).check().path.resolve())
     if is_running(run):
         raise busy(run)
     clear_stop(run)
     token = secrets.token_hex(8)
-    command = [*(python or [sys.executable]), "-m", "leuda_core", "resume", str(run.path)]
+    command = [*(python or [sys.executable]), *UTF8_MODE, "-m", "leuda_core", "resume", str(run.path)]
     log_start = run.log.stat().st_size if run.log.exists() else 0
     process = _start_detached(command, run, token)
     deadline = time.monotonic() + wait_s
@@ -91,12 +97,9 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def _start_detached(command: list[str], run: Run, token: str) -> subprocess.Popen[bytes]:
-    package_parent = str(Path(__file__).resolve().parents[2])
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    environment |= {LAUNCH_TOKEN: token, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1", LAUNCH_TOKEN: token}
     _started[:] = [process for process in _started if process.poll() is None]  # reap finished processes
-    with open(run.log, "ab") as log:
+    with open_private(run.log, "ab") as log:
         settings: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": log,
@@ -104,7 +107,12 @@ def _start_detached(command: list[str], run: Run, token: str) -> subprocess.Pope
             "cwd": run.path,  # modules in the user's folder must not shadow ours
             "env": environment,
         }
-        process = _popen_windows(command, settings) if os.name == "nt" else _popen_posix(command, settings)
+        try:
+            process = _popen_windows(command, settings) if os.name == "nt" else _popen_posix(command, settings)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ENOMEM):
+                raise
+            raise MemoryShortage(f"cannot start a process ({reason_of(error)})", FREE_MEMORY) from error
     _started.append(process)
     return process
 

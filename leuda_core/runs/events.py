@@ -1,17 +1,26 @@
 """The event stream of a run: a file of JSON lines, written by one process and read by any number of others.
 
-Kinds: ``start``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``end``, ``error``. Readers ignore kinds and
-keys they do not know. Standard library only.
+Kinds: ``start``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``watch``, ``warning``, ``end``, ``error``.
+Readers ignore kinds and keys they do not know. Standard library only.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from leuda_core.errors import lacks_space
+from leuda_core.io.files import write_error
+from leuda_core.io.private import open_file
+
+logger = logging.getLogger(__name__)
+
+_LATEST_S = 1e11  # seconds since 1970
 
 
 class EventWriter:
@@ -19,19 +28,41 @@ class EventWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-            with open(path, "ab") as stream:  # complete the partial line of a killed writer
-                stream.write(b"\n")
 
     def __call__(self, kind: str, /, **fields: Any) -> None:
+        """Append an event. On a full disk it is left out: the work itself may still succeed.
+
+        Raises:
+            InputError: the file cannot be written, for another reason.
+        """
         line = json.dumps({"event": kind, "time": round(time.time(), 3), **fields}, separators=(",", ":")) + "\n"
         # With O_APPEND, seeking and writing are one operation.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(self._path, flags, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+            with open(open_file(self._path, flags), "rb+", buffering=0) as stream:
+                append_line(stream, line.encode())
+        except OSError as error:
+            if not lacks_space(error):
+                raise write_error(self._path, error) from error
+            logger.warning("no space left for the event %s in %s", kind, self._path)
+
+
+def append_line(stream: BinaryIO, line: bytes) -> None:
+    """Append a whole line or nothing; a partial line of a killed writer is completed first.
+
+    Raises:
+        OSError: the line could not be written.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    if size:
+        stream.seek(size - 1)
+        line = line if stream.read(1) == b"\n" else b"\n" + line
+    try:
+        while line:
+            line = line[stream.write(line) :]  # less is written where the disk gets full
+    except OSError:
+        stream.truncate(size)
+        raise
 
 
 def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[dict[str, Any]], int]:
@@ -39,25 +70,31 @@ def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list
 
     ``most_bytes``, if not negative, limits how much is read at once; it must be larger than any single event.
 
-    A last line without newline is still being written and is left for the next call. A line that is not a JSON object
-    (truncated by a killed writer) is skipped. A missing file is treated as empty.
+    A last line without newline is still being written and is left for the next call. A line that is not an event
+    (truncated by a killed writer) is skipped, and a time that is none is left out. A missing file is treated as empty.
     """
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=open_file) as stream:
             stream.seek(offset)
             data = stream.read(most_bytes)
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    events = []
-    for line in data[:end].splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "event" in event:
-            events.append(event)
-    return events, offset + end
+    found = (_event(line) for line in data[:end].splitlines())
+    return [event for event in found if event], offset + end
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    time_s = event.get("time", 0.0)
+    if not isinstance(time_s, int | float) or not 0 <= time_s < _LATEST_S:
+        del event["time"]
+    return event
 
 
 def seconds_at_work(events: Sequence[dict[str, Any]]) -> float:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from leuda_core.runs.events import read_events
-from leuda_core.runs.folder import Run, as_run, holder, is_running
+from leuda_core.runs.folder import Run, as_run
+from leuda_core.runs.lock import holder, is_running
+from leuda_core.runs.model import model_problem
 
 State = Literal["created", "running", "finished", "stopped", "failed", "crashed"]
 
 _RATE_EVENTS = 50
+_MOST_STEPS = 2**53
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run according to its files. ``progress`` is in [0, 1]; ``seconds_left`` is an estimate."""
+    """The state of a run according to its files.
+
+    ``progress`` is in [0, 1]; ``seconds_left`` is an estimate; ``warnings`` have a ``message`` and a ``remedy`` each.
+    """
 
     path: Path
     state: State
@@ -34,11 +40,13 @@ class RunStatus:
     metrics: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
     remedy: str = ""
+    warnings: tuple[Mapping[str, str], ...] = ()
     pid: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain, JSON-ready values under the same names."""
-        return {**self.__dict__, "path": str(self.path), "metrics": dict(self.metrics)}
+        plain = {"path": str(self.path), "metrics": dict(self.metrics), "warnings": list(map(dict, self.warnings))}
+        return {**self.__dict__, **plain}
 
 
 def status(run: Run | Path | str) -> RunStatus:
@@ -49,7 +57,9 @@ def status(run: Run | Path | str) -> RunStatus:
     """
     run = as_run(run).check()
     running = is_running(run)  # before reading the events, so that an end written in between does not look like a crash
-    return status_of(run, read_events(run.events)[0], running=running)
+    found = status_of(run, read_events(run.events)[0], running=running)
+    problem = model_problem(run) if found.state == "finished" else ""
+    return replace(found, message=problem, remedy=_model_remedy(run)) if problem else found
 
 
 def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> RunStatus:
@@ -74,22 +84,30 @@ def status_of(run: Run, events: Sequence[dict[str, Any]], *, running: bool) -> R
         metrics=metrics,
         message=message,
         remedy=remedy,
+        warnings=_warnings(events),
         pid=who.pid if who else None,
     )
 
 
+def _model_remedy(run: Run) -> str:
+    if run.has_checkpoint:
+        return "write it again from the last checkpoint with `leuda resume`"
+    return "no checkpoint is left either: train again into a new folder"
+
+
 def _is_step(event: dict[str, Any]) -> bool:
     """Return whether this is progress of training, not of preparing the volumes."""
-    whole = isinstance(event.get("step"), int) and isinstance(event.get("total"), int)
+    step, total = event.get("step"), event.get("total")
+    whole = isinstance(step, int) and isinstance(total, int) and 0 <= step <= total <= _MOST_STEPS
     return event["event"] == "progress" and event.get("stage") != "prepare" and whole
 
 
 def _planned_steps(run: Run) -> int:
     try:
         steps = json.loads(run.config.read_text(encoding="utf-8"))["steps"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
-    return steps if isinstance(steps, int) else 0
+    return steps if isinstance(steps, int) and 0 <= steps <= _MOST_STEPS else 0
 
 
 def _numbers(values: object) -> dict[str, float]:
@@ -115,6 +133,26 @@ def _state(events: Sequence[dict[str, Any]], running: bool) -> tuple[State, str,
     if last["event"] == "error":
         return ("stopped" if last.get("kind") == "cancelled" else "failed"), message, remedy
     return ("stopped" if last.get("state") == "stopped" else "finished"), message, remedy
+
+
+def _warnings(events: Sequence[dict[str, Any]]) -> tuple[Mapping[str, str], ...]:
+    """Return the warnings that hold: of the start, of the last look at the model, and those raised since."""
+    start: list[dict[str, str]] = []
+    model: list[dict[str, str]] = []
+    for event in events:
+        listed = event.get("warnings")
+        if event["event"] == "start":
+            start = []
+        elif isinstance(listed, list):
+            model = [_warning(one) for one in listed if isinstance(one, dict)]
+        elif event["event"] == "warning":
+            (model if event.get("kind") else start).append(_warning(event))
+    found = [*start, *model]
+    return tuple(one for index, one in enumerate(found) if one not in found[:index])
+
+
+def _warning(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(values.get(key, "")) for key in ("kind", "message", "remedy")}
 
 
 def _seconds_left(events: Sequence[dict[str, Any]]) -> float | None:

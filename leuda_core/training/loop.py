@@ -8,33 +8,41 @@ of threads changes the order of sums).
 from __future__ import annotations
 
 import logging
-import pickle
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 
+from leuda_core.bundle.files import LIMITS
 from leuda_core.bundle.model import save_bundle
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
+from leuda_core.data.fingerprint import DataGuard
 from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
-from leuda_core.devices import autocast, choose_device, is_out_of_memory, peak_memory_mib
-from leuda_core.errors import Cancelled, InputError, LeudaError
+from leuda_core.devices import autocast, choose_device, peak_memory_mib
+from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.io.files import atomic_path
 from leuda_core.methods import find_method
 from leuda_core.methods.base import Losses, Phase
 from leuda_core.runs.control import stop_requested
-from leuda_core.runs.events import EventWriter
+from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
+from leuda_core.runs.lock import RunLock
+from leuda_core.training.checkpoints import restore_newest, save_checkpoint
+from leuda_core.training.identity import identity, take_state, training_record
 from leuda_core.training.preview import Previewer
+from leuda_core.training.watch import Watch, data_warnings, left_out
 from leuda_core.types import Batch, Dataset
 
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 LOG_EVERY = 10
+MOST_LOGGED = 20_000
+"""Steps that are logged in the whole run, so that its events stay a few megabytes."""
 
 
 class Training:
@@ -48,8 +56,10 @@ class Training:
         self.settings = make_config(kind.Config, self.config.settings, where=run.config.name)
         self.dataset = load_dataset(self.config.dataset)
         self.device = choose_device(self.config.device)
-        self.task = make_task(self.dataset, self.settings)
-        self.cache = run.path / "cache"
+        self.guard = DataGuard(run.data, self.dataset, target_labels=kind.reads_target_labels)
+        self.dataset = self.guard.dataset
+        self.task = self.guard.as_begun(make_task(self.dataset, self.settings, self.config.rules))
+        self.cache = run.cache
         self.loader = SliceLoader(
             self.dataset,
             self.task,
@@ -58,29 +68,41 @@ class Training:
             seed=self.config.seed,
             target_labels=kind.reads_target_labels,
             episodes=kind.draws_episodes,
-            on_case=lambda done, total: events("progress", stage="prepare", step=done, total=total),
+            on_case=self._prepared,
+            on_unreadable=self.guard.leave_out,
         )
+        self.data, self.dataset = self.guard.finish(self.task), self.guard.dataset
+        self.identity = identity(self.config, self.settings, self.data.digest())
         self._seed(-1)
         self.method = kind(self.task, self.settings)
         self.method.to(self.device)
         self.phases = self.method.phases(self.config.steps)
         self.total = sum(phase.steps for phase in self.phases)
-        self.start = self._restore()
+        self.log_every = max(LOG_EVERY, self.total // MOST_LOGGED)
+        self.start = self.saved = self._restore()
+        self.watch = Watch(self.loader, self.task, events)
+        self.watch.restore(read_events(run.events)[0], self.start)
+        self.watch.add(left_out(self.data))
+        self.watch.add(data_warnings(self.loader, self.task))
 
     def loop(self) -> None:
         """Take the remaining steps, then write the bundle."""
         previewer = Previewer(self.run.previews, self.loader.target[0], self.task)
         self.method.train()
         self.method.teacher.eval()
+        lock = RunLock(self.run)
         for step in range(self.start, self.total):
+            lock.check()
             self._seed(step)
             phase, index = self._phase(step)
             with autocast(self.device):
                 losses = phase.take(index, to_device(self.loader.batch(step), self.device))
             done = step + 1
-            if done % LOG_EVERY == 0 or done == self.total:
+            if done % self.log_every == 0 or done == self.total:
                 self._log(done, phase, losses)
             if done % self.config.checkpoint_every == 0 or done == self.total:
+                if phase == self.phases[-1] and self.watch.look(self.method, done, (index + 1) / phase.steps):
+                    self._keep_good()
                 self._save(done)
                 if phase == self.phases[-1]:  # before it, the segmenter is untrained
                     picture = previewer.write(self.method, done)
@@ -89,6 +111,10 @@ class Training:
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")
         self._finish()
+
+    def _prepared(self, done: int, total: int) -> None:
+        self.guard.prepared(done - 1)
+        self.events("progress", stage="prepare", step=done, total=total)
 
     def _seed(self, step: int) -> None:
         torch.manual_seed((self.config.seed * 1_000_003 + step + 1) % 2**63)
@@ -105,32 +131,47 @@ class Training:
         metrics = {name: round(float(loss), 5) for name, loss in losses.items()}
         bad = [name for name, value in metrics.items() if value != value or abs(value) == float("inf")]
         if bad:
+            if not self.watch.collapsed:
+                self._keep_good()
             raise LeudaError(f"the {bad[0]} loss is not finite at step {done}", "lower learning_rate and train again")
+        self.watch.losses(done, metrics)
         self.events("progress", stage=phase.name, step=done, total=self.total, metrics=metrics)
         if self.on_progress:
             self.on_progress(done, self.total, metrics)
 
     def _save(self, done: int) -> None:
-        with atomic_path(self.run.checkpoint) as temporary:
-            torch.save({"step": done, **self.method.checkpoint()}, temporary)
+        if done == self.saved:
+            return
+        save_checkpoint(self.run, {"step": done, "run": self.identity, **self.method.checkpoint()})
+        self.saved = done
         self.events("checkpoint", step=done)
 
+    def _keep_good(self) -> None:
+        """Keep the last checkpoint before a collapse: the next one replaces it."""
+        if self.run.checkpoint.exists():
+            with atomic_path(self.run.good_checkpoint, private=True) as temporary:
+                shutil.copyfile(self.run.checkpoint, temporary)
+
     def _restore(self) -> int:
-        if not self.run.checkpoint.exists():
-            return 0
-        try:
-            state = torch.load(self.run.checkpoint, map_location=self.device, weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            if is_out_of_memory(error):
-                raise
-            what = f"checkpoint {self.run.checkpoint} cannot be read"
-            raise InputError(what, "restore it, or delete it to restart this run from the beginning") from error
-        self.method.restore(state)
-        logger.info("continuing from step %d of %d", state["step"], self.total)
-        return state["step"]
+        take = partial(take_state, self.method, belongs_to=self.identity, total=self.total)
+        step, problem = restore_newest(self.run, take, self.device)
+        if problem:
+            self._warn(f"{problem}; the run continues from the checkpoint before it, of step {step}", "check the disk")
+        elif step:
+            logger.info("continuing from step %d of %d", step, self.total)
+        elif any(event["event"] == "checkpoint" for event in read_events(self.run.events)[0]):
+            self._warn("the checkpoints of this run are missing; it starts again from the beginning")
+        return step
+
+    def _warn(self, message: str, remedy: str = "") -> None:
+        logger.warning(message)
+        self.events("warning", message=message, remedy=remedy)
 
     def _finish(self) -> None:
         self.method.write_files(self.run.path)
+        if self.run.bundle.is_dir():  # a damaged one, which may lack the file that makes it replaceable
+            for name in LIMITS:
+                (self.run.bundle / name).unlink(missing_ok=True)
         save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(
@@ -138,6 +179,7 @@ class Training:
             state="finished",
             step=self.total,
             bundle=self.run.bundle.name,
+            warnings=[asdict(warning) for warning in self.watch.warnings],
             peak_memory_mib=peak_memory_mib(self.device),
         )
 
@@ -152,6 +194,8 @@ class Training:
             seed=config.seed,
             source=_summary(self.dataset, self.loader.source, is_source=True),
             target=_summary(self.dataset, self.loader.target, is_source=False),
+            training=training_record(self.data, self.device),
+            warnings=tuple(map(str, self.watch.warnings)),
         )
 
 

@@ -21,16 +21,17 @@ import torch
 
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.data.dataset import labelled_slices, load_dataset, nothing_labelled, read_case_labels
-from leuda_core.data.geometry import plan_slices
-from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.loaders import SliceLoader, make_task, readable_part
+from leuda_core.data.planes import case_plan
 from leuda_core.devices import autocast, find_device, is_out_of_memory, memory_gb, peak_memory_mib
-from leuda_core.errors import DeviceError
+from leuda_core.errors import MemoryShortage
+from leuda_core.io.leftovers import temporary_folder
 from leuda_core.io.volumes import Grid, read_grid
 from leuda_core.methods import METHODS
 from leuda_core.methods.base import Method, Phase
 from leuda_core.training.loop import to_device
 from leuda_core.training.run import make_run_config
-from leuda_core.types import Case, Dataset, Domain, Label, Plane
+from leuda_core.types import Case, Dataset, Domain, Task
 
 PROBE_STEPS = 4  # timed steps of each phase, after one untimed step that allocates memory and selects kernels
 PROBE_LIMIT_S = 20.0  # of each phase, once two steps are timed
@@ -94,9 +95,11 @@ def make_plan(
     chosen = make_config(kind.Config, config.settings)
     place, note = find_device(config.device)
     free = memory_gb(place)[1]
-    survey = _Survey(data, chosen.plane, kind.reads_target_labels)
-    with tempfile.TemporaryDirectory(prefix="leuda-plan-") as folder:
-        probe = _Probe(data, survey, kind, chosen, place, Path(folder))
+    data, unreadable = readable_part(data)
+    task = make_task(data, chosen)
+    survey = _Survey(data, task, kind.reads_target_labels)
+    with temporary_folder(Path(tempfile.gettempdir()), prefix="leuda-plan-") as folder:
+        probe = _Probe(data, survey, kind, chosen, place, folder, task=task)
         phases = probe.method.phases(config.steps)
         per_step = probe.seconds_per_step(phases, on_step or (lambda done, total: None))
     numbers = {phase.name: phase.steps for phase in phases}
@@ -108,7 +111,10 @@ def make_plan(
         peak_memory_mib=peak_memory_mib(place),
         labelled_slices=sum(survey.labelled.values()),
     )
-    return replace(plan, warnings=tuple(_warnings(plan, survey, place, free, note)))
+    left_out = [
+        PlanWarning(f"{error.message}: the training leaves this case out", error.remedy) for error in unreadable
+    ]
+    return replace(plan, warnings=(*left_out, *_warnings(plan, survey, place, free, note)))
 
 
 class _Survey:
@@ -117,35 +123,34 @@ class _Survey:
     ``labelled`` maps the cases whose labels the method learns from to their number of labelled slices.
     """
 
-    def __init__(self, dataset: Dataset, plane: Plane, target_labels: bool) -> None:
+    def __init__(self, dataset: Dataset, task: Task, target_labels: bool) -> None:
         self.grids = {case.id: read_grid(case.image) for case in (*dataset.source.cases, *dataset.target.cases)}
-        self.source_mm = _typical_spacing_mm(dataset.source, self.grids, plane)
-        self.target_mm = _typical_spacing_mm(dataset.target, self.grids, plane)
-        self.in_source = self._count(dataset.source, dataset.labels, plane)
+        self.source_mm = _typical_spacing_mm(dataset.source, self.grids, task)
+        self.target_mm = _typical_spacing_mm(dataset.target, self.grids, task)
+        self.in_source = self._count(dataset.source, task)
         if not any(self.in_source.values()):
             raise nothing_labelled(dataset)
-        self.in_target = self._count(dataset.target, dataset.labels, plane) if target_labels else {}
+        self.in_target = self._count(dataset.target, task) if target_labels else {}
         self.labelled = self.in_target if target_labels else self.in_source
 
     def voxels(self, cases: Sequence[Case]) -> int:
         return sum(prod(self.grids[case.id].shape) for case in cases)
 
-    def _count(self, domain: Domain, labels: Sequence[Label], plane: Plane) -> dict[str, int]:
+    def _count(self, domain: Domain, task: Task) -> dict[str, int]:
         counts = {}
         for case in domain.cases:
             if case.label is not None:
-                grid = self.grids[case.id]
-                plan = plan_slices(grid.shape, grid.affine, plane)
-                counts[case.id] = len(labelled_slices(case, read_case_labels(case, labels), plan))
+                plan = case_plan(case, self.grids[case.id], task.plane, task.isotropic)
+                counts[case.id] = len(labelled_slices(case, read_case_labels(case, task.labels), plan))
         return counts
 
 
-def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], plane: Plane) -> tuple[float, float]:
+def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], task: Task) -> tuple[float, float]:
     """Return the median pixel size and the median distance between slices."""
     found = []
     for case in domain.cases:
         grid = grids[case.id]
-        plan = plan_slices(grid.shape, grid.affine, plane)
+        plan = case_plan(case, grid, task.plane, task.isotropic)
         found.append((np.mean(plan.pixel_mm), np.linalg.norm(grid.affine[:3, plan.axis])))
     pixel, distance = np.median(found, axis=0)
     return float(pixel), float(distance)
@@ -162,9 +167,10 @@ class _Probe:
         settings: MethodConfig,
         device: torch.device,
         folder: Path,
+        *,
+        task: Task,
     ) -> None:
         small = _one_case_each(dataset, survey)
-        task = make_task(dataset, settings)
         start = time.perf_counter()
         self.loader = SliceLoader(
             small, task, settings, folder, target_labels=kind.reads_target_labels, episodes=kind.draws_episodes
@@ -207,7 +213,7 @@ class _Probe:
         if not is_out_of_memory(error):
             return error
         what = f"not enough memory on {self.device} for one training step"
-        return DeviceError(what, "lower batch_size, patch_size or base_channels, or close other programs")
+        return MemoryShortage(what, "lower batch_size, patch_size or base_channels, or close other programs")
 
 
 def _one_case_each(dataset: Dataset, survey: _Survey) -> Dataset:

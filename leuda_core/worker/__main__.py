@@ -34,7 +34,16 @@ def main() -> None:
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Reserve standard input and output for the protocol: output of libraries goes to standard error."""
+    """Reserve standard input and output for the protocol: output of libraries goes to standard error, if there is one.
+
+    Raises:
+        SystemExit: one of the two is closed, so nobody can be answered.
+    """
+    if sys.stderr is None:  # first: a copy of another descriptor would take its number
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open until the process ends
+        os.dup2(sys.stderr.fileno(), 2)
+    if sys.stdin is None or sys.stdout is None:
+        raise SystemExit("the worker needs standard input and standard output")
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)

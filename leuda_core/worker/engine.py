@@ -1,9 +1,10 @@
-"""The work behind each request, and what stays loaded between requests: one model, one mapped volume."""
+"""The work behind each request, and what stays loaded between requests: one model, one volume."""
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ import torch
 from leuda_core.bundle.model import load_bundle
 from leuda_core.doctor import examine
 from leuda_core.errors import InputError
+from leuda_core.io.finding import find_volumes
 from leuda_core.io.names import volume_stem
-from leuda_core.io.volumes import find_volumes
 from leuda_core.prediction.files import segment_file, segment_file_once
 from leuda_core.prediction.record import FolderRecord
 from leuda_core.prediction.segmenter import SliceSegmenter
@@ -33,7 +34,7 @@ from leuda_core.worker.requests import (
     read_options,
     read_request,
 )
-from leuda_core.worker.volumes import MappedVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
+from leuda_core.worker.volumes import HeldVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._model: _WarmModel | None = None
-        self._volume: MappedVolume | None = None
+        self._volume: HeldVolume | None = None
         self._record: FolderRecord | None = None
 
     def release(self) -> None:
@@ -123,7 +124,7 @@ class Engine:
         """Segment one slice into a file, with the intensity range of the whole volume, as ``segment`` does."""
         wanted, clock = read_request(request, SliceRequest), _Clock()
         segmenter, volume, intensities = self._ready(wanted, request, clock)
-        axis, index = slice_at(volume, segmenter.task.plane, wanted.position)
+        axis, index = slice_at(volume, segmenter.task, wanted.position)
         part = one_slice(volume, axis, index)
         prediction = segmenter(part, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled)
         self._forget_if_moved()
@@ -166,11 +167,12 @@ class Engine:
         self, wanted: SegmentRequest | SliceRequest, request: Request, clock: _Clock
     ) -> tuple[SliceSegmenter, Volume, tuple[float, float]]:
         """Return the segmenter, the volume with the affine of the request, and its intensity range."""
+        _check_outputs(wanted)
         with clock("load"):
             segmenter = self._load(wanted, request)
         with clock("read"):
-            mapped = self._map(Path(wanted.volume), request)
-            return segmenter, mapped.at(wanted.affine), mapped.intensities(segmenter.task.normalization)
+            held = self._hold(Path(wanted.volume), request)
+            return segmenter, held.at(wanted.affine), held.intensities(segmenter.task.normalization)
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
         """Return the segmenter of a model; it is loaded only if it is another model or its files have changed."""
@@ -191,11 +193,11 @@ class Engine:
         request.check()
         return self._model.segmenter
 
-    def _map(self, path: Path, request: Request) -> MappedVolume:
+    def _hold(self, path: Path, request: Request) -> HeldVolume:
         if self._volume is None or self._volume.path != path or self._volume.stamp != file_stamp(path):
             self._volume = None
             request.progress("read", 0, 1)
-            self._volume = MappedVolume(path)
+            self._volume = HeldVolume(path)
         request.check()
         return self._volume
 
@@ -211,6 +213,17 @@ def _labels(segmenter: SliceSegmenter) -> list[dict[str, Any]]:
 
 def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
     return {"device": prediction.device, "notes": list(prediction.notes), "seconds": clock.rounded()}
+
+
+def _check_outputs(wanted: SegmentRequest | SliceRequest) -> None:
+    """Refuse to write over what is read, into a folder, and into a named pipe, which would block for ever."""
+    for name in (wanted.output, getattr(wanted, "probabilities", None)):
+        if name is None:
+            continue
+        if os.path.realpath(name) == os.path.realpath(wanted.volume):
+            raise InputError(f"the output {name} is the volume", "give another output")
+        if Path(name).is_dir() or Path(name).is_fifo():
+            raise InputError(f"cannot write '{name}': it is not a file", "choose the name of a new file")
 
 
 def _write(prediction: Prediction, wanted: SegmentRequest, request: Request) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +14,8 @@ from leuda_core.worker.channel import Request
 
 Row = tuple[float, float, float, float]
 T = TypeVar("T")
+
+_CHECK_PATHS = "send paths without NUL characters, encoded as UTF-8"
 
 
 class LoadRequest(msgspec.Struct):
@@ -63,9 +67,13 @@ def read_request(request: Request, kind: type[T]) -> T:
     """Return the checked fields of a request.
 
     Raises:
-        InputError: a field is missing or has the wrong type; says which.
+        InputError: a field is missing, has the wrong type or cannot name a file; says which.
     """
-    return _converted(request.fields, kind, request.name)
+    fields = _converted(request.fields, kind, request.name)
+    for name in _texts(fields):
+        if not _can_name_a_file(name):
+            raise InputError(f"request {request.name}: {name[:200]!r} cannot be the name of a file", _CHECK_PATHS)
+    return fields
 
 
 def read_options(request: Request, **values: bool) -> SegmentOptions:
@@ -78,6 +86,22 @@ def read_options(request: Request, **values: bool) -> SegmentOptions:
         InputError: an option has the wrong type; says which.
     """
     return _converted({**request.fields, **values}, SegmentOptions, request.name)
+
+
+def _texts(fields: object) -> Iterator[str]:
+    """Yield the texts of a request: paths, and the name of a device."""
+    for name in getattr(fields, "__struct_fields__", ()):
+        value = getattr(fields, name)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                yield text
+
+
+def _can_name_a_file(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:

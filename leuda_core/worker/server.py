@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from leuda_core.errors import InputError, LeudaError, as_leuda_error
+from leuda_core.errors import InputError, LeudaError, MemoryShortage, as_leuda_error
 from leuda_core.worker.channel import Inbox, Request
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ REQUESTS = ("devices", "load", "segment", "slice", "find_volumes", "segment_file
 
 def serve(inbox: Inbox, *, idle_seconds: float) -> None:
     """Answer requests forever. After ``idle_seconds`` without a request, memory is freed until the next one."""
-    server = _Server()
+    server = Server()
     patience: float | None = idle_seconds
     while True:
         request = inbox.take(patience)
@@ -31,7 +31,7 @@ def serve(inbox: Inbox, *, idle_seconds: float) -> None:
             patience = idle_seconds
 
 
-class _Server:
+class Server:
     """Creates the engine when it is first needed, and converts every exception to an answer."""
 
     def __init__(self) -> None:
@@ -41,7 +41,10 @@ class _Server:
         try:
             request.done(self._result(request))
         except BaseException as error:
-            request.fail(_known(error))
+            known = _known(error)
+            if isinstance(known, MemoryShortage):
+                self.release()  # the next request may need less
+            request.fail(known)
 
     def release(self) -> None:
         if self._engine is not None:

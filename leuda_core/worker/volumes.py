@@ -1,9 +1,9 @@
-"""Volumes of the worker: memory-mapped files in Slicer's array order, never read as a whole."""
+"""Volumes of the worker: arrays in Slicer's order, read once from files that may change or vanish afterwards."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from leuda_core.data.geometry import plan_slices
 from leuda_core.data.slices import intensity_range
 from leuda_core.errors import InputError
-from leuda_core.io.files import write_error
-from leuda_core.types import Box, Normalization, Plane, Volume
+from leuda_core.io.arrays import save_parts
+from leuda_core.io.formats.headers import is_usable
+from leuda_core.types import Box, Normalization, Task, Volume
 
 
 def file_stamp(path: Path) -> tuple[object, ...]:
@@ -24,8 +25,10 @@ def file_stamp(path: Path) -> tuple[object, ...]:
         return ()
 
 
-class MappedVolume:
-    """A memory-mapped ``.npy`` file of shape ``(K, J, I)``. The file must not be written to while it is in use.
+class HeldVolume:
+    """A volume of shape ``(K, J, I)`` from a ``.npy`` file, in memory.
+
+    It is not mapped: where a mapped file is cut short, the process ends. It takes the memory of the voxels.
 
     Raises:
         InputError: it is not such a file, or not a 3-D array of real numbers. OSError: it cannot be opened.
@@ -33,22 +36,13 @@ class MappedVolume:
 
     def __init__(self, path: Path) -> None:
         self.path, self.stamp = path, file_stamp(path)
-        remedy = "write the volume again with numpy.save"
-        try:
-            data = np.lib.format.open_memmap(path, mode="r")
-        except (ValueError, EOFError) as error:
-            raise InputError(f"volume {path} is not a readable array file ({error})", remedy) from error
-        if data.ndim != 3 or data.dtype.kind not in "iuf" or not data.size:
-            raise InputError(f"volume {path} is {data.dtype} {data.shape}: not 3-D, not real, or empty", remedy)
-        self.data = np.asarray(data).T  # (I, J, K); a plain array, which is faster to slice than a memmap
+        self.data = _read_array(path).T  # (I, J, K)
         self._ranges: dict[Normalization, tuple[float, float]] = {}
 
     def at(self, affine: object) -> Volume:
         """Return the volume with an affine ``(4, 4)`` from voxel index (i, j, k) to RAS mm."""
         matrix = np.array(affine, dtype=float)
-        lengths = np.linalg.norm(matrix[:3, :3], axis=0)
-        sound = np.isfinite(matrix).all() and lengths.min() > 0
-        if not sound or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
+        if not is_usable(matrix):
             rows = np.round(matrix[:3], 6).tolist()
             raise InputError(f"the volume's affine cannot be inverted: {rows}", "correct its spacing and directions")
         return Volume(self.data, matrix)
@@ -58,6 +52,24 @@ class MappedVolume:
         if normalization not in self._ranges:
             self._ranges[normalization] = intensity_range(self.data, normalization)
         return self._ranges[normalization]
+
+
+def _read_array(path: Path) -> np.ndarray:
+    remedy = "write the volume again with numpy.save"
+    if path.exists() and not path.is_file():  # a named pipe would block for ever
+        raise InputError(f"volume {path} is not a file", remedy)
+    try:
+        stored = np.lib.format.open_memmap(path, mode="r")  # checks header and size, without reading voxels
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # the header is parsed as Python, with many kinds of errors
+        raise InputError(f"volume {path} is not a readable array file ({error})", remedy) from error
+    if stored.ndim != 3 or stored.dtype.kind not in "iuf" or not stored.size:
+        raise InputError(f"volume {path} is {stored.dtype} {stored.shape}: not 3-D, not real, or empty", remedy)
+    data = np.fromfile(path, stored.dtype, stored.size, offset=stored.offset)
+    if data.size < stored.size:
+        raise InputError(f"volume {path} was cut short while it was read ({data.size} of {stored.size} voxels)", remedy)
+    return data.reshape(stored.shape, order="C" if stored.flags.c_contiguous else "F")
 
 
 def clipped_box(box: Box | None, shape: tuple[int, int, int]) -> Box | None:
@@ -75,11 +87,17 @@ def clipped_box(box: Box | None, shape: tuple[int, int, int]) -> Box | None:
     return i, j, k
 
 
-def slice_at(volume: Volume, plane: Plane, position: tuple[float, float, float]) -> tuple[int, int]:
-    """Return array axis and index of the slice nearest to a RAS point (mm), which may be outside the volume."""
-    axis = plan_slices(volume.shape, volume.affine, plane).axis
+def slice_at(volume: Volume, task: Task, position: tuple[float, float, float]) -> tuple[int, int]:
+    """Return array axis and index of the slice nearest to a RAS point (mm), which may be outside the volume.
+
+    Raises:
+        InputError: the point is NaN or infinite.
+    """
+    if not np.isfinite(position).all():
+        raise InputError(f"the position {list(position)} is not a point", "send three numbers in mm")
+    axis = plan_slices(volume.shape, volume.affine, task.plane, task.isotropic).axis
     voxel = np.linalg.solve(volume.affine, [*position, 1.0])
-    return axis, int(np.clip(round(float(voxel[axis])), 0, volume.shape[axis] - 1))
+    return axis, round(float(np.clip(voxel[axis], 0, volume.shape[axis] - 1)))
 
 
 def one_slice(volume: Volume, axis: int, index: int) -> Volume:
@@ -98,15 +116,10 @@ def save_array(path: Path, array: np.ndarray, check: Callable[[int, int], None])
     Raises:
         LeudaError: the disk is full. InputError: the file cannot be written.
     """
-    try:
-        with open(path, "wb") as stream:
-            header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
-            np.lib.format.write_array_header_2_0(stream, header)
-            for done, part in enumerate(array):
-                check(done, len(array))
-                stream.write(np.ascontiguousarray(part).data)
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise write_error(path, error) from error
-        raise
+
+    def parts() -> Iterator[np.ndarray]:
+        for done, part in enumerate(array):
+            check(done, len(array))
+            yield part
+
+    save_parts(path, parts(), shape=array.shape, dtype=array.dtype)

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.bundle.store import ModelEntry, export_model
 from leuda_core.errors import LeudaError
+from leuda_core.io.private import make_private_folder
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.method_titles import method_title
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
@@ -101,7 +102,7 @@ class ModelTable:
     def reveal(self) -> None:
         """Show the folder of the chosen model, or of all models, in the file manager."""
         folder = Path(self.selected.path if self.selected else self._logic.modelsFolder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
     def export(self) -> None:

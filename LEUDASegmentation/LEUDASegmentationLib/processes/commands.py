@@ -11,6 +11,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from leuda_core.errors import Cancelled, DeviceError, InputError, LeudaError
+from leuda_core.io.children import UTF8_MODE
 from LEUDASegmentationLib.processes.child_process import FAILED_TO_START, ChildProcess
 from LEUDASegmentationLib.processes.environment import python_command
 
@@ -71,7 +72,7 @@ class LeudaCommand:
         self.exit_code: int | None = None
         self.document: Any = None
         self.error: LeudaError | None = None
-        command = [*python_command(), "-m", "leuda_core", *self._words, "--json"]
+        command = [*python_command(), *UTF8_MODE, "-m", "leuda_core", *self._words, "--json"]
         self._process = ChildProcess(command, onOutput=self._lines.append, onLog=onLine or _ignore, onEnd=self._on_end)
 
     def start(self) -> LeudaCommand:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-import time
 from pathlib import Path
 
 import slicer
 
-from leuda_core.errors import LeudaError
-from leuda_core.runs.folder import start_ticks
+from leuda_core.errors import LeudaError, reason_of
+from leuda_core.io.leftovers import make_temporary_folder
 
 _PREFIX = "LEUDA-worker-"
-_LEFTOVER_S = 3 * 24 * 3600.0
 
 
 class ExchangeFolder:
@@ -51,29 +48,9 @@ class ExchangeFolder:
 def _make_folder() -> Path:
     parent = Path(slicer.app.temporaryPath)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(parent)
-        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-", dir=parent))
+        return make_temporary_folder(parent, prefix=_PREFIX)
     except OSError as error:
         raise LeudaError(
-            f"cannot create a folder in {parent}: {(error.strerror or str(error)).lower()}",
+            f"cannot create a folder in {parent}: {reason_of(error)}",
             "choose another temporary folder in Slicer's settings, or free disk space",
         ) from error
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove the folders of crashed sessions: they contain patient images."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        if _is_leftover(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_leftover(folder: Path) -> bool:
-    """Return whether the process that created a folder has ended or, if that is unknown, whether the folder is old."""
-    pid, ticks, *_ = (*folder.name.removeprefix(_PREFIX).split("-"), "", "")
-    if pid.isdigit() and ticks.isdigit() and int(ticks):
-        return start_ticks(int(pid)) != int(ticks)
-    try:
-        return time.time() - folder.stat().st_mtime > _LEFTOVER_S
-    except OSError:
-        return False

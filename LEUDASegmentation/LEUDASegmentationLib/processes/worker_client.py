@@ -19,6 +19,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.io.children import UTF8_MODE
 from LEUDASegmentationLib.processes.child_process import ChildProcess
 from LEUDASegmentationLib.processes.commands import error_from_json, error_of_process
 from LEUDASegmentationLib.processes.environment import python_command
@@ -140,7 +141,7 @@ class WorkerClient:
                 return lambda value: handle(value) if generation == self._generation else None
 
             self._process = ChildProcess(
-                [*python_command(), "-m", "leuda_core.worker"],
+                [*python_command(), *UTF8_MODE, "-m", "leuda_core.worker"],
                 onOutput=current(self._on_output),
                 onLog=current(self._on_log_line),
                 onEnd=current(self._on_end),

@@ -132,13 +132,19 @@ def segment_ids(segmentation: Any) -> list[str]:
 
 
 def find_segment(segmentation: Any, name: str) -> str | None:
-    """Return the id of the segment of the label with this name, even if the user renamed the segment."""
+    """Return the id of the segment of the label with this name, even if the user renamed the segment.
+
+    Names must be equal: Slicer's own search takes "RV" and "rv" for the same, and a result would erase the other.
+    """
     by_tag: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for segment_id in segment_ids(segmentation):
-        tag = vtk.reference("")
-        if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, tag):
+        segment, tag = segmentation.GetSegment(segment_id), vtk.reference("")
+        if segment.GetTag(LABEL_TAG, tag):
             by_tag.setdefault(str(tag), segment_id)
-    return by_tag.get(name) or segmentation.GetSegmentIdBySegmentName(name) or None
+        else:
+            by_name.setdefault(segment.GetName().strip(), segment_id)
+    return by_tag.get(name) or by_name.get(name.strip())
 
 
 def other_segments(segmentation: Any, labels: Sequence[Label]) -> list[str]:

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_error
+from leuda_core.io.private import open_private
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 
 BYTES_AT_ONCE = 4 * 2**20  # a slab of this size takes milliseconds, so that the window keeps responding
@@ -88,7 +89,7 @@ def _write(node: Any, stamp: tuple[int, int], path: str) -> Generator[float, Non
     array = slicer.util.arrayFromVolume(node)
     header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
     try:
-        with open(path, "wb") as file:
+        with open_private(Path(path), "wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for slab in slabs(array.shape, array.itemsize):
                 if content_stamp(node) != stamp:

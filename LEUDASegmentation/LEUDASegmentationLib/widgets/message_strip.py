@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import qt
 from slicer.i18n import tr as _
@@ -51,6 +51,16 @@ class MessageStrip:
     def show_warning(self, cause: str, remedy: str = "") -> None:
         """Show that something went differently than expected, or is still missing."""
         self._show("warning", cause, remedy)
+
+    def show_warnings(self, warnings: Sequence[tuple[str, str]]) -> None:
+        """Show any number of warnings, each a cause and its remedy, as one message; none removes the message."""
+        if len(warnings) < 2:
+            self.clear()
+        if len(warnings) == 1:
+            self.show_warning(*warnings[0])
+        elif warnings:
+            listed = [f"({number}) {cause}; {remedy}." for number, (cause, remedy) in enumerate(warnings, start=1)]
+            self.show_warning(_("{count} warnings").format(count=len(warnings)), " ".join(listed))
 
     def show_info(self, cause: str, remedy: str = "") -> None:
         """Show that something was done."""

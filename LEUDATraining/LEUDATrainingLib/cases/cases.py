@@ -17,7 +17,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-from leuda_core.io.names import EXTENSIONS, volume_stem
+from leuda_core.io.names import EXTENSIONS, is_litter, volume_stem
 from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.parameter_node import read_json
 
@@ -180,7 +180,7 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
     Raises:
         InputError: the folder contains no volume.
     """
-    files = sorted(path for path in Path(folder).iterdir() if path.name.lower().endswith(EXTENSIONS))
+    files = sorted(filter(_is_volume_file, Path(folder).iterdir()))
     labels = {path: image for path in files if (image := _labelled_by(path)) is not None}
     images = [path for path in files if path not in labels]
     if not images:
@@ -192,9 +192,13 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
         )
     by_name = {name: path for path, name in labels.items()}
     for path in sorted(Path(folder).glob("labels/*")):
-        if path.name.lower().endswith(EXTENSIONS):
+        if _is_volume_file(path):
             by_name.setdefault(volume_stem(path), path)
     return [(image, by_name.get(volume_stem(image))) for image in images]
+
+
+def _is_volume_file(path: Path) -> bool:
+    return path.name.lower().endswith(EXTENSIONS) and not is_litter(path.name)
 
 
 def _labelled_by(path: Path) -> str | None:

@@ -93,7 +93,7 @@ def rename_structure(structures: Sequence[Structure], value: int, name: str) -> 
 def structures_of_segmentation(segmentation: Any) -> list[Structure]:
     """Return a structure for every segment, with its name, colour and terminology."""
     return [
-        Structure(index, segment.GetName(), tuple(segment.GetColor()), terminology_of(segment))
+        Structure(index, segment.GetName().strip(), tuple(segment.GetColor()), terminology_of(segment))
         for index, (_id, segment) in enumerate(segments(segmentation), start=1)
     ]
 

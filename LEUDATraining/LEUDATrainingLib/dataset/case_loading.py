@@ -11,11 +11,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
+from leuda_core.io.labels import values_decide
+from leuda_core.types import Label
 from LEUDASegmentationLib.scene.geometry import volume_shape, world_affine
 from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.structures import Structure, segments
 from LEUDATrainingLib.labels.geometry import slice_axis_of
 from LEUDATrainingLib.labels.label_maps import new_segmentation, set_labels
+from LEUDATrainingLib.labels.segment_names import has_voxels
 
 
 def load_case(store: CaseStore, case: Case, structures: Sequence[Structure]) -> None:
@@ -62,21 +65,35 @@ def _load_labels(path: Path, volume: Any, structures: Sequence[Structure]) -> An
                 ),
                 _("export the labels again on the grid of the volume"),
             )
+        _check_values(path, labels, structures)
         segmentation = new_segmentation(volume, structures, f"{volume.GetName()} labels")
-        set_labels(segmentation, volume, np.rint(labels), structures)
+        set_labels(segmentation, volume, labels, structures)
     finally:
         slicer.mrmlScene.RemoveNode(label_map)
     return segmentation
 
 
+def _check_values(path: Path, labels: np.ndarray, structures: Sequence[Structure]) -> None:
+    """Check that every value is one of a structure, as the core does, so that no label is left out in silence."""
+    known = {0, *(structure.value for structure in structures)}
+    unknown = [f"{value:g}" for value in np.unique(labels) if value not in known]
+    if unknown:
+        raise InputError(
+            _("the labels {file} have values without a structure: {values}").format(
+                file=path.name, values=", ".join(unknown[:8])
+            ),
+            _("add the structures with these values, for example with Dataset…, or choose another file"),
+        )
+
+
 def _name_by_value(segmentation: Any, structures: Sequence[Structure]) -> None:
-    """If no segment has the name of a structure, name the segments by label value, as the core does."""
-    known = {structure.name for structure in structures}
-    found = segments(segmentation)
-    if any(segment.GetName() in known for _id, segment in found):
+    """Name the segments by label value where the core goes by value: if all names are placeholders."""
+    found = [segment for _id, segment in segments(segmentation) if has_voxels(segment)]
+    stored = [Label(segment.GetLabelValue(), segment.GetName()) for segment in found]
+    if not values_decide(stored, [structure.name for structure in structures]):
         return
     by_value = {structure.value: structure.name for structure in structures}
-    for _id, segment in found:
+    for segment in found:
         segment.SetName(by_value.get(segment.GetLabelValue(), segment.GetName()))
 
 

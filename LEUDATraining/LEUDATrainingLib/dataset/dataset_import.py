@@ -10,6 +10,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from leuda_core.data.dataset_entries import CasePaths, label_value, read_dataset_bytes
 from leuda_core.errors import InputError
 from LEUDATrainingLib.cases.cases import ROLES, CaseStore, Role, volume_files
 from LEUDATrainingLib.cases.structures import PALETTE, Structure, merge_structures, read_structures, write_structures
@@ -38,6 +39,9 @@ def add_dataset(parameter_node: Any, path: Path) -> int:
     """
     document = _read_document(path)
     structures = _structures(path, document["labels"])
+    paths = CasePaths(path)
+    cases = {role: _absolute(paths, f"{role}.cases", document[role]["cases"]) for role in ROLES}
+    tests = {role: _absolute(paths, f"test.{role}", found) for role, found in document.get("test", {}).items()}
     present = {structure.name: structure.value for structure in read_structures(parameter_node)}
     if present and present != {structure.name: structure.value for structure in structures}:
         raise InputError(
@@ -46,19 +50,20 @@ def add_dataset(parameter_node: Any, path: Path) -> int:
         )
     with slicer.util.NodeModify(parameter_node.parameterNode):
         write_structures(parameter_node, merge_structures([], structures))
-        count = sum(_add_domain(parameter_node, path, role, document[role]) for role in ROLES)
-        parameter_node.testCases = json.dumps(_absolute_test(path, document.get("test", {})))
+        count = sum(_add_domain(parameter_node, role, document[role], cases[role]) for role in ROLES)
+        parameter_node.testCases = json.dumps(tests)
     return count
 
 
 def _read_document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = json.loads(read_dataset_bytes(path).decode("utf-8-sig"))
+        json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text for Slicer
         for role in ROLES:
             for case in document[role]["cases"]:
-                case["id"], case["image"]
+                case["id"], Path(case["image"])
         document["labels"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             _("{file} is not a dataset file ({reason})").format(file=path.name, reason=error),
             _("see the format of dataset files in the documentation, and run `leuda check`"),
@@ -70,37 +75,36 @@ def _structures(path: Path, labels: Mapping[str, Any]) -> list[Structure]:
     found: list[Structure] = []
     for key, entry in labels.items():
         entry = {"name": entry} if isinstance(entry, str) else entry
-        if not key.isdecimal() or not isinstance(entry, dict) or "name" not in entry:
+        if not isinstance(entry, dict) or "name" not in entry:
             raise InputError(_("{file}: label {key!r} is invalid").format(file=path.name, key=key), _("use '1', '2'…"))
-        if int(key):
+        if value := label_value(path.name, key):
             color = entry.get("color")
             color = tuple(part / 255 for part in color) if color else PALETTE[len(found) % len(PALETTE)]
-            found.append(Structure(int(key), entry["name"], color, entry.get("terminology", "")))
+            found.append(Structure(value, entry["name"], color, entry.get("terminology", "")))
     return found
 
 
-def _add_domain(parameter_node: Any, path: Path, role: Role, domain: Mapping[str, Any]) -> int:
+def _add_domain(parameter_node: Any, role: Role, domain: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> int:
     store = CaseStore(parameter_node, role)
     known = {case.image for case in store}
-    folder, count = path.resolve().parent, 0
-    for entry in domain["cases"]:
-        image = folder / entry["image"]
-        if str(image) in known:
-            continue
-        label = folder / entry["label"] if entry.get("label") else None
-        store.add_file(image, label, entry.get("labelled_slices"), name=entry["id"])
-        count += 1
+    new = [case for case in cases if case["image"] not in known]
+    for case in new:
+        label = Path(case["label"]) if case.get("label") else None
+        store.add_file(Path(case["image"]), label, case.get("labelled_slices"), name=case["id"])
     if domain.get("modality"):
         setattr(parameter_node, f"{role}Modality", domain["modality"])
-    return count
+    return len(new)
 
 
-def _absolute_test(path: Path, test: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the test cases with absolute paths, because they are evaluated from another folder."""
-    folder = path.resolve().parent
+def _absolute(paths: CasePaths, place: str, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return cases with absolute paths, because they are read from another folder.
 
-    def absolute(case: Mapping[str, Any]) -> dict[str, Any]:
-        files = {name: str(folder / case[name]) for name in ("image", "label") if case.get(name)}
-        return {**case, **files}
-
-    return {role: [absolute(case) for case in cases] for role, cases in test.items()}
+    Raises:
+        InputError: no file can have one of the paths.
+    """
+    found = []
+    for index, case in enumerate(cases):
+        names = [name for name in ("image", "label") if case.get(name)]
+        files = {name: str(paths.find(case[name], f"{place}[{index}].{name}")) for name in names}
+        found.append({**case, **files})
+    return found

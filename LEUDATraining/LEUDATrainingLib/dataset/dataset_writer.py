@@ -8,6 +8,7 @@ absolute path. Linear parent transforms are included in the written affine; the 
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 from collections.abc import Generator, Sequence
@@ -27,8 +28,11 @@ from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.dataset.nrrd import write_nrrd
+from LEUDATrainingLib.labels.conflicts import overlap_warning, repeated_problem
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.parameter_node import read_json
+
+logger = logging.getLogger(__name__)
 
 DATASET_FILE = "dataset.json"
 VOLUMES_FOLDER = "volumes"
@@ -63,8 +67,8 @@ def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress,
     or an error occurs, the files written so far are deleted.
 
     Raises:
-        InputError: a volume is missing or has a non-linear transform, or the folder contains a dataset or cannot be
-            written.
+        InputError: a volume is missing or has a non-linear transform, several segments have the name of a structure,
+            or the folder contains a dataset or cannot be written.
         LeudaError: the disk is full.
     """
     folder = Path(folder)
@@ -76,7 +80,7 @@ def write_dataset(parameter_node: Any, folder: Path) -> Generator[WriteProgress,
         groups: dict[str, list[dict[str, Any]]] = {}
         for role, store in stores.items():
             groups[role] = yield from _write_cases(work, store)
-        write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups))
+        write_json(folder / DATASET_FILE, _document(parameter_node, work.structures, groups), private=True)
         finished = True
         yield WriteProgress(_("Dataset written"), 1.0)
         return folder / DATASET_FILE
@@ -165,7 +169,11 @@ def _write_labels(
 ) -> Generator[WriteProgress, None, None]:
     affine = world_affine(volume)  # before the event loop runs again and the node may be deleted
     reader = LabelReader(segmentation, volume, work.structures)
+    if reader.repeated:
+        raise InputError(*repeated_problem(case.name, reader.repeated))
     labels = yield from _read(work, reader, _("Reading the labels of {name}").format(name=case.name))
+    if reader.overlaps:
+        logger.warning("%s: %s", *overlap_warning(case.name, reader.overlaps, work.structures))
     stage = _("Writing the labels of {name}").format(name=case.name)
     yield from _write(work, work.folder / name, labels, affine, stage, compress=True)
 

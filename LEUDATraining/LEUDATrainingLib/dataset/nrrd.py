@@ -30,7 +30,7 @@ _FAST = 1
 
 
 def write_nrrd(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compress: bool) -> Iterator[int]:
-    """Write a volume atomically; yield the number of bytes of voxels that are written after every piece.
+    """Write a volume atomically to a private file; yield the number of written bytes of voxels after every piece.
 
     Args:
         voxels: shape (K, J, I), C order, as in Slicer.
@@ -44,7 +44,7 @@ def write_nrrd(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compress: 
     header = _header(path, voxels, affine, compress).encode("ascii")
     flat = np.ascontiguousarray(voxels).reshape(-1).view(np.uint8)
     packer = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP) if compress else None
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+    with atomic_path(path, private=True) as temporary, open(temporary, "wb") as stream:
         stream.write(header)
         step, settled = _PACKED_BYTES if packer else CHUNK_BYTES, 0
         for start in range(0, flat.size, step):

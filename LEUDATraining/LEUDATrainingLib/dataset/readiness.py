@@ -18,8 +18,9 @@ from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.cases.cases import Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
+from LEUDATrainingLib.labels.conflicts import overlap_warning, repeated_problem
 from LEUDATrainingLib.labels.geometry import slice_axis_of, spacing_mm
-from LEUDATrainingLib.labels.label_maps import unknown_segments
+from LEUDATrainingLib.labels.segment_names import unknown_segments
 from LEUDATrainingLib.parameter_node import read_json
 
 FEW_SLICES = 5
@@ -111,6 +112,10 @@ def _label_problems(source: CaseStore, structures: Sequence[Structure], marks: C
             _("no slice is labelled"),
             _("choose the segmentation of a source volume, or draw on a slice under Mark labels"),
         )
+    for case in source:
+        found = marks.of(source, case)
+        if found is not None and found.repeated:
+            yield repeated_problem(case.name, found.repeated)
 
 
 def _may_be_labelled(source: CaseStore, case: Case, marks: CaseMarks) -> bool:
@@ -144,6 +149,8 @@ def _label_warnings(source: CaseStore, structures: Sequence[Structure], marks: C
                     _("draw it, rename its segment to this name, or remove the structure"),
                 )
     for case, one in found:
+        if one.overlaps:
+            yield overlap_warning(case.name, one.overlaps, structures)
         yield from _unused_labels(source, case, one.unmarked, structures)
 
 

@@ -7,6 +7,7 @@ a new count is complete, the previous one remains valid.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from leuda_core.errors import LeudaError
@@ -30,6 +31,14 @@ class _Stamp(NamedTuple):
     times: tuple[int, ...]
 
 
+class _Count(NamedTuple):
+    """What was counted in a case, as in ``LabelReader``."""
+
+    by_structure: dict[int, tuple[int, ...]]
+    repeated: tuple[str, ...]
+    overlaps: dict[tuple[int, int], int]
+
+
 class CaseMarks:
     """Counts which slices of a case contain which structure, again only after a change.
 
@@ -40,8 +49,8 @@ class CaseMarks:
     def __init__(self, on_counted: Callable[[], None] = lambda: None) -> None:
         self._on_counted = on_counted
         self._structures: tuple[Structure, ...] = ()
-        self._counts: dict[str, tuple[_Stamp, dict[int, tuple[int, ...]]]] = {}
-        self._queue: dict[str, tuple[_Stamp, Generator[None, None, dict[int, tuple[int, ...]]]]] = {}
+        self._counts: dict[str, tuple[_Stamp, _Count]] = {}
+        self._queue: dict[str, tuple[_Stamp, Generator[None, None, _Count]]] = {}
         self._later: list[Callable[[], None]] = []
         self._work: EventLoopWork | None = None
 
@@ -63,10 +72,12 @@ class CaseMarks:
                 self._count(case.key, stamp, LabelReader(segmentation, volume, self._structures), slice_axis_of(volume))
         except LeudaError:
             return None  # a non-linear transform, which the list of cases shows
-        known, by_structure = self._counts.get(case.key, (None, {}))
-        if known is None or known.place != stamp.place:
+        known = self._counts.get(case.key)
+        if known is None or known[0].place != stamp.place:
             return None
-        return make_marks(volume_shape(volume)[slice_axis_of(volume)], case.labelled, by_structure)
+        by_structure, repeated, overlaps = known[1]
+        marks = make_marks(volume_shape(volume)[slice_axis_of(volume)], case.labelled, by_structure)
+        return replace(marks, repeated=repeated, overlaps=overlaps)
 
     def is_counting(self, case: Case) -> bool:
         """Return whether the case is being counted or waits for it."""
@@ -91,7 +102,7 @@ class CaseMarks:
         return (self._queue.get(key) or self._counts.get(key) or (None,))[0]
 
     def _count(self, key: str, stamp: _Stamp, reader: LabelReader, axis: int) -> None:
-        counting = reader.count_slices(axis)
+        counting = _counting(reader, axis)
         if reader.cost <= AT_ONCE_BYTES:
             self._queue.pop(key, None)
             self._counts[key] = stamp, finish(counting)
@@ -127,6 +138,11 @@ class CaseMarks:
             tuple((structure.value, structure.name) for structure in self._structures),
         )
         return _Stamp(place, (segmentation.GetSegmentation().GetMTime(), _label_time(segmentation)))
+
+
+def _counting(reader: LabelReader, axis: int) -> Generator[None, None, _Count]:
+    by_structure = yield from reader.count_slices(axis)
+    return _Count(by_structure, reader.repeated, dict(reader.overlaps))
 
 
 def _label_time(segmentation: Any) -> int:

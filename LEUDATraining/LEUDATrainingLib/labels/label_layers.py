@@ -8,6 +8,7 @@ of the volume. Labels that are drawn during reading may or may not be in the res
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from leuda_core.errors import InputError
 from LEUDASegmentationLib.scene.geometry import image_to_world, parent_matrix, volume_shape, world_affine
 from LEUDASegmentationLib.scene.layers import BINARY, layer_array
 from LEUDASegmentationLib.scene.volume_files import slabs
-from LEUDATrainingLib.cases.structures import Structure, segments
+from LEUDATrainingLib.cases.structures import Structure
+from LEUDATrainingLib.labels.segment_names import segments_of
 
 _SAMPLING_COST = 16  # the time to sample a voxel, relative to reading it
 _TIE = 1e-6  # of a voxel: centres midway between two others are rounded consistently despite rounding errors
@@ -40,6 +42,9 @@ class LabelReader:
     Attributes:
         shape: voxels along i, j and k of the volume.
         cost: of reading everything, in bytes that are processed.
+        repeated: the names of structures that have several segments; their voxels are united.
+        overlaps: found by ``read`` or ``count_slices``: the number of voxels in two structures, by the values of the
+            structure that loses them and of the one that wins.
 
     Raises:
         InputError: volume or segmentation has a non-linear transform, or no label maps can be created.
@@ -48,7 +53,11 @@ class LabelReader:
     def __init__(self, segmentation: Any, volume: Any, structures: Sequence[Structure]) -> None:
         self.shape = volume_shape(volume)
         self._type = np.uint8 if max((one.value for one in structures), default=0) < 256 else np.uint16
-        self._layers = list(_layers_of(segmentation, volume, structures))
+        chosen = segments_of(segmentation, structures)
+        counts = Counter(structure.name for _id, structure in chosen)
+        self.repeated = tuple(name for name, count in counts.items() if count > 1)
+        self.overlaps: Counter[tuple[int, int]] = Counter()
+        self._layers = list(_layers_of(segmentation, volume, chosen))
         reached = [layer.box[2] for layer in self._layers]
         self._slices = min((k for k, _end in reached), default=0), max((end for _k, end in reached), default=0)
         self._voxel_cost = sum(layer.voxel_cost for layer in self._layers)
@@ -56,6 +65,7 @@ class LabelReader:
 
     def read(self) -> Generator[float, None, np.ndarray]:
         """Yield the completed fraction; return the label map (K, J, I), uint8 if the values allow it."""
+        self.overlaps.clear()
         labels = np.zeros(self.shape[::-1], self._type)
         for slab in self._slabs():
             self._paint(labels[slab], slab.start)
@@ -64,6 +74,7 @@ class LabelReader:
 
     def count_slices(self, axis: int) -> Generator[None, None, dict[int, tuple[int, ...]]]:
         """Count piece by piece; return the slices along ``axis`` (0 = i) that contain each structure that is drawn."""
+        self.overlaps.clear()
         found: dict[int, np.ndarray] = {}
         for piece in self._pieces():
             for inside, value in piece.labels:
@@ -91,7 +102,17 @@ class LabelReader:
             first, values, pairs = layer.piece(k, k + len(labels))
             box = tuple(slice(o, o + n) for o, n in zip((first[2] - k, first[1], first[0]), values.shape, strict=True))
             for inside, value in pairs:
-                np.copyto(labels[box], value, where=values == inside)
+                here = values == inside
+                if layer is not self._layers[0]:
+                    self._count_overlaps(labels[box][here], value)
+                np.copyto(labels[box], value, where=here)
+
+    def _count_overlaps(self, hidden: np.ndarray, value: int) -> None:
+        """Count the voxels that get ``value`` and have that of another structure."""
+        counts = np.bincount(hidden)
+        for other in np.flatnonzero(counts):
+            if other not in (0, value):
+                self.overlaps[int(other), value] += int(counts[other])
 
     def _slabs(self) -> Iterator[slice]:
         """Yield ranges along k, each processed in a few milliseconds, from the first labelled slice to the last."""
@@ -166,15 +187,8 @@ class _Layer:
         return np.where(inside, self._voxels[tuple(reversed(indices))], 0)
 
 
-def segments_of(segmentation: Any, structures: Sequence[Structure]) -> list[tuple[str, Structure]]:
-    """Return (segment id, structure) for every segment with the name of a structure, in the order of the structures."""
-    by_name = {segment.GetName(): segment_id for segment_id, segment in segments(segmentation)}
-    return [(by_name[structure.name], structure) for structure in structures if structure.name in by_name]
-
-
-def _layers_of(segmentation: Any, volume: Any, structures: Sequence[Structure]) -> Iterator[_Layer]:
+def _layers_of(segmentation: Any, volume: Any, chosen: Sequence[tuple[str, Structure]]) -> Iterator[_Layer]:
     """Yield the layers in the order in which they are combined, without those that are empty in the volume."""
-    chosen = segments_of(segmentation, structures)
     if not chosen or 0 in volume_shape(volume):
         return
     _ensure_label_maps(segmentation)

@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 import slicer
 
-from LEUDATrainingLib.cases.structures import Structure, segments
-from LEUDATrainingLib.labels.label_layers import segments_of
-
-
-def unknown_segments(segmentation: Any, structures: Sequence[Structure]) -> list[str]:
-    """Return the names of segments that are not structures; their labels count as background."""
-    known = {structure.name for structure in structures}
-    return [segment.GetName() for _id, segment in segments(segmentation) if segment.GetName() not in known]
+from LEUDATrainingLib.cases.structures import Structure
+from LEUDATrainingLib.labels.segment_names import segments_of
 
 
 def set_labels(segmentation: Any, volume: Any, labels: np.ndarray, structures: Sequence[Structure]) -> None:
@@ -28,9 +22,9 @@ def set_labels(segmentation: Any, volume: Any, labels: np.ndarray, structures: S
 
 def ensure_segments(segmentation: Any, structures: Sequence[Structure]) -> None:
     """Add an empty segment, with colour and terminology, for every structure without a segment."""
-    names = {segment.GetName() for _id, segment in segments(segmentation)}
+    present = {structure.name for _id, structure in segments_of(segmentation, structures)}
     for structure in structures:
-        if structure.name in names:
+        if structure.name in present:
             continue
         segment = slicer.vtkSegment()
         segment.SetName(structure.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,8 @@ class Marks:
     """The slices of one case.
 
     ``complete`` are used for training; ``drawn`` contain a label; ``by_structure`` maps the value of a structure to the
-    slices that contain it. ``explicit``: the user has marked which slices are complete.
+    slices that contain it. ``explicit``: the user has marked which slices are complete. ``repeated`` and ``overlaps``
+    as in ``LabelReader``.
     """
 
     n_slices: int
@@ -19,6 +20,8 @@ class Marks:
     drawn: tuple[int, ...]
     explicit: bool
     by_structure: Mapping[int, tuple[int, ...]]
+    repeated: tuple[str, ...] = ()
+    overlaps: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def unmarked(self) -> tuple[int, ...]:

@@ -19,7 +19,6 @@ def add_to_models(bundle: Path, name: str) -> ModelEntry:
         InputError: the bundle is damaged.
     """
     folder = models_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     document = (bundle / DOCUMENT).read_bytes()  # contains the hash of every file, so it identifies the bundle
     for entry in list_models(folder):
         if not entry.problem and (entry.path / DOCUMENT).read_bytes() == document:

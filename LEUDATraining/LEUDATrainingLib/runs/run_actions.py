@@ -13,7 +13,7 @@ import qt
 from slicer.i18n import tr as _
 
 from leuda_core.bundle.store import export_model
-from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.errors import Cancelled, LeudaError, reason_of
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes.commands import LeudaCommand
@@ -51,7 +51,7 @@ class RunActions:
         try:
             request_stop(run)
         except OSError as error:
-            self._on_error(LeudaError(f"{run.stop}: {error.strerror}", _("check that the folder can be written")))
+            self._on_error(LeudaError(f"{run.stop}: {reason_of(error)}", _("check that the folder can be written")))
         except LeudaError as error:
             self._on_error(error)
 

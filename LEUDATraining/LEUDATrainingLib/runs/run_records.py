@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leuda_core.errors import InputError, LeudaError
+from leuda_core.errors import InputError, LeudaError, reason_of
 from leuda_core.runs.events import read_events
-from leuda_core.runs.folder import Run, RunLock, is_running
+from leuda_core.runs.folder import Run
+from leuda_core.runs.lock import RunLock, is_running
 from leuda_core.runs.state import RunStatus, status_of
 
 _READ_BYTES = 16 * 1024
@@ -116,8 +117,7 @@ def delete_run(record: RunRecord) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        what = f"run '{record.name}' cannot be deleted ({reason})"
+        what = f"run '{record.name}' cannot be deleted ({reason_of(error)})"
         raise InputError(what, "close the programs that use it and check the permissions of the folder") from error
 
 
@@ -133,7 +133,7 @@ def _runs(folder: Path) -> list[Run]:
         return []
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be read ({error.strerror})", "check the permissions of the folder"
+            f"{folder} cannot be read ({reason_of(error)})", "check the permissions of the folder"
         ) from error
     places = [Run(place) for entry in entries for place in (entry / RUN_FOLDER, entry)]
     return [run for run in places if run.config.is_file()]

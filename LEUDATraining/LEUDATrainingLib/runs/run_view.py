@@ -46,6 +46,7 @@ class RunView(qt.QWidget):
         self._actions = RunActions(on_busy=self._on_busy, on_error=self._on_action_error, on_line=self._add_line)
         self._undrawn = False
         self._shown_state = ""
+        self._shown_warnings: tuple[Any, ...] = ()
         self._tail: LogTail | None = None
         self._build()
         self._timer = qt.QTimer(self)
@@ -67,8 +68,9 @@ class RunView(qt.QWidget):
         """Show another run, or none. Setting the same run again has no effect."""
         if path is not None and Path(path) == self.run_path:
             return
-        self._undrawn, self._shown_state = False, ""
+        self._undrawn, self._shown_state, self._shown_warnings = False, "", ()
         self._message.clear()
+        self._warnings.clear()
         self._curves.clear()
         self._previews.clear()
         self._log.clear()
@@ -119,6 +121,9 @@ class RunView(qt.QWidget):
         layout.addWidget(self._progress.widget)
         self._message = MessageStrip()
         layout.addWidget(self._message.widget)
+        self._warnings = MessageStrip()
+        self._warnings.widget.objectName = "runWarnings"
+        layout.addWidget(self._warnings.widget)
         self._work = RunProgress(on_cancel=self._actions.cancel)
         layout.addWidget(self._work.widget)
         self._buttons = RunButtons(
@@ -148,6 +153,7 @@ class RunView(qt.QWidget):
         if self._watcher.status is not None:
             self._show_progress(self._watcher.status)
             self._show_state(self._watcher.status)
+            self._show_warnings(self._watcher.status)
         self._show_buttons()
 
     def _take_events(self, run: Run) -> None:
@@ -192,6 +198,12 @@ class RunView(qt.QWidget):
             self._message.show_info(_("This run has not started"), _("Press Resume to start it."))
         elif status.state == "finished":
             self._message.show_info(_("Finished"), _("The model can be used for segmentation."))
+
+    def _show_warnings(self, status: RunStatus) -> None:
+        """Show the warnings of the training whenever they change, so that dismissed ones do not return."""
+        if status.warnings != self._shown_warnings:
+            self._shown_warnings = status.warnings
+            self._warnings.show_warnings([(one["message"], one["remedy"]) for one in status.warnings])
 
     def _show_buttons(self) -> None:
         state = self._watcher.status.state if self._watcher.status else ""

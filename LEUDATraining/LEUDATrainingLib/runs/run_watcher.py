@@ -17,7 +17,8 @@ from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.runs.events import read_events
-from leuda_core.runs.folder import Run, is_running
+from leuda_core.runs.folder import Run
+from leuda_core.runs.lock import is_running
 from leuda_core.runs.state import RunStatus, status_of
 
 INTERVAL_MS = 500
@@ -98,7 +99,7 @@ class RunWatcher:
         self.run = run
         self.new, self.replaced = [], False
         self.status, self.error = None, None
-        self._turns: list[dict[str, Any]] = []  # start, end and error events before the latest events
+        self._turns: list[dict[str, Any]] = []  # events that status_of needs, before the latest ones
         self._latest: deque[dict[str, Any]] = deque()
         self._offset = 0
         self._seen: tuple[bool, bool] | None = None
@@ -132,13 +133,13 @@ class RunWatcher:
             self.poll()
 
     def _take(self, run: Run) -> None:
-        """Read a piece; keep the events that determine the status: the latest, and earlier starts and ends."""
+        """Read a piece; keep the events that determine the status: the latest ones, earlier starts, ends, warnings."""
         self.new, self._offset = read_events(run.events, self._offset, _PIECE_BYTES)
         self._stale = self._stale or bool(self.new)
         self._latest.extend(self.new)
         while len(self._latest) > _LATEST:
             event = self._latest.popleft()
-            if event["event"] in ("start", "end", "error"):
+            if event["event"] in ("start", "watch", "warning", "end", "error"):
                 self._turns.append(event)
 
     def _fail(self, error: Exception) -> bool:

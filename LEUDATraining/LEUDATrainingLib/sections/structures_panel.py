@@ -29,6 +29,7 @@ from LEUDATrainingLib.cases.structures import (
     terminology_text,
     write_structures,
 )
+from LEUDATrainingLib.labels.segment_names import segments_of
 
 _COLOR, _NAME, _TERMINOLOGY = range(3)
 _EDITABLE = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEditable
@@ -168,7 +169,8 @@ class StructuresPanel:
         renamed = rename_structure(self._shown, structure.value, text)
         store = CaseStore(self._node, "source")
         for segmentation in [store.segmentation(case) for case in store]:
-            _rename_segment(segmentation, structure.name, text.strip())
+            if segmentation is not None:
+                _rename_segments(segmentation, structure, self._shown, text.strip())
         self._write(renamed)
 
     def _on_cell_double_clicked(self, row: int, column: int) -> None:
@@ -185,12 +187,12 @@ class StructuresPanel:
         self.remove_button.enabled = 0 <= self.table.currentRow() < len(self._shown)
 
 
-def _rename_segment(segmentation: Any | None, before: str, after: str) -> None:
-    if segmentation is None:
-        return
-    by_name = {segment.GetName(): segment for _id, segment in segments(segmentation)}
-    if before in by_name and after not in by_name:
-        by_name[before].SetName(after)
+def _rename_segments(segmentation: Any, structure: Structure, structures: Sequence[Structure], after: str) -> None:
+    """Rename the segments of a structure, unless another segment has the new name."""
+    mine = [segment_id for segment_id, one in segments_of(segmentation, structures) if one.value == structure.value]
+    others = {segment.GetName().strip() for segment_id, segment in segments(segmentation) if segment_id not in mine}
+    for segment_id in mine if after not in others else ():
+        segmentation.GetSegmentation().GetSegment(segment_id).SetName(after)
 
 
 def _qcolor(structure: Structure) -> Any:

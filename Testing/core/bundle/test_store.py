@@ -25,6 +25,7 @@ from leuda_core.bundle.store import (
 )
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
+from refusals import flip
 
 
 @pytest.fixture
@@ -117,14 +118,8 @@ def _link(bundle: Path) -> None:
     (bundle / "README.md").symlink_to(card)
 
 
-def _flip(bundle: Path) -> None:
-    data = bytearray((bundle / "model.safetensors").read_bytes())
-    data[-5] ^= 1
-    (bundle / "model.safetensors").write_bytes(data)
-
-
 SPOILT: dict[str, Callable[[Path], object]] = {
-    "wrong hash": _flip,
+    "wrong hash": lambda b: flip(b / "model.safetensors", -5),
     "truncated": lambda b: (b / "model.safetensors").write_bytes((b / "model.safetensors").read_bytes()[:-9]),
     "file too many": lambda b: (b / "evil.py").write_bytes(b"x"),
     "file too few": lambda b: (b / "README.md").unlink(),

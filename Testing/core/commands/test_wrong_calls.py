@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from leuda_core.cli import main
-from refusals import TINY, Place, Words, refuses
+from refusals import TINY, Place, Words, flip, refuses
 
 CALLS: dict[str, tuple[str, list[str], Words]] = {
     "an unknown method": ("train", ["--method", "sorcery"], ("'sorcery'", "le_uda")),
@@ -93,15 +93,9 @@ def test_a_folder_that_was_there_is_left_as_it_was(place: Place) -> None:
     assert log.read_text().startswith("somebody else's")
 
 
-def _flip(path: Path, at: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-
-
 BUNDLES: dict[str, tuple[Callable[[Path], object], Words]] = {
-    "a wrong hash": (lambda model: _flip(model / "model.safetensors", -1), ("model.safetensors", "sha256")),
-    "a changed card": (lambda model: _flip(model / "README.md", 5), ("README.md", "sha256")),
+    "a wrong hash": (lambda model: flip(model / "model.safetensors", -1), ("model.safetensors", "sha256")),
+    "a changed card": (lambda model: flip(model / "README.md", 5), ("README.md", "sha256")),
     "a changed document": (
         lambda model: (model / "bundle.json").write_text((model / "bundle.json").read_text().replace("1.25", "1.5")),
         ("bundle.json", "checksum"),

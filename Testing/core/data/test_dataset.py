@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from leuda_core.data.dataset import check_dataset, labelled_slices, load_dataset, read_case_labels
+from leuda_core.data.check import check_dataset
+from leuda_core.data.dataset import labelled_slices, load_dataset, read_case_labels
 from leuda_core.data.geometry import plan_slices
 from leuda_core.errors import InputError
 

@@ -7,7 +7,7 @@ import torch
 
 from leuda_core.config import MethodConfig
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import SliceLoader, automatic_spacing, class_indices, make_task, read_slice
+from leuda_core.data.loaders import SliceLoader, class_indices, make_task, read_slice
 from leuda_core.types import IGNORE, Label
 
 SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)
@@ -94,6 +94,5 @@ def test_label_values_become_class_indices():
 
 def test_spacing_fits_the_slice_into_the_patch_within_limits(tiny_dataset):
     dataset = load_dataset(tiny_dataset)  # 48 pixels of 1.25 mm
-    assert automatic_spacing(dataset, MethodConfig(patch_size=48)) == 1.25
-    assert automatic_spacing(dataset, MethodConfig(patch_size=96)) == 1.25
-    assert automatic_spacing(dataset, MethodConfig(patch_size=32)) == 1.875
+    sizes = {48: 1.25, 96: 1.25, 32: 1.875}
+    assert {size: make_task(dataset, MethodConfig(patch_size=size)).spacing_mm for size in sizes} == sizes

@@ -10,9 +10,9 @@ import pytest
 from scipy.ndimage import label as components
 
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.phantom import LABELS, make_case, make_phantom
-from leuda_core.data.phantom_anatomy import Tissue
-from leuda_core.data.phantom_appearance import render_ct, render_mr
+from leuda_core.data.phantom.anatomy import Tissue
+from leuda_core.data.phantom.appearance import render_ct, render_mr
+from leuda_core.data.phantom.cohort import LABELS, make_case, make_phantom
 from leuda_core.errors import InputError
 
 SEEDS = range(6)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from leuda_core.data.geometry import plan_slices
 from leuda_core.data.slices import intensity_range, labels_to_working, to_working
+from leuda_core.errors import InputError
 from leuda_core.types import Normalization
 
 PLANES = ("acquisition", "axial", "coronal", "sagittal")
@@ -75,6 +76,23 @@ def test_acquisition_slices_are_as_stored():
     assert np.array_equal(plan.view(data)[1], data[:, :, 1].T)
     assert plan.pixel_mm == (2.0, 1.0)
     assert plan.working_size(0.5) == (12, 4)
+
+
+@pytest.mark.parametrize("spacing", [0.01, 5e-324, float("nan")])
+def test_a_slice_is_not_enlarged_without_limit(spacing):
+    plan = plan_slices((48, 48, 4), affine_of((1.25, 1.25, 8)))
+    with pytest.raises(InputError, match=r"48 x 48 pixels would have .* pixels .* limit is 2097152"):
+        plan.working_size(spacing)
+    assert plan.working_size(0.05) == (1200, 1200)
+    with pytest.raises(InputError, match="limit is 1000000"):
+        plan.working_size(0.05, 1_000_000)
+
+
+def test_a_large_slice_keeps_its_own_pixels_and_four_times_as_many():
+    plan = plan_slices((4000, 3000, 2), affine_of((0.5, 0.5, 8)))
+    assert plan.working_size(0.25) == (6000, 8000)
+    with pytest.raises(InputError, match="3000 x 4000"):
+        plan.working_size(0.2)
 
 
 def test_intensities_are_clipped_to_percentiles_and_mapped_to_one():

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from leuda_core.errors import InputError
-from leuda_core.io.volumes import find_volumes, read_grid, read_volume, same_grid
+from leuda_core.io.finding import find_volumes
+from leuda_core.io.volumes import read_grid, read_volume, same_grid
 from volume_files import LPS
 
 

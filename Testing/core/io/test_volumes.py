@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leuda_core.errors import InputError
+from leuda_core.io.finding import find_volumes
 from leuda_core.io.names import EXTENSIONS, volume_stem
 from leuda_core.io.volumes import (
     Grid,
-    find_volumes,
     read_grid,
     read_label_map,
     read_volume,

@@ -83,6 +83,8 @@ def test_images(place: Place, command: str, fault: str) -> None:
     spoil, expected = IMAGES[fault]
     path = place.path("t1.nii.gz")
     spoil(path)
+    if command == "train":  # with another target case, this one would be left out
+        place.edit(lambda document: document["target"]["cases"].pop(0))
     refuses(place, place.command(command), tuple(word.format(path=path) for word in expected))
 
 
@@ -93,6 +95,8 @@ def test_labels(place: Place, command: str, fault: str) -> None:
     evaluated = command in ("predicted", "reference")
     path = place.path("test_s_label.nii.gz" if evaluated else "s1_label.nii.gz")
     spoil(path)
+    if command == "train":  # with another labelled case, one that cannot be read would be left out
+        place.edit(lambda document: document["source"]["cases"][0].pop("label"))
     case = ("test_t_label" if command == "predicted" else "test_s_label") if evaluated else "'s1'"
     words = tuple(word.format(path=path, case=case) for word in expected)
     refuses(place, place.command(command, volume=path.name), words)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +16,10 @@ from torch import Tensor
 
 from leuda_core import devices
 from leuda_core.devices import find_device, is_out_of_memory
-from leuda_core.errors import DeviceError
+from leuda_core.errors import Cancelled, DeviceError, MemoryShortage, as_leuda_error
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.segmenter import SliceSegmenter
+from repository import ROOT
 from stand_ins import AXIAL, NO_MEMORY, Hungry, Threshold, blob, expected_threshold, task
 
 
@@ -93,9 +101,100 @@ def test_bfloat16_is_used_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPa
     assert seen and set(seen) == {native}
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"), [("CUDA out of memory. Tried", True), (NO_MEMORY, True), ("oops", False)]
-)
-def test_out_of_memory_is_recognised(words: str, expected: bool) -> None:
-    assert is_out_of_memory(RuntimeError(words)) is expected
+SHORTAGES = [
+    "CUDA out of memory. Tried",
+    NO_MEMORY,
+    "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory: you tried to allocate 7 bytes",
+    "can't start new thread",
+    "could not create a primitive",
+    "Failed to allocate memory for image.",
+    "CUDA error: cudaErrorMemoryAllocation",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "std::bad_alloc",
+    "bad allocation",
+]
+OTHERS = ["oops", "could not create a primitive descriptor for a convolution", "sizes of tensors must match"]
+
+
+@pytest.mark.parametrize("words", [*SHORTAGES, *OTHERS])
+def test_out_of_memory_is_recognised(words: str) -> None:
+    assert is_out_of_memory(RuntimeError(words)) is (words in SHORTAGES)
     assert not is_out_of_memory(ValueError(words))
+    known = as_leuda_error(RuntimeError(words))
+    assert known.kind == ("device" if words in SHORTAGES else "fault") and known.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (ImportError("libtorch.so: failed to map segment from shared object"), True),
+        (OSError(errno.ENOENT, "out of memory.txt"), False),
+    ],
+)
+def test_out_of_memory_of_the_system_is_recognised(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+    assert (as_leuda_error(error).kind == "device") is expected
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_without_threads_it_goes_on_with_fewer(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith("segment"):
+            if sum(other.is_alive() for other in started) >= most:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    volume = blob((40, 36, 9), AXIAL)
+    segmenter = SliceSegmenter(Threshold(), task(1.0), device="cpu", workers=3, batch_size=1, precision="float32")
+    prediction = segmenter(volume)
+    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
+    assert "thread" in prediction.notes[-1] and segmenter(volume, should_stop=lambda: False)
+    with pytest.raises(Cancelled):
+        segmenter(volume, should_stop=lambda: True)
+
+
+def test_memory_for_the_volume_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*args: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(segmenter_module, "SliceJob", short)
+    with pytest.raises(MemoryShortage, match="to segment the volume"):
+        SliceSegmenter(Threshold(), task(1.0), device="cpu")(blob((40, 36, 3), AXIAL))
+
+
+# In a process of its own: how much address space is left when the work begins, in MiB.
+LIMITED = """
+import resource, sys
+import numpy as np
+from leuda_core.errors import MemoryShortage
+from leuda_core.networks.predictor import Predictor, PredictorSpec
+from leuda_core.prediction.segmenter import SliceSegmenter
+from leuda_core.types import Label, Task, Volume
+task = Task((Label(1, "ring"),), spacing_mm=1.0, patch_size=32)
+volume = Volume(np.random.default_rng(0).normal(size=(384, 384, 3)).astype(np.float32), np.eye(4))
+network = Predictor(PredictorSpec(n_classes=2, base_channels=4))
+segmenter = SliceSegmenter(network, task, device="cpu", workers=2, precision="float32")
+size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+limit = (size << 10) + (int(sys.argv[1]) << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    segmenter(volume)
+except MemoryShortage as error:
+    print(error.remedy)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.parametrize("more_mib", [1, 24])
+def test_a_process_with_little_memory_ends_with_a_clear_error(more_mib: int) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LIMITED, str(more_mib)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "more memory" in done.stdout, done.stderr

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
+from leuda_core.prediction.files import segment_file_once
 from leuda_core.prediction.record import NAME, FolderRecord, work_key
 from leuda_core.types import SegmentOptions
 
@@ -57,6 +60,14 @@ def test_a_changed_output_is_known_whatever_the_key(done: tuple[Path, str]) -> N
     assert record.state(target, key) == record.state(target, "another key") == "changed"
 
 
+def test_a_file_that_the_record_does_not_know_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "a.nrrd"
+    record = FolderRecord(tmp_path)
+    assert record.state(target, "key") == "missing"
+    target.write_bytes(b"labels, perhaps corrected")
+    assert record.state(target, "key") == "foreign" and record.result(target)["volumes_ml"] == {}
+
+
 @pytest.mark.parametrize("torn", [b'{"output":"b.nr', b"\x00\xff\xfe", b"[" * 50_000, b'{"output": 1}', b"null"])
 def test_lines_that_are_not_complete_are_skipped_and_do_not_spoil_the_next(done: tuple[Path, str], torn: bytes) -> None:
     target, key = done
@@ -75,7 +86,7 @@ def test_a_record_never_names_files_outside_its_folder(done: tuple[Path, str]) -
     outside.write_bytes(b"")
     line = '{"output":"a.nrrd","key":"key","files":{"../outside":""},"result":{}}\n'
     (target.parent / NAME).write_text(line)
-    assert FolderRecord(target.parent).state(target, key) == "missing"
+    assert FolderRecord(target.parent).state(target, key) == "foreign"
 
 
 def test_a_folder_that_takes_no_record_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,3 +95,39 @@ def test_a_folder_that_takes_no_record_is_no_error(tmp_path: Path, caplog: pytes
     target.write_bytes(b"labels")
     FolderRecord(tmp_path).add(target, "key", [target], RESULT)
     assert "segments" in caplog.text
+
+
+def test_a_changed_segmentation_is_kept_when_its_probabilities_were_deleted(done: tuple[Path, str]) -> None:
+    target, key = done
+    probabilities = target.with_name("a_probabilities.nii.gz")
+    probabilities.write_bytes(b"probabilities")
+    record = FolderRecord(target.parent)
+    record.add(target, key, [target, probabilities], RESULT)
+    probabilities.unlink()
+    assert record.state(target, key) == "missing"
+    target.write_bytes(b"corrected labels")
+    assert record.state(target, key) == "changed"
+
+
+def test_no_file_of_probabilities_is_reported_that_was_not_written(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.nrrd", tmp_path / "a.nrrd"
+    source.write_bytes(b"volume")
+    target.write_bytes(b"labels")
+    record = FolderRecord(tmp_path)
+    record.add(target, "key", [target], RESULT)
+    target.write_bytes(b"corrected labels")
+    options = SegmentOptions(probabilities=True)
+    row = segment_file_once(MagicMock(), source, target, options, model="", record=record)
+    assert row["skipped"] and "probabilities" not in row
+    assert "--overwrite" in row["notes"][-1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.timeout(10)
+def test_a_pipe_in_place_of_the_record_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / NAME)
+    target = tmp_path / "a.nrrd"
+    target.write_bytes(b"labels")
+    record = FolderRecord(tmp_path)
+    record.add(target, "key", [target], RESULT)
+    assert record.state(target, "key") == "foreign"

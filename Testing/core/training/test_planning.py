@@ -182,8 +182,12 @@ WRONG: dict[str, tuple[Callable[[Place], object], list[str], tuple[str, ...]]] =
     "no volume": (lambda place: place.path("t1.nii.gz").unlink(), [], ("t1.nii.gz",)),
     "no label": (lambda place: place.path("s1_label.nii.gz").unlink(), [], ("s1_label.nii.gz",)),
     "unknown label": (_relabel, [], ("s1_label.nii.gz",)),
-    "damaged volume": (lambda place: place.path("s0.nii.gz").write_bytes(b"no image"), [], ("s0.nii.gz",)),
+    "damaged volumes": (lambda place: [_damage(place, name) for name in ("s0", "s1")], [], ("s0.nii.gz",)),
 }
+
+
+def _damage(place: Place, name: str) -> None:
+    place.path(f"{name}.nii.gz").write_bytes(b"no image")
 
 
 @pytest.mark.parametrize("fault", WRONG)
@@ -193,6 +197,12 @@ def test_what_training_refuses_planning_does(fault: str, place: Place) -> None:
     refuses(place, [*place.command("plan"), *words], expected)
     told = [place.call([*place.command(name), *words])[2] for name in ("plan", "train")]
     assert told[0] == told[1]
+
+
+def test_a_case_that_the_training_leaves_out_is_a_warning(place: Place) -> None:
+    _damage(place, "t0")
+    code, out, _ = place.call(place.command("plan"))
+    assert code == 0 and "case 't0'" in out and "leaves this case out" in out
 
 
 @pytest.mark.slow

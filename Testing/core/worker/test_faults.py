@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from leuda_core.bundle.store import export_model
-from worker_process import WorkerProcess
+from refusals import flip
+from worker_process import WorkerProcess, anonymous_mib
 from worker_requests import AFFINE, SLOW, call, failure, segmented, volume_data
 
 
@@ -52,6 +54,15 @@ WRONG = {
     "box outside": ("segment", {"box": [[0, 5], [900, 999], [0, 5]]}, ("region of interest",)),
     "box of two": ("segment", {"box": [[0, 5], [0, 5]]}, ("box",)),
     "no position": ("slice", {}, ("position",)),
+    "no point": ("slice", {"position": [float("nan"), 0, 0]}, ("position",)),
+    "far position": ("slice", {"position": [1e308, 1e308, 0], "affine": [[1e308] * 4] * 4}, ("affine",)),
+    "NaN affine": ("segment", {"affine": [[float("nan")] * 4] * 4}, ("affine",)),
+    "NUL in a name": ("segment", {"volume": "a\0b"}, ("name of a file",)),
+    "half a character": ("segment", {"output": "a\ud800"}, ("name of a file",)),
+    "NUL in an input": ("find_volumes", {"inputs": ["a\0b"]}, ("name of a file",)),
+    "a long name": ("segment", {"volume": "x" * 300}, ("name too long",)),
+    "a folder": ("segment", {"output": "/tmp"}, ("not a file",)),
+    "box of text": ("segment", {"box": "all"}, ("box",)),
     "position of two": ("slice", {"position": [1, 2]}, ("position",)),
 }
 
@@ -66,6 +77,15 @@ def test_a_wrong_request_is_told_and_forgotten(fault: str, worker: WorkerProcess
     call(worker, "segment", **fields)
 
 
+def _rewrite(path: Path, old: bytes, new: bytes) -> None:
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 ARRAYS = {
     "empty file": lambda path: path.write_bytes(b""),
     "no array": lambda path: path.write_bytes(b"no array at all, but long enough to be one"),
@@ -74,6 +94,11 @@ ARRAYS = {
     "two axes": lambda path: np.save(path, np.zeros((3, 4))),
     "complex": lambda path: np.save(path, np.zeros((3, 4, 5), complex)),
     "no voxel": lambda path: np.save(path, np.zeros((3, 0, 5))),
+    "negative sizes": lambda path: _rewrite(path, b"(7, 36, 44)", b"(-7,-36,44)"),
+    "endless sizes": lambda path: _rewrite(path, b"(7, 36, 44)", b"(9**9**9,7)"),
+    "more than there is": lambda path: _rewrite(path, b"(7, 36, 44)", b"(99999,9,9)"),
+    "nested header": lambda path: _rewrite(path, b"(7, 36, 44)", b"((((((((((("),
+    "named pipe": _make_pipe,
     "not a number": lambda path: np.save(path, np.full((3, 40, 40), np.nan)),
 }
 
@@ -89,9 +114,7 @@ def test_an_unusable_volume_is_told(kind: str, worker: WorkerProcess, fields: di
 def test_a_broken_bundle_is_told(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(fields["model"], broken)
-    weights = bytearray((broken / "model.safetensors").read_bytes())
-    weights[-5] ^= 1
-    (broken / "model.safetensors").write_bytes(weights)
+    flip(broken / "model.safetensors", -5)
     assert "sha256" in failure(worker, "load", model=broken)["message"]
     call(worker, "load", model=export_model(fields["model"], tmp_path / "model.zip"))
 
@@ -121,6 +144,21 @@ segmenter.SliceSegmenter.logits = hungry
 
 
 @pytest.mark.slow
+def test_no_memory_at_all_is_told_and_the_worker_goes_on(fields: dict[str, object]) -> None:
+    code = """
+from leuda_core.prediction import segmenter
+def short(self, images):
+    raise RuntimeError("could not create a primitive")
+segmenter.SliceSegmenter.logits = short
+"""
+    with WorkerProcess(code=code) as worker:
+        answer = failure(worker, "segment", **fields)
+        assert answer["kind"] == "device" and "not enough memory" in answer["message"] and answer["remedy"]
+        assert not Path(fields["output"]).exists()
+        assert call(worker, "load", **fields)["device"] == "cpu"
+
+
+@pytest.mark.slow
 def test_a_model_that_left_its_device_is_tried_there_again(fields: dict[str, object]) -> None:
     """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
     no_gpu = """
@@ -137,18 +175,14 @@ segmenter.PIXELS_AT_ONCE["meta"] = 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
-def test_a_slice_does_not_copy_the_volume(worker: WorkerProcess, fields: dict[str, object]) -> None:
-    def anonymous_mib() -> int:
-        lines = Path(f"/proc/{worker.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon:"))
-
+def test_a_volume_is_held_once(worker: WorkerProcess, fields: dict[str, object]) -> None:
     call(worker, "slice", **fields, position=[0, 0, 0])
-    before = anonymous_mib()
+    before = anonymous_mib(worker.process.pid)
     volume = np.lib.format.open_memmap(fields["volume"], "w+", np.int16, (1000, 256, 256))  # 125 MiB
     volume[500] = volume_data((1, 256, 256))[0]
     volume.flush()
     call(worker, "slice", **fields, position=(np.array(AFFINE) @ [0, 0, 500, 1])[:3].tolist())
-    assert anonymous_mib() - before < 60
+    assert anonymous_mib(worker.process.pid) - before < 125 + 60
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_what_was_chosen_and_labelled_in_training_is_there(modules, tmp_path: Pa
     assert (node.sourceModality, node.targetModality) == ("MR", "CT")
     assert [(one.value, one.name) for one in read_structures(node)] == [(1, "Herz ♥"), (3, "liver")]
     dataset = widget.logic.writeDataset(node, tmp_path / "dataset")
-    from leuda_core.data.dataset import check_dataset
+    from leuda_core.data.check import check_dataset
 
     report = check_dataset(dataset)
     assert report.problems == () and report.summary["labelled_source_slices"] == 2

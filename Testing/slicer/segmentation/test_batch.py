@@ -6,12 +6,14 @@ import ast
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench_scale import BROKEN
 from leuda_core.io.names import output_names
 from repository import ROOT
 
@@ -55,15 +57,18 @@ def test_one_bad_file_never_stops_the_rest(run, tmp_path: Path) -> None:
     write_volume(folder / "a.nii.gz")
     (folder / "b.nii.gz").write_bytes(b"torn")
     write_volume(folder / "c.nii.gz")
+    (folder / "crashes.nrrd").write_bytes(BROKEN["endian.nrrd"])
+    (folder / "hangs.mha").write_bytes(BROKEN["matrix.mha"])
     code, summary, said = run(folder, tmp_path / "absent.nrrd")
     states = {Path(row["input"]).name: row["state"] for row in summary["files"]}
-    assert states == {"a.nii.gz": "done", "b.nii.gz": "failed", "c.nii.gz": "done", "absent.nrrd": "failed"}
-    assert code == summary["exit_code"] == 2 and (summary["done"], summary["failed"]) == (2, 2)
+    broken = dict.fromkeys(("b.nii.gz", "crashes.nrrd", "hangs.mha", "absent.nrrd"), "failed")
+    assert states == {"a.nii.gz": "done", "c.nii.gz": "done", **broken}
+    assert code == summary["exit_code"] == 2 and (summary["done"], summary["failed"]) == (2, 4)
     for row in summary["files"]:
         done = row["state"] == "done"
         assert Path(row["output"]).exists() is done and bool(row["message"] and row["remedy"]) is not done
         assert row["seconds"] > 0 and set(row["volumes_ml"]) == ({"ring", "core"} if done else set())
-    assert "[2/4] b.nii.gz: failed" in said and "[3/4] c.nii.gz: c.seg.nrrd" in said and "2 of 4 volumes" in said
+    assert "[2/6] b.nii.gz: failed" in said and "[3/6] c.nii.gz: c.seg.nrrd" in said and "2 of 6 volumes" in said
 
 
 def test_options_reach_the_worker_and_json_is_all_there_is_on_standard_output(
@@ -191,6 +196,18 @@ def test_a_worker_that_dies_costs_one_file(batch, run, tmp_path: Path, monkeypat
     code, summary, _ = run(*sources)
     assert [row["state"] for row in summary["files"]] == ["done", "failed", "done"]
     assert code == 1 and "stopped unexpectedly" in summary["files"][1]["message"]
+
+
+def test_a_batch_without_streams_still_works(batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        patch.setattr(sys, "stderr", None)
+        assert batch.main(["--help"]) == 0 and batch.main(["--nonsense"]) == 2
+
+
+def test_names_do_not_control_the_terminal(batch, capsys: pytest.CaptureFixture[str]) -> None:
+    batch._say("a\x1b[31m\u202e\n\udcffb")
+    assert capsys.readouterr().err == "LE-UDA: a\\x1b[31m\\u202e\\n\\udcffb\n"
 
 
 def test_a_slow_file_says_how_far_it_is(batch, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

@@ -302,3 +302,23 @@ def test_output_that_stores_surfaces_is_refused():
     with pytest.raises(InputError, match="closed surface") as caught:
         check_output(node, volume, LABELS)
     assert "binary labelmap" in caught.value.remedy
+
+
+def test_names_that_differ_in_case_are_two_segments():
+    import slicer
+
+    volume, labels = add_volume(), [Label(1, "RV"), Label(2, "rv")]
+    node = write(volume, label_map(), labels[:1]).node
+    write(volume, label_map(), labels[1:], node)
+    assert segment_names(node) == ["RV", "rv"]
+    for index, value in enumerate((1, 2)):
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(index), volume)
+        np.testing.assert_array_equal(voxels > 0, label_map() == value)
+
+
+def test_a_renamed_segment_is_not_taken_for_another_label():
+    volume, labels = add_volume(), [Label(1, "RV"), Label(2, "rv")]
+    node = write(volume, label_map(), labels[:1]).node
+    segment_of(node, "RV").SetName("rv")
+    write(volume, label_map(), labels, node)
+    assert segment_names(node) == ["rv", "rv"]

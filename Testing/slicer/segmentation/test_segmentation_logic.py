@@ -285,7 +285,7 @@ def test_full_disk_is_an_error_that_says_so(slicer_app, logic, monkeypatch):
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(volume_files, "open", lambda *_: FullDisk(), raising=False)
+    monkeypatch.setattr(volume_files, "open_private", lambda *_: FullDisk())
     with pytest.raises(LeudaError, match="no space left") as caught:
         logic.segment(add_volume(), "Herz CT")
     assert caught.value.remedy

@@ -102,7 +102,8 @@ def test_a_real_command_and_a_real_error(commands) -> None:
 def test_a_document_is_a_result_whatever_the_exit_code(run) -> None:
     told: list[object] = []
     command = run("answer", onDone=told.append, onError=told.append)
-    assert command.start().wait(20) == {"ok": False, "words": ["answer", "-m", "leuda_core", "answer", "--json"]}
+    words = ["answer", "-X", "utf8", "-m", "leuda_core", "answer", "--json"]
+    assert command.start().wait(20) == {"ok": False, "words": words}
     assert told == [command.document] and command.exit_code == 2 and not command.running
 
 

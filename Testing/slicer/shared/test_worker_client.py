@@ -198,7 +198,7 @@ def test_files_lie_in_a_private_folder_under_names_of_their_own(client) -> None:
     first.touch()
     second.touch()
     if os.name != "nt":
-        assert first.parent.stat().st_mode & 0o077 == 0
+        assert first.parent.stat().st_mode & 0o777 == 0o700
     client.discard(str(first))
     client.discard(str(never_written))
     assert not first.exists() and second.exists()
@@ -217,15 +217,17 @@ def test_a_temporary_folder_that_cannot_be_written_is_told(client, tmp_path: Pat
 def test_what_a_crashed_slicer_left_is_removed_and_nothing_else(client, slicer_app) -> None:
     import slicer
 
-    from leuda_core.runs.folder import start_ticks
+    from leuda_core.io.leftovers import machine, temporary_name
 
     parent = Path(slicer.app.temporaryPath)
-    gone, living, old = (parent / f"LEUDA-worker-{name}" for name in ("1-1-a", f"{os.getpid()}-0-b", "2-0-c"))
-    for folder in (gone, living, old):
+    dead = f"LEUDA-worker-{machine()}-999999999-1-00000000"
+    names = (dead, temporary_name(prefix="LEUDA-worker-"), "LEUDA-worker-2-0-of-0.2", "LEUDA-worker-1-1-new")
+    gone, living, old, new = (parent / name for name in names)
+    for folder in (gone, living, old, new):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
     client.new_path("x")
-    assert gone.exists() == (start_ticks(1) in (0, 1)) and living.exists() and not old.exists()
+    assert not gone.exists() and living.exists() and not old.exists() and new.exists()
 
 
 # the real one

@@ -88,6 +88,8 @@ def test_labels_are_found_beside_images_and_in_a_folder_of_labels(slicer_app, tm
         (tmp_path / name).touch()
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/c.nii.gz").touch()
+    for name in ("._a.nii.gz", "._d_label.nii", "labels/._d.nii"):  # as macOS writes on other file systems
+        (tmp_path / name).touch()
     found = {image.name: label and label.relative_to(tmp_path).as_posix() for image, label in volume_files(tmp_path)}
     assert found == {"a.nii.gz": "a_label.nii.gz", "b.nrrd": "b.seg.nrrd", "c.mha": "labels/c.nii.gz", "d.nii": None}
     (tmp_path / "empty").mkdir()
@@ -129,6 +131,34 @@ def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str
     path.write_text(text)
     with pytest.raises(InputError, match=r"d\.json"):
         add_dataset(node, path)
+    assert (node.structures, node.sourceCases) == ("[]", "[]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("volumes/target_001.nrrd", r"a\u0000b.nrrd"),
+        ("volumes/target_001.nrrd", "a" * 5000),
+        ("volumes/target_001.nrrd", r"\ud800.nrrd"),
+        ('"1"', f'"{"9" * 5000}"'),
+    ],
+    ids=["a null character", "a long name", "half a surrogate pair", "a long label value"],
+)
+def test_a_dataset_with_values_that_cannot_be_is_refused(node, tmp_path: Path, old: str, new: str) -> None:
+    from LEUDATrainingLib.cases.structures import write_structures
+    from LEUDATrainingLib.dataset.dataset_import import add_dataset
+
+    fill(node)
+    path = written_dataset(node, tmp_path / "d")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    write_structures(node, [])
+    node.sourceCases = node.targetCases = "[]"
+    with pytest.raises(InputError, match="dataset") as caught:
+        add_dataset(node, path)
+    assert len(str(caught.value)) < 1000
     assert (node.structures, node.sourceCases) == ("[]", "[]")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from leuda_core.data.dataset import check_dataset, load_dataset, read_case_labels
+from leuda_core.data.check import check_dataset
+from leuda_core.data.dataset import load_dataset, read_case_labels
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.volumes import read_volume
+from room import KINDS, make_room
 from training_scene import (
     OBLIQUE,
     SHAPE,
@@ -180,31 +182,32 @@ def test_large_volumes_are_written_piece_by_piece_and_giving_up_leaves_nothing(n
     assert not (tmp_path / "given up").exists()
 
 
-def test_full_disk_is_told_with_a_remedy(node, tmp_path: Path, monkeypatch) -> None:
-    from LEUDATrainingLib.dataset import nrrd
-
-    class FullDisk:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return False
-
-        def write(self, _data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_disk_is_told_with_a_remedy(kind: str, node, tmp_path: Path) -> None:
     fill(node)
-    monkeypatch.setattr(nrrd, "open", lambda *_: FullDisk(), raising=False)
-    with pytest.raises(LeudaError, match="no space left; free disk space") as caught:
-        written_dataset(node, tmp_path / "d")
-    assert caught.value.exit_code == 1
-    assert not (tmp_path / "d").exists()
+    with make_room(tmp_path / "disk", kind) as room:
+        room.fill()
+        with pytest.raises(LeudaError, match="no space left; free disk space") as caught:
+            written_dataset(node, room.folder / "d")
+        assert caught.value.exit_code == 1
+        assert not (room.folder / "d").exists()
+        room.free()
+        assert written_dataset(node, room.folder / "d").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_a_written_dataset_is_for_its_owner_alone(node, tmp_path: Path) -> None:
+    fill(node)
+    written_dataset(node, tmp_path / "data" / "d")
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "data").rglob("*")}
+    assert modes == {(True, 0o700), (False, 0o600)}
 
 
 def test_overlapping_segments_become_one_label_each_voxel(node, tmp_path: Path) -> None:
     import slicer
 
-    from LEUDATrainingLib.labels.label_maps import segments_of
+    from LEUDATrainingLib.labels.segment_names import segments_of
 
     source, segmentation, _target = fill(node)
     whole = np.ones(SHAPE[::-1], np.uint8)

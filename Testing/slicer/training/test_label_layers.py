@@ -27,7 +27,7 @@ def merged_by_slicer(segmentation: Any, volume: Any) -> np.ndarray:
     from vtk.util.numpy_support import vtk_to_numpy
 
     from LEUDASegmentationLib.scene.geometry import parent_matrix, volume_shape, world_affine
-    from LEUDATrainingLib.labels.label_layers import segments_of
+    from LEUDATrainingLib.labels.segment_names import segments_of
 
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
     for segment_id, structure in segments_of(segmentation, structures()):
@@ -71,7 +71,7 @@ def put(segmentation: Any, volume: Any, number: int, mask: np.ndarray) -> None:
     """Draw a structure, erasing nothing of the others: what overlaps goes into a layer of its own."""
     import slicer
 
-    from LEUDATrainingLib.labels.label_layers import segments_of
+    from LEUDATrainingLib.labels.segment_names import segments_of
 
     segment_id = segments_of(segmentation, structures())[number][0]
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segmentation, segment_id, volume)

@@ -147,7 +147,7 @@ def test_what_was_being_counted_is_forgotten_with_the_scene(node, source, large,
 
 
 def test_segments_count_by_the_names_of_structures(node, source) -> None:
-    from LEUDATrainingLib.labels.label_maps import unknown_segments
+    from LEUDATrainingLib.labels.segment_names import unknown_segments
 
     _volume, segmentation, _target = fill(node)
     assert unknown_segments(segmentation, structures()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leuda_core.errors import InputError
-from leuda_core.runs.folder import RunLock
+from leuda_core.runs.lock import RunLock
 from run_folders import end_event, hold, make_run, set_age, training_events, write
 from shown_widgets import child, shown
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from leuda_core.runs.control import stop_requested
-from leuda_core.runs.folder import RunLock
+from leuda_core.runs.lock import RunLock
 from run_folders import hold, make_run, training_events, write, write_picture
 from shown_widgets import child, shown
 

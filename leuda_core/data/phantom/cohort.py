@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 
 from leuda_core.data.components import keep_largest_components
-from leuda_core.data.phantom_anatomy import Anatomy, Tissue, paint
-from leuda_core.data.phantom_appearance import render_ct, render_mr
+from leuda_core.data.phantom.anatomy import Anatomy, Tissue, paint
+from leuda_core.data.phantom.appearance import render_ct, render_mr
 from leuda_core.errors import InputError
 from leuda_core.io.files import check_output_folder, write_json
 from leuda_core.io.volumes import write_label_map, write_volume

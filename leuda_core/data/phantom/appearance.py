@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.random import Generator
 
-from leuda_core.data.phantom_anatomy import Tissue, Waves
+from leuda_core.data.phantom.anatomy import Tissue, Waves
 
 MR_SIGNAL = {
     Tissue.AIR: 0.01,

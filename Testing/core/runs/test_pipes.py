@@ -1,0 +1,32 @@
+"""A pipe in the place of a file of a run: an error at once, instead of waiting for ever, deaf to a signal to stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leuda_core.io.private import open_private
+from leuda_core.runs.events import EventWriter, read_events
+from leuda_core.runs.lock import RunLock
+
+pytestmark = [pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes"), pytest.mark.timeout(10)]
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("events.jsonl", read_events),
+        ("events.jsonl", lambda path: EventWriter(path)("progress")),
+        ("log.txt", lambda path: open_private(path, "ab")),
+        ("data.json", lambda path: open_private(path, "rb")),
+        ("lock", lambda path: RunLock(path.parent).__enter__()),
+    ],
+)
+def test_a_pipe_is_refused(tmp_path: Path, name: str, use: Callable[[Path], Any]) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(Exception, match=r"not a regular file|no such device|No such device"):
+        use(tmp_path / name)

@@ -1,0 +1,298 @@
+"""The watch over a training: silent on a good one, clear on a bad one, and without any influence on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from leuda_core.bundle.model import load_bundle
+from leuda_core.commands.runs import status as status_command
+from leuda_core.config import MethodConfig
+from leuda_core.data.check import check_dataset
+from leuda_core.data.dataset import load_dataset
+from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.plausibility import is_noise
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.io.nifti import read_nifti, write_nifti
+from leuda_core.methods.controls.source_only import SourceOnly
+from leuda_core.runs.folder import Run
+from leuda_core.runs.state import status, status_of
+from leuda_core.training.checkpoints import read_checkpoint
+from leuda_core.training.run import train
+from leuda_core.training.signals import Slices, answer, overlap, separability
+from leuda_core.training.watch import TrainingWarning, Watch, data_warnings
+
+SMALL = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabelled_batch_size": 2}
+SETTINGS = MethodConfig(**SMALL)
+
+
+@pytest.fixture
+def edited(tiny_dataset: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes the tiny dataset with other voxels in the files of a role."""
+
+    def apply(role: str, key: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+        document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
+        for name in ("source", "target"):
+            for case in document[name]["cases"]:
+                for part in {"image", "label"} & case.keys():
+                    path = tiny_dataset.parent / case[part]
+                    if (name, part) == (role, key):
+                        data, affine = read_nifti(path)
+                        path = tmp_path / path.name
+                        write_nifti(change(np.array(data)), affine, path)
+                    case[part] = str(path)
+        document["test"] = {}
+        path = tmp_path / "dataset.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    return apply
+
+
+def noise(data: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).normal(300, 100, data.shape).astype(np.float32)
+
+
+def loader_of(path: Path, folder: Path) -> tuple[SliceLoader, Any]:
+    dataset = load_dataset(path)
+    task = make_task(dataset, SETTINGS)
+    return SliceLoader(dataset, task, SETTINGS, folder), task
+
+
+class Scripted(SourceOnly):
+    """A method whose answer is chosen by the test: one that knows the discs, or one class for every pixel."""
+
+    shown: str = "discs"
+
+    def predictor(self) -> Any:
+        predictor = super().predictor()
+        shown = self.shown
+
+        class Head(torch.nn.Module):
+            def forward(self, features: torch.Tensor) -> torch.Tensor:
+                logits = torch.zeros(len(features), 3, *features.shape[-2:])
+                if shown == "discs":  # half of every slice is ring, a quarter core
+                    logits[:, 1, :, ::2], logits[:, 2, ::2, 1::2] = 9, 9
+                    logits[:, 0, 1::2, 1::2] = 9
+                else:
+                    logits[:, {"nothing": 0, "flood": 1}.get(shown, 0)] = torch.nan if shown == "nan" else 9
+                return logits
+
+        predictor.segmenter.head = Head()
+        return predictor
+
+
+@pytest.fixture
+def watched(tiny_dataset: Path, tmp_path: Path) -> tuple[Watch, Scripted, list[dict[str, Any]]]:
+    loader, task = loader_of(tiny_dataset, tmp_path / "cache")
+    events: list[dict[str, Any]] = []
+    watch = Watch(loader, task, lambda kind, /, **fields: events.append({"event": kind, **fields}))
+    return watch, Scripted(task, SETTINGS), events
+
+
+def kinds(watch: Watch) -> set[str]:
+    return {warning.kind for warning in watch.warnings}
+
+
+@pytest.fixture(autouse=True)
+def without_a_student(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The scripted method has no student of its own."""
+    if "watched" in request.fixturenames:
+        monkeypatch.setattr("leuda_core.training.watch.student", lambda method: None)
+
+
+def test_a_good_model_raises_nothing(watched):
+    watch, method, events = watched
+    for step in (100, 200, 300):
+        assert not watch.look(method, step, step / 300)
+    assert watch.warnings == () and [event["event"] for event in events] == ["watch"] * 3
+    figures = events[-1]
+    assert set(figures["shares"]) == {"source", "target", "labels"} and set(figures["shares"]["target"]) == {
+        "ring",
+        "core",
+    }
+    assert 0 <= figures["entropy"]["target"] < 0.1 and 0 <= figures["separability"] <= 1
+
+
+def test_a_collapse_is_seen_at_once_and_stays(watched):
+    watch, method, events = watched
+    assert not watch.look(method, 100, 0.1)
+    method.shown = "nothing"
+    assert watch.look(method, 200, 0.2), "it found structures before"
+    assert not watch.look(method, 300, 0.3), "only once"
+    assert kinds(watch) == {"collapsed"} and watch.collapsed
+    method.shown = "discs"
+    watch.look(method, 400, 0.9)
+    assert kinds(watch) == {"unstable"}, "the structures are back"
+    told = [event["kind"] for event in events if event["event"] == "warning"]
+    assert len(told) == len(set(told)), "every warning is raised once"
+
+
+def test_a_young_model_is_not_judged(watched):
+    watch, method, _ = watched
+    method.shown = "nothing"
+    watch.look(method, 10, 0.1)
+    assert watch.warnings == ()
+    watch.look(method, 60, 0.5)
+    assert watch.warnings == ()
+    watch.look(method, 90, 0.9)
+    assert kinds(watch) == {"nothing found"}
+
+
+@pytest.mark.parametrize(("shown", "expected"), [("flood", {"vanished", "flooded"}), ("nan", {"not finite"})])
+def test_models_that_cannot_be_right(watched, shown, expected):
+    watch, method, _ = watched
+    method.shown = shown
+    watch.look(method, 100, 1.0)
+    assert kinds(watch) == expected
+    assert all(warning.message and warning.remedy for warning in watch.warnings)
+
+
+def test_losses_that_explode(watched):
+    watch, _, _ = watched
+    for step, value in ((10, 2.0), (20, 0.5), (30, 900.0)):
+        watch.losses(step, {"segmentation": value})
+    assert watch.warnings == ()
+    watch.losses(40, {"segmentation": 5e4})
+    watch.losses(50, {"segmentation": 6e4})
+    assert [warning.kind for warning in watch.warnings] == ["loss"] and "step 40" in watch.warnings[0].message
+
+
+def test_a_resumed_run_remembers(watched, tiny_dataset, tmp_path):
+    watch, method, events = watched
+    watch.look(method, 100, 0.1)
+    method.shown = "nothing"
+    loader, task = loader_of(tiny_dataset, tmp_path / "again")
+    again = Watch(loader, task, lambda kind, /, **fields: None)
+    again.restore(events, 100)
+    assert again.look(method, 200, 0.2), "the structures were there before the restart"
+    fresh = Watch(loader, task, lambda kind, /, **fields: None)
+    fresh.restore(events, 50)
+    assert not fresh.look(method, 200, 0.2)
+
+
+def test_a_target_of_noise_is_named_before_the_training(edited, tmp_path):
+    path = edited("target", "image", noise)
+    found = data_warnings(*loader_of(path, tmp_path / "cache"))
+    assert [warning.kind for warning in found] == ["noise"] and "'t0', 't1'" in found[0].message
+    report = check_dataset(path)
+    assert not report.problems and any("'t0', 't1': the slices look like noise" in one for one in report.warnings)
+
+
+def test_noise_is_told_from_pictures_of_any_resolution():
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=(4, 64, 64))
+    enlarged = torch.nn.functional.interpolate(torch.from_numpy(white)[None], scale_factor=2, mode="bilinear")[0]
+    assert is_noise(white) and is_noise(enlarged.numpy())
+    i, j = np.mgrid[:64, :64]
+    disc = (np.hypot(i - 30, j - 34) < 20) * 100.0 + rng.normal(0, 30, (3, 64, 64))
+    assert not is_noise(disc)
+    assert not is_noise(np.zeros((3, 64, 64))) and not is_noise(np.zeros((3, 5, 5)))
+
+
+def test_labels_without_a_border_are_refused_and_one_such_case_is_named(edited, tiny_dataset, tmp_path):
+    path = edited("source", "label", lambda label: np.ones_like(label))
+    with pytest.raises(InputError, match="'ring' covers every pixel of all labelled slices"):
+        data_warnings(*loader_of(path, tmp_path / "cache"))
+    assert any("'ring' covers every pixel" in problem for problem in check_dataset(path).problems)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["source"]["cases"][1]["label"] = str(tiny_dataset.parent / "s1_label.nii.gz")
+    path.write_text(json.dumps(document), encoding="utf-8")
+    (found,) = data_warnings(*loader_of(path, tmp_path / "cache2"))
+    assert found.kind == "covered" and "'s0'" in found.message
+    report = check_dataset(path)
+    assert not report.problems and any("case 's0'" in one for one in report.warnings)
+
+
+def test_a_good_dataset_has_no_warning(tiny_dataset, tmp_path):
+    assert data_warnings(*loader_of(tiny_dataset, tmp_path / "cache")) == []
+    assert check_dataset(tiny_dataset).warnings == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mean_teacher", "adabn"])
+def test_the_watch_changes_no_weight(tiny_dataset, tmp_path, monkeypatch, method):
+    def weights(name: str) -> bytes:
+        run = train(tiny_dataset, method, tmp_path / name, steps=6, checkpoint_every=2, settings=SMALL)
+        return (run.bundle / "model.safetensors").read_bytes()
+
+    watched = weights("watched")
+    monkeypatch.setattr(Watch, "look", lambda self, method, step, progress: False)
+    assert weights("unwatched") == watched
+
+
+def test_a_run_with_warnings_says_so_everywhere(tiny_dataset, tmp_path, monkeypatch):
+    def look(self: Watch, method: object, step: int, progress: float) -> bool:
+        self.add([TrainingWarning("collapsed", "every structure vanished", "train again")])
+        return step == 4
+
+    monkeypatch.setattr(Watch, "look", look)
+    run = train(tiny_dataset, "source_only", tmp_path / "run", steps=4, checkpoint_every=2, settings=SMALL)
+    assert read_checkpoint(run.good_checkpoint, torch.device("cpu"))["step"] == 2, "the last one before the collapse"
+    assert [one["message"] for one in status(run).warnings] == ["every structure vanished"]
+    args = type("Args", (), {"run": run.path})
+    result = status_command(args)
+    assert "warning: every structure vanished; train again" in result.text
+    assert result.data["warnings"][0]["remedy"] == "train again"
+    assert load_bundle(run.bundle).info.warnings == ("every structure vanished; train again",)
+    assert "- every structure vanished; train again" in (run.bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_losses_that_are_not_finite_keep_the_checkpoint_before(tiny_dataset, tmp_path, monkeypatch):
+    step = SourceOnly.training_step
+    calls: list[int] = []
+
+    def late(*args: Any) -> Any:
+        calls.append(1)
+        factor = float("nan") if len(calls) == 10 else 1.0
+        return {name: loss * factor for name, loss in step(*args).items()}
+
+    monkeypatch.setattr(SourceOnly, "training_step", late)
+    with pytest.raises(LeudaError, match="not finite at step 10"):
+        train(tiny_dataset, "source_only", tmp_path / "run", steps=10, checkpoint_every=5, settings=SMALL)
+    assert read_checkpoint(Run(tmp_path / "run").good_checkpoint, torch.device("cpu"))["step"] == 5
+
+
+def test_no_target_label_is_read(edited, tmp_path, monkeypatch):
+    """Target cases with labels give the same slices to look at, and no label of them is opened."""
+    loader, task = loader_of(edited("target", "image", lambda data: data), tmp_path / "cache")
+    watch = Watch(loader, task, lambda kind, /, **fields: None)
+    assert watch._target.labels == [] and all(case.labels is None for case in loader.target)
+
+
+def test_the_state_has_the_warnings_that_hold(tmp_path):
+    def warned(*kinds: str) -> list[dict[str, str]]:
+        return [{"kind": kind, "message": kind, "remedy": "r"} for kind in kinds]
+
+    events: list[dict[str, Any]] = [{"event": "start", "time": 0.0}]
+    events += [{"event": "warning", **one} for one in warned("noise")]
+    assert [one["kind"] for one in status_of(Run(tmp_path), events, running=False).warnings] == ["noise"]
+    events += [
+        {"event": "warning", **warned("vanished")[0]},
+        {"event": "watch", "warnings": warned("noise", "vanished")},
+    ]
+    events.append({"event": "watch", "warnings": warned("noise")})
+    assert [one["kind"] for one in status_of(Run(tmp_path), events, running=False).warnings] == ["noise"]
+
+
+def test_figures_of_two_segmentations_and_of_two_domains():
+    first, second = np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])
+    assert overlap(first, second) == pytest.approx(2 * 2 / 6)
+    assert overlap(np.zeros(3), np.zeros(3)) is None
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(8, 5)), rng.normal(5, 1, (8, 5))
+    assert separability(near, far) == 1 and separability(near, rng.normal(size=(8, 5))) < 0.8
+
+
+def test_slices_of_several_sizes_are_answered_one_group_after_another(watched):
+    _, method, _ = watched
+    images = [np.zeros(size, np.float32) for size in ((30, 40), (30, 40), (1, 60))]
+    found = answer(method.predictor(), Slices(images, []), 48)
+    assert found.classes.size == 2 * 30 * 40 + 60 and len(found.features) == 3 and found.finite
+    assert found.shares.sum() == pytest.approx(1)

@@ -1,0 +1,1 @@
+"""The built-in phantom: synthetic hearts with two appearances, MR and CT."""

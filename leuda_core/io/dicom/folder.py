@@ -1,0 +1,147 @@
+"""What a folder holds: DICOM images by series, other DICOM objects, and files that should be images but are not.
+
+Only files directly in the folder count. Hidden ones are left out: ``._…`` files of macOS, and unfinished files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leuda_core.errors import COPY_AGAIN, InputError, reason_of
+from leuda_core.io.dicom import values
+from leuda_core.io.dicom.header import Header, has_preamble, is_dicom, read_header, understood
+
+_EXTENSIONS = (".dcm", ".ima")
+_NOT_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not those of an image
+
+
+@dataclass(frozen=True)
+class _Other:
+    what: str
+
+
+@dataclass
+class Contents:
+    """DICOM files of a folder. ``images``: by series UID. ``others``: what they are. ``damaged``: why."""
+
+    images: dict[str, list[Header]] = field(default_factory=dict)
+    others: dict[Path, str] = field(default_factory=dict)
+    damaged: dict[Path, str] = field(default_factory=dict)
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return the entries of a folder that are not hidden, sorted by name.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"folder '{folder}' cannot be listed: {reason_of(error)}", "check its permissions") from error
+
+
+def has_series(folder: Path) -> bool:
+    """Return whether a folder directly contains a DICOM image; reads no further than the first one.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    return any(isinstance(found, Header) for _, found in _files(folder))
+
+
+def contents(folder: Path) -> Contents:
+    """Read the headers of all DICOM files of a folder.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    result = Contents()
+    for path, found in _files(folder):
+        if isinstance(found, _Other):
+            result.others[path] = found.what
+        elif isinstance(found, str):
+            result.damaged[path] = found
+        else:
+            series = values.shown(found.dataset.get("SeriesInstanceUID") or "")
+            result.images.setdefault(series, []).append(found)
+    return result
+
+
+def series_files(folder: Path) -> list[Header]:
+    """Return the files of the only series in a folder.
+
+    Raises:
+        InputError: no series, or several (the message names them), or a file that should be part of it is damaged.
+    """
+    found = contents(folder)
+    if found.damaged:
+        path, why = next(iter(found.damaged.items()))
+        more = f" (and {len(found.damaged) - 1} more)" if len(found.damaged) > 1 else ""
+        raise InputError(f"'{path}'{more} cannot be read: {why}", f"{COPY_AGAIN}, or remove it")
+    if not found.images:
+        remedy = "give a volume file or a folder with one series (subfolders are not searched)"
+        kinds = ", ".join(sorted(set(found.others.values())))
+        raise InputError(f"folder '{folder}' contains no DICOM series{kinds and f', only {kinds}'}", remedy)
+    if len(found.images) > 1:
+        names = ", ".join(f"{_name(files[0])} ({len(files)} files)" for files in found.images.values())
+        raise InputError(
+            f"folder '{folder}' contains {len(found.images)} DICOM series: {names}", "put each into its own folder"
+        )
+    return next(iter(found.images.values()))
+
+
+def read_image_header(path: Path) -> Header:
+    """Read the header of one image.
+
+    Raises:
+        InputError: it cannot be read, or is another DICOM object.
+    """
+    found = _classified(read_header(path))
+    if isinstance(found, _Other):
+        raise InputError(f"'{path}' is no image but {found.what}", "give a file or folder with the images")
+    return found
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, Header | _Other | str]]:
+    """Yield the DICOM files of a folder: images, other objects, or the reason why they cannot be read."""
+    for path in visible(folder):
+        named = path.suffix.lower() in _EXTENSIONS
+        try:
+            if is_dicom(path):
+                yield path, _classified(read_header(path))
+            elif named and path.is_file():
+                yield path, "it is not DICOM"
+        except InputError as error:
+            if named or has_preamble(path):
+                yield path, error.message
+        except OSError as error:
+            yield path, reason_of(error)
+
+
+def _classified(header: Header) -> Header | _Other:
+    """Return an image as it is, and what any other object is.
+
+    Raises:
+        InputError: it should be an image but has no size or no pixels.
+    """
+    with understood(header.path):
+        dataset = header.dataset
+        modality = values.shown(dataset.get("Modality") or "")
+        name = str(getattr(dataset.get("SOPClassUID"), "name", ""))
+        complete = "Rows" in dataset and "Columns" in dataset and header.pixels is not None
+        if modality in _NOT_IMAGES or not (complete or name.endswith("Image Storage")):
+            return _Other(f"DICOM {modality or values.shown(name) or 'object'}")
+        if not complete:
+            raise InputError(
+                f"'{header.path}' is a damaged DICOM image (its size or its pixels are missing)", COPY_AGAIN
+            )
+        _ = dataset.get("SeriesInstanceUID")  # converted here, where an error names the file
+        return header
+
+
+def _name(header: Header) -> str:
+    with understood(header.path):
+        return values.shown(header.dataset.get("SeriesDescription") or "unnamed")
