@@ -4,8 +4,8 @@
 
 The model is loaded once; a file that fails does not stop the others. A second call skips what is done and keeps what
 was changed since, unless ``--overwrite`` is given. The outcome of each file is printed on the terminal and written to
-``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or
-the command line is wrong; 130 cancelled with Ctrl+C.
+``summary.json`` in the output folder. Exit codes: 0 all done; 1 internal error; 2 an input or the command line is
+wrong; 130 cancelled with Ctrl+C.
 """
 # Slicer reads a script in the encoding of the system: this file is ASCII.
 

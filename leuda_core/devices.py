@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, group_norm
 
 from leuda_core.config import DEVICE_PATTERN
-from leuda_core.errors import FREE_MEMORY, DeviceError, MemoryShortage, lacks_memory
+from leuda_core.errors import FREE_MEMORY, DeviceError, MemoryShortage, first_line, lacks_memory
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,7 @@ def explained_memory(work: str, remedy: str = FREE_MEMORY) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise MemoryShortage(f"not enough memory {work} ({reason})", remedy) from error
+        raise MemoryShortage(f"not enough memory {work} ({first_line(error)})", remedy) from error
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -101,7 +101,7 @@ def as_leuda_error(error: BaseException, fault_remedy: str = FAULT_REMEDY) -> Le
     if isinstance(error, KeyboardInterrupt):
         return Cancelled()
     if lacks_memory(error):
-        return MemoryShortage(f"not enough memory ({_first_line(error)})", FREE_MEMORY)
+        return MemoryShortage(f"not enough memory ({first_line(error)})", FREE_MEMORY)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("leuda_core"):
         return InputError(f"the package {error.name} is missing", "run `leuda doctor` to see how to install it")
     if isinstance(error, OSError | RuntimeError) and lacks_space(error):
@@ -117,5 +117,6 @@ def as_leuda_error(error: BaseException, fault_remedy: str = FAULT_REMEDY) -> Le
     return LeudaError(f"{type(error).__name__}: {error}", fault_remedy)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or else the name of its type, to be put into a message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from leuda_core.io.private import open_file
 
 _CHUNK = 1 << 20
 
@@ -35,15 +35,8 @@ def _of_lines(lines: Iterable[str]) -> str:
 
 
 def _of_file(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
     found = hashlib.sha256()
-    with open(path, "rb", opener=_never_waiting) as stream:
+    with open(path, "rb", opener=open_file) as stream:
         while chunk := stream.read(_CHUNK):
             found.update(chunk)
     return found.hexdigest()
-
-
-def _never_waiting(path: str, flags: int) -> int:
-    """Open a file; what looks like one, or became a pipe since it was looked at, must not block."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

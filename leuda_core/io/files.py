@@ -17,6 +17,7 @@ from typing import Any
 
 from leuda_core.errors import FREE_SPACE, InputError, LeudaError, lacks_space, reason_of
 from leuda_core.io.leftovers import TEMPORARY_PREFIX, remove_leftovers, temporary_name
+from leuda_core.io.names import real_path
 from leuda_core.io.private import file_mode, folder_mode, make_private_folder, open_private
 
 _PROBE_BYTES = 1 << 16
@@ -48,7 +49,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     Raises:
         LeudaError: the disk is full. InputError: the path cannot be written.
     """
-    final = Path(os.path.realpath(path))
+    final = real_path(path)
     temporary = final.with_name(temporary_name(final.name))
     try:
         _make_parent(final, private)

@@ -46,14 +46,17 @@ def open_private(path: Path, mode: str, **options: Any) -> IO[Any]:
     return open(path, mode, opener=open_file, **options)
 
 
-def open_file(path: Path | str, flags: int) -> int:
-    """Return the descriptor of a file of a run, private if this creates it; what is no file is never waited for.
+def open_file(path: Path | str, flags: int, *, private: bool = True) -> int:
+    """Return the descriptor of a regular file; what is none is never waited for.
+
+    Args:
+        private: a file that this creates is for its owner alone; otherwise the umask decides.
 
     Raises:
         OSError: as ``os.open``, or it is a pipe or a device, which could block for ever.
     """
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags, file_mode())
+    descriptor = os.open(path, flags, file_mode() if private else 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from leuda_core.io.digests import digest
+from leuda_core.io.private import open_file
 from leuda_core.io.volumes import volume_digest
 from leuda_core.runs.events import append_line
 from leuda_core.types import SegmentOptions
@@ -75,19 +76,16 @@ class FolderRecord:
         try:
             entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
             line = json.dumps({**entry, "result": dict(result)}, separators=(",", ":")) + "\n"
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-            flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a reader
-            with open(os.open(self._path, flags, 0o666), "rb+", buffering=0) as stream:
+            descriptor = open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, private=False)
+            with open(descriptor, "rb+", buffering=0) as stream:
                 append_line(stream, line.encode())
         except OSError as error:
             logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
 
     def _read_new(self) -> None:
         """Read the lines that this or another process has appended since the last call."""
-        if not self._path.is_file():  # opening a pipe would wait for a writer
-            return
         try:
-            with open(self._path, "rb") as stream:
+            with open(self._path, "rb", opener=open_file) as stream:
                 stream.seek(self._offset)
                 content = stream.read()
         except OSError:

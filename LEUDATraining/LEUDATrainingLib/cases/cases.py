@@ -17,7 +17,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import InputError
-from leuda_core.io.names import EXTENSIONS, is_litter, volume_stem
+from leuda_core.io.names import EXTENSIONS, is_litter, volume_extension, volume_stem
 from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.parameter_node import read_json
 
@@ -198,7 +198,7 @@ def volume_files(folder: Path) -> list[tuple[Path, Path | None]]:
 
 
 def _is_volume_file(path: Path) -> bool:
-    return path.name.lower().endswith(EXTENSIONS) and not is_litter(path.name)
+    return bool(volume_extension(path)) and not is_litter(path.name)
 
 
 def _labelled_by(path: Path) -> str | None:

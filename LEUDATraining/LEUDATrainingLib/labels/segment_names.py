@@ -17,16 +17,13 @@ def segments_of(segmentation: Any, structures: Sequence[Structure]) -> list[tupl
 
     A structure with several segments is returned with each: empty ones do not count beside one that has voxels.
     """
-    found = _told_apart(segmentation)
-    names = match_names([segment.GetName() for _id, segment in found], [one.name for one in structures])
-    return [(i, one) for one in structures for i, segment in found if names.get(segment.GetName()) == one.name]
+    found = _matched(segmentation, structures)
+    return [(i, one) for one in structures for i, _segment, match in found if match == one.name]
 
 
 def unknown_segments(segmentation: Any, structures: Sequence[Structure]) -> list[str]:
     """Return the names of segments that are not structures; their labels count as background."""
-    found = _told_apart(segmentation)
-    names = match_names([segment.GetName() for _id, segment in found], [one.name for one in structures])
-    return [segment.GetName() for _id, segment in found if segment.GetName() not in names]
+    return [segment.GetName() for _id, segment, match in _matched(segmentation, structures) if match is None]
 
 
 def has_voxels(segment: Any) -> bool:
@@ -36,6 +33,13 @@ def has_voxels(segment: Any) -> bool:
         return True
     voxels, value = layer_array(layer), segment.GetLabelValue()
     return any((voxels[slab] == value).any() for slab in slabs(voxels.shape, voxels.itemsize))
+
+
+def _matched(segmentation: Any, structures: Sequence[Structure]) -> list[tuple[str, Any, str | None]]:
+    """Return the segments with their ids and the names of their structures."""
+    found = _told_apart(segmentation)
+    names = match_names([segment.GetName() for _id, segment in found], [one.name for one in structures])
+    return [(segment_id, segment, names.get(segment.GetName())) for segment_id, segment in found]
 
 
 def _told_apart(segmentation: Any) -> list[tuple[str, Any]]:

@@ -48,13 +48,3 @@ def test_voxels_in_another_file_count(tmp_path: Path) -> None:
     assert found[0] != found[1]
     (tmp_path / "b.nrrd").write_text("NRRD0004\nbroken")
     assert volume_digest(tmp_path / "b.nrrd") == digest(tmp_path / "b.nrrd")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
-@pytest.mark.timeout(10)
-def test_a_file_that_became_a_pipe_after_the_look_at_it_does_not_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    os.mkfifo(tmp_path / "pipe.nrrd")
-    monkeypatch.setattr(Path, "is_file", lambda path: True)
-    digest(tmp_path / "pipe.nrrd")

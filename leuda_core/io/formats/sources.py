@@ -13,6 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from leuda_core.errors import COPY_AGAIN, InputError, reason_of
+from leuda_core.io.private import open_file
 
 EXPORT_AGAIN = "open it in the program that made it and export it again"
 _MAX_FILES = 100_000
@@ -48,20 +49,13 @@ def open_regular(path: Path) -> BufferedReader:
         InputError: it does not exist, is no regular file, or may not be read.
     """
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(os.stat(path).st_mode):
             raise InputError(f"'{path}' is not a regular file", "give a volume file or a DICOM folder")
-        # the path can be replaced by a pipe after the check: without O_NONBLOCK, opening that would wait for ever
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(path, flags)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return open(descriptor, "rb")
-        os.close(descriptor)
+        return open(path, "rb", opener=open_file)  # the path can be replaced by a pipe after the check
     except FileNotFoundError as error:
         raise InputError(f"'{path}' does not exist", "check the path") from error
     except (OSError, ValueError) as error:
         raise cannot_read(path, error) from error
-    raise InputError(f"'{path}' is not a regular file", "give a volume file or a DICOM folder")
 
 
 def size_of(stream: BufferedReader) -> int:
