@@ -82,5 +82,6 @@ def test_small_targets_train_to_the_end(tiny_dataset: Path, tmp_path: Path, meth
     settings = {"base_channels": 4, "patch_size": 32, "batch_size": 2, "unlabelled_batch_size": 2}
     if issubclass(METHODS[method], TranslatingMethod):
         settings |= {"translator_channels": 4, "translator_blocks": 1, "translator_steps": 1}
+    settings |= {"adda": {"align_steps": 2}}.get(method, {})
     run = train(path, method, tmp_path / "run", steps=2, checkpoint_every=1, settings=settings)
     assert (run.bundle / "bundle.json").exists() and len(list(run.previews.iterdir())) >= 1
