@@ -66,8 +66,11 @@ class Course:
 def run(*words: str) -> Course:
     """Run ``leuda`` and follow its memory; Linux only."""
     start = time.monotonic()
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([sys.executable, "-m", "leuda_core", *words], stdout=output, stderr=errors)
+    utf8 = {"encoding": "utf-8"}
+    with tempfile.TemporaryFile("w+", **utf8) as output, tempfile.TemporaryFile("w+", **utf8) as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "utf8", "-m", "leuda_core", *words], stdout=output, stderr=errors
+        )
         memory = []
         while process.poll() is None:
             memory.append((time.monotonic() - start, resident_mib(process.pid)))

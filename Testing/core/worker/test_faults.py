@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +120,16 @@ def test_a_broken_bundle_is_told(worker: WorkerProcess, fields: dict[str, object
     call(worker, "load", model=export_model(fields["model"], tmp_path / "model.zip"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
-    (tmp_path / "full.npy").symlink_to("/dev/full")
-    answer = failure(worker, "segment", **{**fields, "output": tmp_path / "full.npy"})
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the files of another process as Linux does")
+def test_a_full_disk_is_told(worker: WorkerProcess, fields: dict[str, object]) -> None:
+    import resource
+
+    before = resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    answer = failure(worker, "segment", **fields)
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, before)
     assert "no space left" in answer["message"] and answer["remedy"]
+    assert not Path(fields["output"]).exists()
+    call(worker, "segment", **fields)
 
 
 @pytest.mark.slow
