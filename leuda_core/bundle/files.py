@@ -85,7 +85,7 @@ class ZipFiles:
             raise InputError(f"bundle {path} is not a readable zip file ({error})", REMEDY) from error
         try:
             for entry in self._zip.infolist():
-                if not entry.is_dir():
+                if not entry.filename.endswith("/"):  # a folder; is_dir() fails for an entry without a name
                     self._add(entry)
         except InputError:
             self.close()

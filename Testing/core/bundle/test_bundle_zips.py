@@ -50,6 +50,15 @@ def test_zip_with_a_name_twice_is_refused(untrained_bundle: Path, tmp_path: Path
         load_bundle(tmp_path / "m.zip")
 
 
+def test_zip_entry_without_a_name_is_refused(untrained_bundle: Path, tmp_path: Path) -> None:
+    path = export_model(untrained_bundle, tmp_path / "m.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("@", b"")
+    path.write_bytes(path.read_bytes().replace(b"@PK", b"\0PK"))  # zipfile ends a name at a zero byte
+    with pytest.raises(InputError, match="''"):
+        load_bundle(path)
+
+
 def test_zip_with_a_link_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
         entry = zipfile.ZipInfo("README.md")
