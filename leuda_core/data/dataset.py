@@ -254,11 +254,16 @@ def read_case_labels(case: Case, labels: Sequence[Label]) -> LabelMap:
 
 @contextmanager
 def _naming(case: Case, file: Path | None = None) -> Iterator[None]:
-    """Name the case in input errors; those about a file that exists become ``UnreadableCase``."""
+    """Name the case in input errors; those about the content of a file become ``UnreadableCase``.
+
+    Lack of memory, of permission or of a connection says nothing about the file: the run must not go without it.
+    """
     try:
         yield
     except InputError as error:
-        kind = UnreadableCase if file is not None and os.path.exists(file) else InputError
+        cause = error.__cause__
+        of_system = isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None)
+        kind = UnreadableCase if file is not None and os.path.exists(file) and not of_system else InputError
         raise kind(f"case {case.id!r}: {error.message}", error.remedy) from error
 
 

@@ -12,6 +12,7 @@ import torch
 
 from bench_scale import BROKEN
 from leuda_core.bundle.model import load_bundle
+from leuda_core.data.dataset import UnreadableCase
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_volume, write_volume
 from leuda_core.runs.folder import Run
@@ -102,3 +103,18 @@ def test_a_wrong_label_map_is_refused_and_a_missing_file_too(dataset: Path, tmp_
     shutil.copy(dataset.parent / "s0_label.nii.gz", dataset.parent / "s1_label.nii.gz")
     with pytest.raises(InputError, match=r"case 't1'.*does not exist"):
         train(dataset, "mean_teacher", tmp_path / "run", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "cause", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "permission"]
+)
+def test_what_the_system_lacks_is_no_damage_of_a_case(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    def fails(path: Path) -> Volume:
+        raise InputError(f"{path.name} cannot be read", "try again") from cause
+
+    monkeypatch.setattr("leuda_core.data.dataset.read_volume", fails)
+    with pytest.raises(InputError, match="case 's0'") as caught:
+        train(dataset, "mean_teacher", tmp_path / "run", **OPTIONS)
+    assert not isinstance(caught.value, UnreadableCase)
