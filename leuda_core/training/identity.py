@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +30,16 @@ def identity(config: RunConfig, settings: MethodConfig, data: str) -> dict[str, 
         "settings": msgspec.to_builtins(settings),
         "data": data,
     }
+
+
+def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings for a bundle, which is passed on: of a place, only the name of the folder."""
+    return {name: Path(value).name if name in _MOVABLE else value for name, value in settings.items()}
+
+
+def with_places(settings: Mapping[str, Any], of_the_run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a bundle with the places that its run names."""
+    return {name: of_the_run.get(name, value) if name in _MOVABLE else value for name, value in settings.items()}
 
 
 def training_record(data: DataRecord, device: torch.device) -> TrainingRecord:

@@ -32,7 +32,7 @@ from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock
 from leuda_core.training.checkpoints import restore_newest, save_checkpoint
-from leuda_core.training.identity import identity, take_state, training_record
+from leuda_core.training.identity import identity, take_state, training_record, without_places
 from leuda_core.training.preview import Previewer
 from leuda_core.training.watch import Watch, data_warnings, left_out
 from leuda_core.types import Batch, Dataset
@@ -189,7 +189,7 @@ class Training:
             name=f"{self.dataset.name} {config.method}",
             method=config.method,
             citation=self.method.paper,
-            settings=config.settings,
+            settings=without_places(config.settings),
             steps=config.steps,
             seed=config.seed,
             source=_summary(self.dataset, self.loader.source, is_source=True),

@@ -21,7 +21,7 @@ from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
 from leuda_core.methods import find_method
 from leuda_core.runs.folder import Run
-from leuda_core.training.identity import case_digests
+from leuda_core.training.identity import case_digests, with_places
 from leuda_core.training.loop import OnProgress
 from leuda_core.training.run import make_run_config, resume, train
 from leuda_core.types import Dataset
@@ -105,7 +105,9 @@ def _dataset_beside(bundle: Path) -> Path:
 
 def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: OnProgress | None) -> Run:
     info, training = recorded.info, recorded.info.training
-    options: dict[str, Any] = {"settings": info.settings, "steps": info.steps, "seed": info.seed}
+    first = Run(recorded.path.resolve().parent).config
+    settings = with_places(info.settings, read_run_config(first).settings) if first.is_file() else info.settings
+    options: dict[str, Any] = {"settings": settings, "steps": info.steps, "seed": info.seed}
     if isinstance(training, TrainingRecord) and training.device == "cpu":
         options["device"] = "cpu"
     run = Run(out)

@@ -15,7 +15,7 @@ from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import AS_STORED, plan_slices
 from leuda_core.data.loaders import SliceLoader, make_task
-from leuda_core.data.planes import case_plan, isotropic_rule, plane_name
+from leuda_core.data.planes import case_plan, disagreement, isotropic_rule, plane_name
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import Grid
 from leuda_core.networks.predictor import PredictorSpec
@@ -73,6 +73,16 @@ def test_without_thick_slices_or_agreement_the_last_axis_decides():
     mixed = [grid(THICK), grid(THICK, "PSR"), grid(THICK, "LSP"), grid(THIN)]
     assert isotropic_rule(mixed) == AS_STORED
     assert plan_slices(SHAPE, grid(THIN).affine, isotropic=AS_STORED).axis == 2
+
+
+def test_the_direction_of_most_volumes_decides_however_their_rows_lie():
+    across_p, across_s = [grid(THICK, "LSP")] * 2, [grid(THICK, "LPS"), grid(THICK, "PLS")] * 2
+    assert isotropic_rule([*across_p, *across_s])[0] == "S"
+
+
+def test_oblique_volumes_disagree_with_no_plane():
+    assert disagreement({"a": "axial", "b": "oblique", "c": "axial"}) is None
+    assert "others are not: b coronal" in disagreement({"a": "axial", "b": "coronal", "c": "axial", "d": "oblique"})
 
 
 def test_a_single_slice_is_cut_across_its_only_voxel():

@@ -152,6 +152,17 @@ def test_a_bundle_names_neither_cases_nor_places(finished: Run, dataset: Path) -
     assert str(dataset.parent) not in document and '"s0"' not in document and ".nii" not in document
 
 
+@pytest.mark.slow
+def test_a_bundle_names_its_translator_without_the_place(dataset: Path, tmp_path: Path) -> None:
+    small = {**SETTINGS, "translator_channels": 4, "translator_blocks": 1}
+    options = {"steps": 1, "device": "cpu"}
+    first = train(dataset, "cyclegan", tmp_path / "patient", settings={**small, "translator_steps": 1}, **options)
+    run = train(dataset, "cyclegan", tmp_path / "run", settings={**small, "translator": str(first.path)}, **options)
+    assert load_bundle(run.bundle).info.settings["translator"] == "patient"
+    assert str(tmp_path) not in (run.bundle / "bundle.json").read_text(encoding="utf-8")
+    assert leuda_core.reproduce(run.bundle, out=tmp_path / "again").equal
+
+
 def test_a_bundle_of_an_earlier_version_has_no_record(finished: Run, tmp_path: Path) -> None:
     bundle = load_bundle(finished.bundle)
     info = msgspec.structs.replace(bundle.info, training=msgspec.UNSET)
