@@ -97,6 +97,14 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path) -> No
     assert not unknown.exists()
 
 
+def test_what_another_program_left_stays_beside_temporary_folders(tmp_path: Path) -> None:
+    foreign = tmp_path / ".tmp-of another program"
+    foreign.mkdir()
+    os.utime(foreign, (0, 0))
+    make_temporary_folder(tmp_path, prefix=leftovers.TEMPORARY_PREFIX)
+    assert foreign.is_dir()
+
+
 def test_folders_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / f".tmp-{DEAD}").touch()
     monkeypatch.setattr(leftovers.os, "getuid", lambda: 12345, raising=False)
