@@ -190,6 +190,7 @@ def test_noise_is_told_from_pictures_of_any_resolution():
     white = rng.normal(size=(4, 64, 64))
     enlarged = torch.nn.functional.interpolate(torch.from_numpy(white)[None], scale_factor=2, mode="bilinear")[0]
     assert is_noise(white) and is_noise(enlarged.numpy())
+    assert not is_noise(white[:, :7, :7])  # too few pixels to tell
     i, j = np.mgrid[:64, :64]
     disc = (np.hypot(i - 30, j - 34) < 20) * 100.0 + rng.normal(0, 30, (3, 64, 64))
     assert not is_noise(disc)
