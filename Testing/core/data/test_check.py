@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from leuda_core.data import check
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset, read_case_labels
+from leuda_core.data.plausibility import is_noise
 from leuda_core.errors import Cancelled, InputError
 
 
@@ -92,3 +94,15 @@ def test_a_check_can_be_stopped(tiny_dataset, monkeypatch, stop) -> None:
 def test_names_of_labels_that_differ_in_space_alone_are_refused(place) -> None:
     place.edit(lambda d: d["labels"].update({"3": " core"}))
     assert "two labels have the name 'core'" in check_dataset(place.dataset).problems[0]
+
+
+def test_noise_is_told_from_pictures_of_any_resolution() -> None:
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=(4, 64, 64))
+    enlarged = torch.nn.functional.interpolate(torch.from_numpy(white)[None], scale_factor=2, mode="bilinear")[0]
+    assert is_noise(white) and is_noise(enlarged.numpy())
+    assert not is_noise(white[:, :7, :7])  # too few pixels to tell
+    i, j = np.mgrid[:64, :64]
+    disc = (np.hypot(i - 30, j - 34) < 20) * 100.0 + rng.normal(0, 30, (3, 64, 64))
+    assert not is_noise(disc)
+    assert not is_noise(np.zeros((3, 64, 64))) and not is_noise(np.zeros((3, 5, 5)))

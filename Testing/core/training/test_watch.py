@@ -17,7 +17,6 @@ from leuda_core.config import MethodConfig
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.loaders import SliceLoader, make_task
-from leuda_core.data.plausibility import is_noise
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.nifti import read_nifti, write_nifti
 from leuda_core.methods.controls.source_only import SourceOnly
@@ -177,24 +176,25 @@ def test_a_resumed_run_remembers(watched, tiny_dataset, tmp_path):
     assert not fresh.look(method, 200, 0.2)
 
 
+def test_a_resumed_run_says_nothing_twice_and_keeps_what_lasts(watched):
+    watch, method, events = watched
+    lasting, passing = TrainingWarning("loss", "the a loss was 1e9", "b"), TrainingWarning("unsure", "c", "d")
+    told = {"kind": "loss", "message": "the a loss was 1e9", "remedy": "b"}
+    looked = [told, {"kind": "unsure", "message": "c", "remedy": "d"}]
+    watch.restore([{"event": "warning", **told}, {"event": "watch", "step": 1, "seen": True, "warnings": looked}], 1)
+    assert set(watch.warnings) == {lasting, passing}
+    watch.add([lasting])
+    assert not any(event["event"] == "warning" and event["kind"] == "loss" for event in events)
+    watch.look(method, 2, 0.9)
+    assert watch.warnings == (lasting,)
+
+
 def test_a_target_of_noise_is_named_before_the_training(edited, tmp_path):
     path = edited("target", "image", noise)
     found = data_warnings(*loader_of(path, tmp_path / "cache"))
     assert [warning.kind for warning in found] == ["noise"] and "'t0', 't1'" in found[0].message
     report = check_dataset(path)
     assert not report.problems and any("'t0', 't1': the slices look like noise" in one for one in report.warnings)
-
-
-def test_noise_is_told_from_pictures_of_any_resolution():
-    rng = np.random.default_rng(0)
-    white = rng.normal(size=(4, 64, 64))
-    enlarged = torch.nn.functional.interpolate(torch.from_numpy(white)[None], scale_factor=2, mode="bilinear")[0]
-    assert is_noise(white) and is_noise(enlarged.numpy())
-    assert not is_noise(white[:, :7, :7])  # too few pixels to tell
-    i, j = np.mgrid[:64, :64]
-    disc = (np.hypot(i - 30, j - 34) < 20) * 100.0 + rng.normal(0, 30, (3, 64, 64))
-    assert not is_noise(disc)
-    assert not is_noise(np.zeros((3, 64, 64))) and not is_noise(np.zeros((3, 5, 5)))
 
 
 def test_labels_without_a_border_are_refused_and_one_such_case_is_named(edited, tiny_dataset, tmp_path):
