@@ -98,7 +98,7 @@ class Watch:
 
     def add(self, found: Iterable[TrainingWarning]) -> None:
         """Add warnings that last until the end of the run."""
-        self._lasting += [one for one in found if one not in self._lasting]
+        self._lasting += found
         self._tell(None)
 
     def losses(self, step: int, metrics: Mapping[str, float]) -> None:

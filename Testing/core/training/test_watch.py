@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from leuda_core.io.nifti import read_nifti, write_nifti
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import status, status_of
+from leuda_core.training import watch as watching
 from leuda_core.training.checkpoints import read_checkpoint
 from leuda_core.training.run import train
 from leuda_core.training.signals import Slices, answer, overlap, separability
@@ -182,11 +184,38 @@ def test_a_resumed_run_says_nothing_twice_and_keeps_what_lasts(watched):
     told = {"kind": "loss", "message": "the a loss was 1e9", "remedy": "b"}
     looked = [told, {"kind": "unsure", "message": "c", "remedy": "d"}]
     watch.restore([{"event": "warning", **told}, {"event": "watch", "step": 1, "seen": True, "warnings": looked}], 1)
-    assert set(watch.warnings) == {lasting, passing}
+    assert set(watch.warnings) == {lasting, passing} and not watch.collapsed
     watch.add([lasting])
     assert not any(event["event"] == "warning" and event["kind"] == "loss" for event in events)
     watch.look(method, 2, 0.9)
     assert watch.warnings == (lasting,)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_structures_that_few_slices_show_are_looked_for_in_more(watched, monkeypatch, found):
+    watch, method, _ = watched
+
+    def shown(predictor: Any, slices: Slices, patch: int) -> Any:
+        whole = answer(predictor, slices, patch)
+        few = slices is watch._source or slices is watch._target
+        return whole if found and not few else replace(whole, shares=np.array([0.8, 0.2, 0.0]))
+
+    monkeypatch.setattr(watching, "answer", shown)
+    watch.look(method, 100, 0.9)
+    assert kinds(watch) == (set() if found else {"vanished"})
+
+
+def test_too_little_memory_to_look_ends_no_training(watched, monkeypatch):
+    watch, method, events = watched
+    failures: list[Exception] = [MemoryError(), RuntimeError("shapes differ")]
+
+    def fail(*_: object) -> None:
+        raise failures.pop(0)
+
+    monkeypatch.setattr(watching, "answer", fail)
+    assert not watch.look(method, 100, 0.9) and not events
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        watch.look(method, 100, 0.9)
 
 
 def test_a_target_of_noise_is_named_before_the_training(edited, tmp_path):
