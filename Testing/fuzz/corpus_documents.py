@@ -88,7 +88,9 @@ def checkpoint_samples() -> list[Sample]:
             raise KeyboardInterrupt
 
     folder = Path(_kept_folder())
-    run = create_run(write_dataset(folder), "source_only", folder / "run", steps=11, checkpoint_every=10, device="cpu")
+    options: dict[str, Any] = {"steps": 11, "checkpoint_every": 10, "device": "cpu"}
+    small = {"base_channels": 4, "patch_size": 32, "batch_size": 1, "unlabelled_batch_size": 1}
+    run = create_run(write_dataset(folder), "source_only", folder / "run", settings=small, **options)
     with suppress(Cancelled):
         resume(run, on_progress=interrupt)
     files = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}

@@ -17,7 +17,7 @@ from fuzz.mutate_json import mutated_json
 from fuzz.sample import Sample, by_suffix
 from leuda_core.bundle.schema import content_hash
 
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_METHODS = (*(zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) * 8, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _NAMES = ("../x", "/x", "a\\b", "._bundle.json", "__MACOSX/x", "bundle.json/", "b/bundle.json", "x" * 5000, ".DS_Store")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from fuzz import corpus_dicom, corpus_documents, corpus_volumes, mutate_volumes
 from fuzz.mutate_bundle import mutated_bundle, mutated_zip
 from fuzz.mutate_bytes import mutated_bytes, mutated_lines
+from fuzz.mutate_checkpoint import mutated_checkpoint
 from fuzz.mutate_dicom import mutated_dicom
 from fuzz.mutate_json import mutated_json
 from fuzz.sample import Mutate, Sample, by_suffix, one_file
@@ -141,13 +142,6 @@ def _segment(loaded: Any) -> Any:
     return SliceSegmenter(loaded.predictor(), loaded.task, device="cpu")(volume)
 
 
-def _checkpoints_alone(sample: Sample, rng: Random, pool: list[Sample]) -> Sample:
-    """Mutate the checkpoints of a run, and nothing else."""
-    names = [name for name in sample if name.startswith("checkpoint")]
-    name = rng.choice(names)
-    return {**sample, name: mutated_bytes(sample[name], rng, [other[name] for other in pool if name in other])}
-
-
 def _one_json_line(data: bytes, rng: Random, others: list[bytes]) -> bytes:
     """Mutate one line of a file of JSON lines, or the order and the bytes of all."""
     if rng.random() < 0.3:
@@ -184,7 +178,7 @@ TARGETS = {
     "bundle": Target(corpus_documents.bundle_samples, mutated_bundle, partial(read_bundle, "")),
     "zip": Target(corpus_documents.zip_samples, mutated_zip, partial(read_bundle, "model.zip")),
     "run": Target(corpus_documents.run_samples, _RUN_FILES, read_run),
-    "checkpoint": Target(corpus_documents.checkpoint_samples, _checkpoints_alone, read_checkpoint),
+    "checkpoint": Target(corpus_documents.checkpoint_samples, mutated_checkpoint, read_checkpoint),
     "worker": Target(corpus_documents.worker_samples, _LINES, answer_lines),
 }
 """The readers by name."""
