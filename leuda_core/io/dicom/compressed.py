@@ -30,9 +30,7 @@ ENDING = ".dcm"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a class of images without geometry, slope and intercept
 _SECONDS = 8.0  # also to start Python and its libraries
 _SECONDS_PER_BYTE = 5e-7  # the slowest decoder needs a tenth of it
-_LOST_PIXELS = re.compile(
-    r"Corrupt JPEG data: (?!\d extraneous).*"
-)  # it makes up pixels; a few more bytes are harmless
+_LOST_PIXELS = re.compile(r"Corrupt JPEG data: (?!\d extraneous).*")  # not a few more bytes, which are harmless
 
 
 @contextmanager
@@ -81,9 +79,7 @@ def _frames_in(frames: Sequence[Frame], sign_bits: Sequence[int | None], path: P
             form = frame.format
             pixels = np.frombuffer(stream.read(form.frame_bytes), form.dtype)
             if sign_bit is not None and (pixels.view(f"u{form.dtype.itemsize}") >> sign_bit).any():
-                what = (
-                    f"header and code disagree whether pixels are signed, in {form.bits_stored} or {sign_bit + 1} bits"
-                )
+                what = f"header and code disagree on the sign of pixels, in {form.bits_stored} or {sign_bit + 1} bits"
                 raise InputError(f"'{frame.header.path}' cannot be used: {what}", "export it again without compression")
             yield pixels.reshape(form.rows, form.columns)
 

@@ -88,7 +88,7 @@ def test_copies_of_a_slice_are_named(tmp_path):
 def test_number_that_is_none_names_its_element(tmp_path):
     path = image_file(tmp_path / "x", DATA[0], PixelSpacing=[0.75, 0.5])
     path.write_bytes(path.read_bytes().replace(b"0.75\\0.5", b"0,75\\0,5"))
-    with pytest.raises(InputError, match="PixelSpacing is .*0,75.*, not 2 usable numbers"):
+    with pytest.raises(InputError, match=r"PixelSpacing is .*0,75.*, not 2 usable numbers"):
         read_volume(path)
 
 
