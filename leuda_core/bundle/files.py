@@ -86,9 +86,9 @@ class ZipFiles:
             raise InputError(f"bundle {path} is not a readable zip file ({error})", REMEDY) from error
         try:
             for entry in self._zip.infolist():
-                path = entry.filename.replace("\\", "/")  # some programs on Windows write backslashes
-                if not path.endswith("/"):  # a folder; is_dir() fails for an entry without a name
-                    self._add(path, entry)
+                inside = entry.filename.replace("\\", "/")  # some programs on Windows write backslashes
+                if not inside.endswith("/"):  # a folder; is_dir() fails for an entry without a name
+                    self._add(inside, entry)
         except InputError:
             self.close()
             raise
