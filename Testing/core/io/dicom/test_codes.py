@@ -47,7 +47,7 @@ def test_codes_tell_what_they_are():
 @pytest.mark.slow
 def test_code_of_8_bits_for_pixels_of_16(tmp_path):
     code = encoded(PIXELS)
-    found = read_volume(file(tmp_path / "x", [code], np.uint16, BitsStored=12)).data
+    found = read_volume(file(tmp_path / "x", [code], np.uint16, BitsStored=8)).data
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found[:, :, 0].T, decoded(code))
 
