@@ -137,7 +137,11 @@ def _whole(low: int, high: int) -> Check:
 
 
 def _one_of(*values: object) -> Check:
-    return lambda place, value: _require(value in values, place, value, f"one of {', '.join(map(str, values))}")
+    def check(place: str, value: Any) -> None:
+        known = any(type(value) is type(one) and value == one for one in values)  # 1 is not True
+        _require(known, place, value, f"one of {', '.join(map(str, values))}")
+
+    return check
 
 
 def _optional(inner: Check) -> Check:

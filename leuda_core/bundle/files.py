@@ -77,6 +77,7 @@ class ZipFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, zipfile.ZipInfo] = {}
+        self._folder = ""
         try:
             self._source = _Source(io.FileIO(path))
             self._bytes = os.fstat(self._source.fileno()).st_size
@@ -85,8 +86,9 @@ class ZipFiles:
             raise InputError(f"bundle {path} is not a readable zip file ({error})", REMEDY) from error
         try:
             for entry in self._zip.infolist():
-                if not entry.filename.endswith("/"):  # a folder; is_dir() fails for an entry without a name
-                    self._add(entry)
+                inside = entry.filename.replace("\\", "/")  # some programs on Windows write backslashes
+                if not inside.endswith("/"):  # a folder; is_dir() fails for an entry without a name
+                    self._add(inside, entry)
         except InputError:
             self.close()
             raise
@@ -101,17 +103,17 @@ class ZipFiles:
         self._source.most_bytes = max(LIMITS.values()) + 1
         return archive
 
-    def _add(self, entry: zipfile.ZipInfo) -> None:
-        folder, _, name = entry.filename.rpartition("/")
+    def _add(self, path: str, entry: zipfile.ZipInfo) -> None:
+        folder, _, name = path.rpartition("/")
         if is_litter(name) or folder.partition("/")[0] == "__MACOSX":
             return
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(f"bundle {self.path}: {entry.filename!r} is a link", REMEDY)
-        unsafe = "/" in folder or folder in (".", "..") or entry.filename.startswith("/") or "\\" in entry.filename
-        known = {other.filename.rpartition("/")[0] for other in self._entries.values()} or {folder}
-        if unsafe or folder not in known or name in self._entries:
+        unsafe = "/" in folder or folder in (".", "..") or path.startswith("/")
+        if unsafe or (self._entries and folder != self._folder) or name in self._entries:
             raise InputError(f"bundle {self.path}: entry {entry.filename!r} is not allowed", REMEDY)
         self._check_packing(name, entry)
+        self._folder = folder
         self._entries[name] = entry
 
     def _check_packing(self, name: str, entry: zipfile.ZipInfo) -> None:

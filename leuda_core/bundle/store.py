@@ -30,13 +30,13 @@ from leuda_core.bundle.files import (
     read_others,
 )
 from leuda_core.errors import InputError, as_leuda_error, reason_of
-from leuda_core.io.files import atomic_path, fill_folder, write_error
+from leuda_core.io.files import atomic_path, fill_folder, replaceable, write_error
 from leuda_core.io.leftovers import OLD_S, remove_leftovers, temporary_folder, temporary_name
 from leuda_core.io.names import is_litter
 from leuda_core.types import Label
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')  # in file names, on at least one system
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\..*)?", re.IGNORECASE)  # on Windows
 _LONGEST_NAME = 60  # characters: at four bytes each, still below the 255 bytes that file systems allow
 
 
@@ -67,11 +67,12 @@ def list_models(folder: Path | str) -> list[ModelEntry]:
         paths = [Path(entry) for entry in os.scandir(folder) if _is_shown(entry)]
     except FileNotFoundError:
         return []
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name that the system allows
         raise InputError(
             f"model folder {folder} cannot be read ({reason_of(error)})", "check its permissions"
         ) from error
-    return [_listed(path) for path in sorted(paths, key=lambda path: (path.name.casefold(), path.name))]
+    found = (_listed(path) for path in sorted(paths, key=lambda path: (path.name.casefold(), path.name)))
+    return [model for model in found if not model.problem or model.path.exists()]  # not those deleted meanwhile
 
 
 def read_model(path: Path | str) -> ModelEntry:
@@ -110,7 +111,7 @@ def import_model(source: Path | str, folder: Path | str, name: str | None = None
             if source.is_dir():  # the list shows when a model was created, not when it was copied
                 shutil.copystat(source / DOCUMENT, new / DOCUMENT)
             final = _move_in(new, folder, wanted)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise write_error(folder, error) from error
     return read_model(final)
 
@@ -141,8 +142,12 @@ def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
     """Check a model, or the bundle in a folder, and pack it into one zip file. The same bundle gives the same bytes.
 
     Raises:
-        InputError: the model is damaged, or the file cannot be written. LeudaError: the disk is full.
+        InputError: the model is damaged, or the file cannot be written or would be in the folder of a model.
+        LeudaError: the disk is full.
     """
+    folder = replaceable(Path(zip_path)).parent
+    if os.path.exists(folder / DOCUMENT):
+        raise InputError(f"'{zip_path}' would change the model in '{folder}'", "export to another folder")
     contents, _ = _read_contents(model.path if isinstance(model, ModelEntry) else Path(model))
     with atomic_path(Path(zip_path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(contents):
@@ -155,8 +160,9 @@ def export_model(model: ModelEntry | Path | str, zip_path: Path | str) -> Path:
 
 def folder_name(title: str) -> str:
     """Convert a title to a folder name that is valid on every system."""
-    name = " ".join(_FORBIDDEN.sub(" ", title).split())[:_LONGEST_NAME].strip(". ")
-    return f"model {name}".rstrip() if not name or _RESERVED.fullmatch(name) else name
+    plain = "".join(sign if sign.isprintable() else " " for sign in _FORBIDDEN.sub(" ", title))
+    name = " ".join(plain.split())[:_LONGEST_NAME].strip(". ")
+    return f"model {name}".rstrip() if not name or _RESERVED.fullmatch(name) or is_litter(name) else name
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:
@@ -173,9 +179,15 @@ def _listed(path: Path) -> ModelEntry:
 def _move_in(new: Path, folder: Path, name: str) -> Path:
     """Move a finished folder into the store under a free name."""
     names = chain([name], (f"{name} {number}" for number in count(2)))
-    final = next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))
-    os.rename(new, final)
-    return final
+    while True:
+        final = next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))
+        try:
+            os.rename(new, final)
+        except OSError:
+            if not os.path.lexists(final):  # else another process was faster
+                raise
+        else:
+            return final
 
 
 def _read_contents(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -193,7 +205,7 @@ def _records(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
 def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
     info = document["info"]
     return ModelEntry(
-        name=path.stem if path.suffix == ".zip" else path.name,
+        name=path.name if path.is_dir() else path.stem,
         path=path,
         method=info["method"],
         source_modality=info["source"]["modality"],

@@ -25,7 +25,9 @@ def tensor_shapes(data: bytes) -> dict[str, tuple[int, ...]]:
     header = parse_json(data[8 : 8 + length])
     if not isinstance(header, dict):
         raise ValueError("the header is not an object")
-    header.pop("__metadata__", None)
+    notes = header.pop("__metadata__", None) or {}
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise ValueError("__metadata__ is not a table of texts")
     end, found = 0, {}
     for name, fields in sorted(header.items(), key=lambda item: _offsets(*item)):
         shape = _shape(name, fields)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from leuda_core.errors import COPY_AGAIN, InputError, LeudaError
+from leuda_core.errors import COPY_AGAIN, FREE_MEMORY, InputError, LeudaError, MemoryShortage
 
 UTF8_MODE = ("-X", "utf8")
 """Options of the interpreter: paths and messages are UTF-8, whatever the locale says."""
@@ -24,6 +24,7 @@ NO_SPACE = 4
 _BASE_MEMORY = 3 << 30  # address space of Python with its libraries, most of which is never used
 _WALL_FACTOR = 10  # a busy machine gives a process only a part of its time
 _LOG = "child.log"
+_LONGEST_LOG = 1 << 16  # characters
 
 
 def python_path() -> str:
@@ -32,14 +33,15 @@ def python_path() -> str:
     return os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
 
 
-def run_isolated(module: str, arguments: Sequence[str], folder: Path, *, seconds: float, memory_bytes: int) -> None:
+def run_isolated(module: str, arguments: Sequence[str], folder: Path, *, seconds: float, memory_bytes: int) -> str:
     """Run ``python -m module arguments`` in ``folder``, for at most ``seconds`` of computing and ``memory_bytes``.
 
     On systems without limits on processes, only the time that passes is limited. An interrupted call ends the child.
+    Return the start of what it has printed.
 
     Raises:
         InputError: the message says in what way the child has failed, to be put after the name of its input.
-        LeudaError: the disk is full.
+        MemoryShortage: the system has ended it. LeudaError: the disk is full.
     """
     limits = [str(int(seconds) + 1), str(_BASE_MEMORY + memory_bytes)]
     command = [sys.executable, *UTF8_MODE, "-m", module, *limits, *arguments]
@@ -55,8 +57,11 @@ def run_isolated(module: str, arguments: Sequence[str], folder: Path, *, seconds
             if process.poll() is None:
                 process.kill()
                 process.wait()
+    with open(folder / _LOG, encoding="utf-8", errors="replace") as log:
+        said = log.read(_LONGEST_LOG)
     if code != 0:
-        raise _failure(code, folder, seconds)
+        raise _failure(code, said, folder, seconds)
+    return said
 
 
 def limit(seconds: int, memory_bytes: int) -> None:
@@ -79,13 +84,14 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, "1"), "PYTHONPATH": python_path()}
 
 
-def _failure(code: int | None, folder: Path, seconds: float) -> LeudaError:
+def _failure(code: int | None, said: str, folder: Path, seconds: float) -> LeudaError:
     if code is None or code == -getattr(signal, "SIGXCPU", 0):
         return InputError(f"takes longer than {seconds:.0f} s to decode", COPY_AGAIN)
     if code == NO_SPACE:
         return LeudaError(f"needs more space in '{folder.parent}': no space left", "free disk space")
-    lines = (folder / _LOG).read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if code == -getattr(signal, "SIGKILL", 0):
+        return MemoryShortage("needs more memory than there is (the system has ended its decoder)", FREE_MEMORY)
+    last = next((line.strip() for line in reversed(said.split("\n")) if line.strip()), "")
     if code == REFUSED:
         return InputError(f"is damaged ({last[:160]})", COPY_AGAIN)
     return InputError(f"is damaged (its decoder crashed with code {code})", COPY_AGAIN)

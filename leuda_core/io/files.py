@@ -49,7 +49,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     Raises:
         LeudaError: the disk is full. InputError: the path cannot be written.
     """
-    final = real_path(path)
+    final = replaceable(path)
     temporary = final.with_name(temporary_name(final.name))
     try:
         _make_parent(final, private)
@@ -67,6 +67,21 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def replaceable(path: Path) -> Path:
+    """Return the real path of a file that a new one may replace, or that does not exist.
+
+    Raises:
+        InputError: it is a device or a pipe, or the system does not allow its name.
+    """
+    try:
+        final = real_path(path)
+        if final.exists() and not final.is_file() and not final.is_dir():
+            raise InputError(f"cannot write '{path}': it is a device or a pipe", "choose the name of a file")
+    except (OSError, ValueError) as error:  # ValueError: no name that the system allows
+        raise write_error(path, error) from error
+    return final
 
 
 def _make_parent(path: Path, private: bool) -> None:

@@ -95,6 +95,7 @@ WRONG: dict[str, tuple[str, object, str]] = {
     "a huge network": ("predictor.base_channels", 129, "base_channels 129"),
     "a huge translator": ("predictor.translator_channels", 2**31, "translator_channels 2147483648"),
     "a deep translator": ("predictor.translator_blocks", 33, "translator_blocks 33"),
+    "a number as a choice": ("task.normalization", {"ignores_padding": 1}, "ignores_padding 1 is not one of True"),
     "an unknown norm": ("predictor.norm", "layer", "layer"),
     "colour channels": ("predictor.in_channels", 3, "in_channels 3"),
     "a size below zero": ("files.README.md", {"size": -1, "sha256": "0" * 64}, "size"),

@@ -94,6 +94,13 @@ def test_nothing_is_overwritten(bundle: Path, store: Path) -> None:
         ("CT -> MR: a/b\\c\n", "CT - MR a b c"),
         ("con", "model con"),
         ("NUL.txt", "model NUL.txt"),
+        ("aux .txt", "model aux .txt"),
+        ("COM¹", "model COM¹"),
+        ("conin$", "model conin$"),
+        ("Thumbs.db", "model Thumbs.db"),
+        ("__MACOSX", "model __MACOSX"),
+        ("a\u202eb\x7f\ud800", "a b"),
+        ("\u200b", "model"),
         ("...", "model"),
         ("", "model"),
         ("x" * 300, "x" * 60),
@@ -101,6 +108,57 @@ def test_nothing_is_overwritten(bundle: Path, store: Path) -> None:
 )
 def test_names_of_folders_are_possible_on_every_system(title: str, expected: str) -> None:
     assert folder_name(title) == expected
+
+
+def test_imports_of_one_name_at_once_get_names_of_their_own(
+    bundle: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def another_is_faster(source: Path, target: Path) -> None:
+        monkeypatch.undo()
+        (Path(target) / "theirs").mkdir(parents=True)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", another_is_faster)
+    assert import_model(bundle, store, "heart").path == store / "heart 2"
+    assert (store / "heart" / "theirs").is_dir()
+
+
+def test_a_model_that_is_deleted_meanwhile_is_not_listed(
+    bundle: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        import_model(bundle, store, name)
+
+    def deleted_first(path: Path) -> ModelEntry:
+        if path.name == "a":
+            shutil.rmtree(path)
+        return read_model(path)
+
+    monkeypatch.setattr("leuda_core.bundle.store.read_model", deleted_first)
+    assert [(entry.name, entry.problem) for entry in list_models(store)] == [("b", "")]
+
+
+def test_names_of_models_are_those_of_their_folders(bundle: Path, store: Path) -> None:
+    for name in ("heart", "heart.zip"):
+        assert import_model(bundle, store, name).name == name
+    assert [entry.name for entry in list_models(store)] == ["heart", "heart.zip"]
+
+
+def test_a_model_is_not_exported_into_a_model(bundle: Path, store: Path) -> None:
+    entry = import_model(bundle, store)
+    (store / "link.zip").symlink_to(entry.path / "README.md")
+    for target in (entry.path / "m.zip", entry.path / "bundle.json", bundle / "m.zip", store / "link.zip"):
+        assert "would change the model" in refusal(export_model, entry, target)
+    load_bundle(entry.path), load_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_places_that_the_system_does_not_allow(bundle: Path, tmp_path: Path, name: str) -> None:
+    for work in (lambda: import_model(bundle, tmp_path / name), lambda: export_model(bundle, tmp_path / name)):
+        assert "cannot write" in refusal(work)
+    assert "cannot be read" in refusal(list_models, tmp_path / name)
 
 
 def test_a_model_goes_out_as_a_zip_and_comes_in_again(bundle: Path, store: Path, tmp_path: Path) -> None:

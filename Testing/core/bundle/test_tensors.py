@@ -36,6 +36,8 @@ HEADERS = {
     "no object": (b"[1, 2]", 0),
     "a name twice": (b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":1}', 0),
     "nested": (b"[" * 100_000, 0),
+    "notes that are no texts": (b'{"__metadata__":{"a":1}}', 0),
+    "notes that are no table": (b'{"__metadata__":["a"]}', 0),
 }
 
 

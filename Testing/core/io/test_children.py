@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from leuda_core.errors import InputError, LeudaError
+from leuda_core.errors import InputError, LeudaError, MemoryShortage
 from leuda_core.io import children
 
 MODULE = """
@@ -41,6 +42,12 @@ def test_failures_become_input_errors(tmp_path, failure):
     with pytest.raises(InputError, match=message) as caught:
         run(tmp_path, code)
     assert caught.value.remedy
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no signals")
+def test_child_that_the_system_ends_lacks_memory(tmp_path):
+    with pytest.raises(MemoryShortage, match="needs more memory"):
+        run(tmp_path, f"os.kill(os.getpid(), {int(signal.SIGKILL)})")
 
 
 def test_full_disk_is_told(tmp_path):

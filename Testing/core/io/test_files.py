@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,17 @@ def test_failure_keeps_the_old_file_and_removes_the_new(tmp_path, kind):
         raise kind
     assert path.read_bytes() == b"old"
     assert folder_is_clean(tmp_path, "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(InputError, match="it is a device or a pipe") as caught:
+            write_text(path, "x")
+        assert str(path) in str(caught.value) and caught.value.remedy
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_symbolic_link_is_followed(tmp_path):

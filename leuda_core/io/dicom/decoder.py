@@ -21,8 +21,11 @@ def main(seconds: str, memory_bytes: str, folder: str) -> int:
     except OSError as error:
         print(error, file=sys.stderr)
         return NO_SPACE if error.errno == errno.ENOSPC else REFUSED
-    except (RuntimeError, ValueError, MemoryError) as error:
-        print(" ".join(str(error).split())[-160:] or type(error).__name__, file=sys.stderr)
+    except RuntimeError:  # its text names places in the code of ITK
+        print("its compressed pixels cannot be decoded", file=sys.stderr)
+        return REFUSED
+    except (ValueError, MemoryError) as error:
+        print(str(error) or type(error).__name__, file=sys.stderr)
         return REFUSED
     return 0
 

@@ -11,15 +11,24 @@ from pathlib import Path
 
 from leuda_core.errors import COPY_AGAIN, InputError, reason_of
 from leuda_core.io.dicom import values
-from leuda_core.io.dicom.header import Header, has_preamble, is_dicom, read_header, understood
+from leuda_core.io.dicom.header import Header, has_preamble, is_blank, is_dicom, read_header, understood
 
 _EXTENSIONS = (".dcm", ".ima")
+_CUT = "is a damaged DICOM image (its size or its pixels are missing)"
 _NOT_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not those of an image
 
 
 @dataclass(frozen=True)
 class _Other:
     what: str
+    sop_class: str = ""  # of an object without size and pixels
+
+
+@dataclass(frozen=True)
+class _Doubtful:
+    """A file that is no DICOM but named like the images: damaged if there are images, else another file."""
+
+    why: str
 
 
 @dataclass
@@ -58,15 +67,22 @@ def contents(folder: Path) -> Contents:
     Raises:
         InputError: the folder cannot be listed.
     """
-    result = Contents()
+    result, doubtful, empty = Contents(), dict[Path, str](), dict[Path, str]()
     for path, found in _files(folder):
         if isinstance(found, _Other):
-            result.others[path] = found.what
+            result.others[path], empty[path] = found.what, found.sop_class
         elif isinstance(found, str):
             result.damaged[path] = found
+        elif isinstance(found, _Doubtful):
+            doubtful[path] = found.why
         else:
             series = values.shown(found.dataset.get("SeriesInstanceUID") or "")
             result.images.setdefault(series, []).append(found)
+    if result.images:
+        known = {file.sop_class for files in result.images.values() for file in files}
+        cut = {path: f"it {_CUT}" for path, sop_class in empty.items() if sop_class and sop_class in known}
+        result.others = {path: what for path, what in result.others.items() if path not in cut}
+        result.damaged |= doubtful | cut
     return result
 
 
@@ -105,20 +121,33 @@ def read_image_header(path: Path) -> Header:
     return found
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, Header | _Other | str]]:
+def _files(folder: Path) -> Iterator[tuple[Path, Header | _Other | _Doubtful | str]]:
     """Yield the DICOM files of a folder: images, other objects, or the reason why they cannot be read."""
     for path in visible(folder):
-        named = path.suffix.lower() in _EXTENSIONS
+        ending = path.suffix.lower()
+        named = ending in _EXTENSIONS
+        like_images = named or not any(map(str.isalpha, ending))  # also none, or a number as in UIDs
         try:
             if is_dicom(path):
                 yield path, _classified(read_header(path))
             elif named and path.is_file():
                 yield path, "it is not DICOM"
+            elif like_images and (why := _why_lost(path)):
+                yield path, _Doubtful(why)
         except InputError as error:
             if named or has_preamble(path):
                 yield path, error.message
+            elif like_images:
+                yield path, _Doubtful(error.message)
         except OSError as error:
             yield path, reason_of(error)
+
+
+def _why_lost(path: Path) -> str:
+    """Return why a file that is no DICOM may have been an image, empty if it is another file."""
+    if path.is_symlink() and not path.exists():
+        return "it is a link to a file that does not exist"
+    return "it is empty or begins with zeros" if path.is_file() and is_blank(path) else ""
 
 
 def _classified(header: Header) -> Header | _Other:
@@ -130,14 +159,16 @@ def _classified(header: Header) -> Header | _Other:
     with understood(header.path):
         dataset = header.dataset
         modality = values.shown(dataset.get("Modality") or "")
-        name = str(getattr(dataset.get("SOPClassUID"), "name", ""))
-        complete = "Rows" in dataset and "Columns" in dataset and header.pixels is not None
-        if modality in _NOT_IMAGES or not (complete or name.endswith("Image Storage")):
-            return _Other(f"DICOM {modality or values.shown(name) or 'object'}")
-        if not complete:
-            raise InputError(
-                f"'{header.path}' is a damaged DICOM image (its size or its pixels are missing)", COPY_AGAIN
-            )
+        name, sized = header.sop_class, "Rows" in dataset and "Columns" in dataset
+        if header.floating:
+            return _Other("DICOM with floating-point pixels")
+        what = f"DICOM {modality or values.shown(name) or 'object'}"
+        if modality in _NOT_IMAGES:
+            return _Other(what)
+        if not (sized or name.endswith("Image Storage")):
+            return _Other(what, name)
+        if not sized or header.pixels is None:
+            raise InputError(f"'{header.path}' {_CUT}", COPY_AGAIN)
         _ = dataset.get("SeriesInstanceUID")  # converted here, where an error names the file
         return header
 

@@ -6,8 +6,10 @@ import struct
 from bisect import bisect_right
 
 from leuda_core.errors import COPY_AGAIN, InputError
+from leuda_core.io.dicom.codestream import code_of
 from leuda_core.io.dicom.frames import Frame
 from leuda_core.io.dicom.storage import span_of
+from leuda_core.io.dicom.values import shown
 
 ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
@@ -21,7 +23,11 @@ def encoded_frames(frame: Frame) -> list[bytes]:
     path, span = frame.header.path, span_of(frame.header)
     with open(path, "rb") as stream:
         stream.seek(span.offset)
-        table, found = fragments(stream.read())
+        data = stream.read()
+    if span.length is not None and data[:4] != ITEM:
+        what = f"its pixels are not encoded as its header says (TransferSyntaxUID {shown(frame.header.syntax)})"
+        raise InputError(f"'{path}' cannot be used: {what}", "export it again without compression")
+    table, found = fragments(data)
     if (codes := joined(table, found, frame.count)) is None:
         what = f"{len(found)} fragments for {frame.count} frames"
         raise InputError(f"'{path}' is truncated or damaged ({what})", COPY_AGAIN)
@@ -33,7 +39,8 @@ def joined(table: list[int], found: list[tuple[int, bytes]], count: int) -> list
     if len(found) == count:
         return [code for _, code in found]
     if count == 1 and found:
-        return [b"".join(code for _, code in found)]
+        several = len(table) > 1 or sum(code_of(code) is not None for _, code in found) > 1
+        return None if several else [b"".join(code for _, code in found)]
     if len(table) != count or table != sorted(table) or table[0] != 0:
         return None
     parts: list[list[bytes]] = [[] for _ in table]

@@ -88,12 +88,13 @@ class Frame:
     thickness: float  # mm to the next slice, if there is only one frame
     slope: float
     intercept: float
+    rescaled: bool  # slope and intercept are given
     scopes: Sequence[Any]  # the data sets that describe it, the most special first
 
-    def marks(self) -> dict[str, str]:
-        """Return the ``MARKS`` that the frame has, as texts for a message."""
+    def marks(self, names: Sequence[str] = MARKS) -> dict[str, str]:
+        """Return those of some ``MARKS`` that the frame has, as texts for a message."""
         with understood(self.header.path):
-            found = {mark: values.first(self.scopes, mark) for mark in MARKS}
+            found = {mark: values.first(self.scopes, mark) for mark in names}
             return {mark: values.shown(value) for mark, value in found.items() if value is not None}
 
 
@@ -125,6 +126,8 @@ def _frames(header: Header) -> list[Frame]:
     if not count:
         raise ValueError("NumberOfFrames is 0")
     check_size(header, form.frame_bytes, count)
+    if "MOSAIC" in (dataset.get("ImageType") or ()):
+        raise ValueError("it is a mosaic of slices in one image (ImageType)")
     if dataset.get("ModalityLUTSequence"):
         raise ValueError("its grey values are given by a table (ModalityLUTSequence)")
     groups = values.items(dataset, "PerFrameFunctionalGroupsSequence")
@@ -148,6 +151,8 @@ def _frame(header: Header, form: PixelFormat, place: tuple[int, int], scopes: Se
     position, spacing = values.numbers(scopes, "ImagePositionPatient", 3), values.numbers(scopes, "PixelSpacing", 2)
     if spacing and min(spacing) <= 0:
         raise ValueError(f"PixelSpacing is {list(spacing)}")
+    if position is not None and not spacing:
+        raise ValueError("it has a position but no PixelSpacing")
     slope, intercept = values.number(scopes, "RescaleSlope"), values.number(scopes, "RescaleIntercept")
     if slope == 0:
         raise ValueError("RescaleSlope is 0")
@@ -161,6 +166,7 @@ def _frame(header: Header, form: PixelFormat, place: tuple[int, int], scopes: Se
         thickness=abs(values.number(scopes, "SpacingBetweenSlices") or 1.0),
         slope=1.0 if slope is None else slope,
         intercept=intercept or 0.0,
+        rescaled=slope is not None and intercept is not None,
         scopes=scopes,
     )
 
@@ -169,7 +175,7 @@ def _classic(header: Header, form: PixelFormat, count: int) -> list[Frame]:
     """Return the frames of a multi-frame file without functional groups, whose slices are equally far apart."""
     dataset = header.dataset
     pointer = values.first([dataset], "FrameIncrementPointer")
-    if pointer is not None and (isinstance(pointer, (list, tuple)) or int(pointer) not in _STEPS_OF_PLACE):
+    if pointer is not None and (values.is_list(pointer) or int(pointer) not in _STEPS_OF_PLACE):
         raise ValueError("its frames are not the slices of one volume but, for example, time points or views")
     scopes = [*values.items(dataset, "DetectorInformationSequence")[:1], dataset]
     frame = _frame(header, form, (0, count), scopes)
@@ -190,7 +196,10 @@ def _offsets(scopes: Sequence[Any], count: int) -> Sequence[float]:
     step = values.number(scopes, "SpacingBetweenSlices")
     if not step:
         raise ValueError(f"the distance between its {count} frames is not given (SpacingBetweenSlices)")
-    return [index * step for index in range(count)]
+    numbers = values.numbers(scopes, "SliceVector", count) or range(1, count + 1)
+    if sorted(numbers) != list(range(1, count + 1)):
+        raise ValueError(f"its frames are not the slices 1 to {count} of one volume (SliceVector)")
+    return [(number - 1) * step for number in numbers]
 
 
 def _format(dataset: Any) -> PixelFormat:

@@ -21,6 +21,18 @@ from leuda_core.io.formats.headers import LPS_TO_RAS
 _UNEVEN = 0.1  # largest deviation of a slice position, as a fraction of the slice spacing
 _SAME_MM = 1e-3  # slices nearer to each other are at the same position
 _TURNED = 1e-3  # largest difference of direction cosines or, relative, pixel spacings within a series
+_OF_A_SERIES = {
+    "PatientID": "patients",
+    "StudyInstanceUID": "examinations",
+    "FrameOfReferenceUID": "frames of reference",
+}
+_OF_A_VOLUME = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "EchoTime",
+    "EffectiveEchoTime",
+)
 _MARKS_NAMED = 3
 _SHOWN = 4
 
@@ -45,7 +57,9 @@ def stack(frames: Sequence[Frame], path: Path) -> Stack:
         InputError: sizes, directions or pixel spacings differ, or frames are missing, unevenly spaced or at the same
             position.
     """
+    _check_origin(frames, path)
     _check_alike(frames, path)
+    _check_rescaled(frames, path)
     first = frames[0]
     if len(frames) == 1:
         return Stack(frames, _affine(first, _normal(first) * first.thickness))
@@ -55,8 +69,26 @@ def stack(frames: Sequence[Frame], path: Path) -> Stack:
     order = np.argsort(heights, kind="stable")
     frames = [frames[index] for index in order]
     _check_positions(frames, np.sort(heights), path)
+    _check_marks(frames, path)
     positions = np.array([frame.position for frame in frames])
     return Stack(frames, _affine(frames[0], _step(positions, path)))
+
+
+def _check_origin(frames: Sequence[Frame], path: Path) -> None:
+    """Check that all files are of one examination: some programs give several of them one SeriesInstanceUID."""
+    headers = {frame.header for frame in frames}
+    for keyword, name in _OF_A_SERIES.items():
+        count = len({value for header in headers if (value := header.text(keyword))})
+        if count > 1:
+            what = f"has files of {count} {name}, although their SeriesInstanceUID is the same ({keyword} differs)"
+            raise _error(path, what, "put the files of each into a folder of their own")
+
+
+def _check_rescaled(frames: Sequence[Frame], path: Path) -> None:
+    count = sum(not frame.rescaled for frame in frames)
+    if 0 < count < len(frames) and any((frame.slope, frame.intercept) != (1, 0) for frame in frames):
+        what = f"has {count} of {len(frames)} slices without RescaleSlope or RescaleIntercept, which the others have"
+        raise _error(path, what, "export the series again")
 
 
 def _check_alike(frames: Sequence[Frame], path: Path) -> None:
@@ -93,11 +125,29 @@ def _check_positions(frames: Sequence[Frame], heights: np.ndarray, path: Path) -
     if gaps[index] >= _SAME_MM:
         return
     same = [frame for frame, height in zip(frames, heights, strict=True) if abs(height - heights[index]) < _SAME_MM]
+    names = " and ".join(f"'{name}'" for name in dict.fromkeys(shown(frame.header.path.name) for frame in same[:2]))
     raise _error(
         path,
-        f"has several slices at the same position ({len(same)} at one){_differences(same)}",
-        "export a single time point, echo or b-value",
+        f"has several slices at the same position ({len(same)} at one, for example in {names}){_differences(same)}",
+        "remove copies of files, or export a single time point, echo or b-value",
     )
+
+
+def _check_marks(frames: Sequence[Frame], path: Path) -> None:
+    """Reject slices of several volumes that lie side by side, as in an incomplete export."""
+    marks = [frame.marks(_OF_A_VOLUME) for frame in frames]
+    for mark in _OF_A_VOLUME:
+        found = list(dict.fromkeys(_rounded(own[mark]) for own in marks if mark in own))
+        if len(found) > 1:
+            what = f"has slices of {len(found)} volumes, which differ in {mark} {', '.join(found[:_SHOWN])}"
+            raise _error(path, what, "export a single time point, echo or b-value")
+
+
+def _rounded(text: str) -> str:
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _differences(frames: Sequence[Frame]) -> str:

@@ -27,6 +27,9 @@ _FIRST_ELEMENTS = {  # of a data set without preamble: groups 2 and 8, both byte
     struct.pack(f"{order}HH", group, element) for order in "<>" for group in (2, 8) for element in range(0x100)
 }
 _PIXEL_DATA: dict[bytes, Literal["<", ">"]] = {b"\xe0\x7f\x10\x00": "<", b"\x7f\xe0\x00\x10": ">"}
+_FLOAT_PIXELS = {
+    struct.pack(f"{order}HH", 0x7FE0, element): order for order in "<>" for element in (8, 9)
+}  # FloatPixelData, DoubleFloatPixelData
 _UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription"),
@@ -35,6 +38,7 @@ _KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SpacingBetweenSlices"),
     *("GridFrameOffsetVector", "DetectorInformationSequence"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID", "SliceVector"),
     *("TemporalPositionIdentifier", "AcquisitionTime", "AcquisitionNumber", "EchoTime", "DiffusionBValue"),
     *("InversionTime", "FlipAngle", "TriggerTime", "NominalPercentageOfCardiacPhase", "ImageType"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -59,11 +63,30 @@ class Header:
     path: Path
     dataset: Any
     pixels: PixelSpan | None
+    floating: bool = False  # it has floating-point pixels instead
 
     @property
     def syntax(self) -> str:
-        meta = getattr(self.dataset, "file_meta", None)
-        return "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
+        return str(self._meta.get("TransferSyntaxUID", ""))
+
+    @property
+    def sop_class(self) -> str:
+        """Return the name of the kind of object, for example ``CT Image Storage``; empty if the file does not tell."""
+        uid = self.dataset.get("SOPClassUID") or self._meta.get("MediaStorageSOPClassUID")
+        return str(getattr(uid, "name", ""))
+
+    def text(self, keyword: str) -> str:
+        """Return an element as text, empty if there is none.
+
+        Raises:
+            InputError: it makes no sense.
+        """
+        with understood(self.path):
+            return str(self.dataset.get(keyword) or "")
+
+    @property
+    def _meta(self) -> Any:
+        return getattr(self.dataset, "file_meta", None) or {}
 
 
 class _Deflated(Exception):
@@ -89,6 +112,11 @@ class _Stream(io.BufferedReader):
         if size is None or size < 0:  # pydicom reads a whole file only to inflate it, without any limit
             raise _Deflated(self.tell())
         return super().read(max(0, min(size, self.size - self.tell())))
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether a file is empty or begins with zeros alone, as files do whose blocks a disk has lost."""
+    return not any(_start(path))
 
 
 def has_preamble(path: Path) -> bool:
@@ -123,7 +151,7 @@ def read_header(path: Path) -> Header:
     """
     with understood(path):
         header = _parse(path)
-        if not ("SOPClassUID" in header.dataset or "Rows" in header.dataset):
+        if not (header.sop_class or "SOPClassUID" in header.dataset or "Rows" in header.dataset):
             raise InputError(f"'{path}' is not a readable DICOM file (it has no SOPClassUID)", COPY_AGAIN)
         return header
 
@@ -171,7 +199,7 @@ def _parse(path: Path) -> Header:
     with _Stream(io.FileIO(path), path.stat().st_size) as stream:
         try:
             dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_tags())
-            return Header(path, dataset, _span(stream))
+            return _header(path, dataset, stream)
         except _Deflated as found:
             return _parse_deflated(path, found.start)
 
@@ -192,12 +220,16 @@ def _parse_deflated(path: Path, start: int) -> Header:
     dataset = read_dataset(
         stream, False, True, stop_when=lambda tag, vr, length: tag == Tag("PixelData"), specific_tags=_tags()
     )
-    return Header(path, dataset, _span(stream, deflated_from=start))
+    return _header(path, dataset, stream, deflated_from=start)
 
 
-def _span(stream: Any, deflated_from: int | None = None) -> PixelSpan | None:
-    """Read the tag and the length of PixelData, in front of which pydicom has stopped."""
+def _header(path: Path, dataset: Any, stream: Any, *, deflated_from: int | None = None) -> Header:
+    """Read the tag and the length of the pixels, in front of which pydicom has stopped."""
     head = stream.read(12)
+    return Header(path, dataset, _span(head, stream, deflated_from), floating=head[:4] in _FLOAT_PIXELS)
+
+
+def _span(head: bytes, stream: Any, deflated_from: int | None) -> PixelSpan | None:
     order = _PIXEL_DATA.get(head[:4])
     if order is None or len(head) < 12:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from leuda_core.errors import COPY_AGAIN, InputError
 from leuda_core.io.dicom.header import Header, PixelSpan
 
@@ -37,7 +39,7 @@ def check_size(header: Header, frame_bytes: int, count: int) -> None:
     """Check that a file can have as many bytes of pixels as its header says, before anything is made for each frame.
 
     Raises:
-        InputError: it has fewer, or no pixels.
+        InputError: it has fewer, or no pixels, or those of further frames.
     """
     span, size = span_of(header), header.path.stat().st_size
     expected, available = frame_bytes * count, size - span.offset
@@ -49,6 +51,14 @@ def check_size(header: Header, frame_bytes: int, count: int) -> None:
         raise InputError(f"'{header.path}' has no length of PixelData", COPY_AGAIN)
     else:
         available = min(size * _INFLATED_RATIO if span.deflated_from is not None else available, span.length)
+        _check_excess(header.path, span.length, frame_bytes, count)
     if available < expected:
         what = f"{max(available, 0)} of {expected} bytes of pixels"
         raise InputError(f"'{header.path}' is truncated or damaged ({what})", COPY_AGAIN)
+
+
+def _check_excess(path: Path, length: int, frame_bytes: int, count: int) -> None:
+    """Reject a header that has lost frames or bits; a few more bytes are padding."""
+    if length >= frame_bytes * count + max(frame_bytes, 2):
+        what = f"its header describes {frame_bytes * count} of {length} bytes of pixels: {count} x {frame_bytes}"
+        raise InputError(f"'{path}' is damaged ({what})", COPY_AGAIN)

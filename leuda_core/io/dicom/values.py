@@ -48,7 +48,10 @@ def numbers(scopes: Sequence[Any], keyword: str, count: int) -> tuple[float, ...
     value = first(scopes, keyword)
     if value is None:
         return None
-    found = tuple(float(part) for part in (value if _is_list(value) else [value]))
+    try:
+        found = tuple(float(part) for part in (value if is_list(value) else [value]))
+    except ValueError:  # for example a decimal comma
+        found = ()
     if len(found) != count or not all(math.isfinite(part) and abs(part) <= _LARGEST for part in found):
         raise ValueError(f"{keyword} is {shown(value)}, not {count} usable number{'s'[: count > 1]}")
     return found
@@ -66,5 +69,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= 64 else text[:61] + "..."
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Return whether an element has several values."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

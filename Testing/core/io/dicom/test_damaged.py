@@ -49,6 +49,8 @@ LIES = {
     "no rows": (lambda path: image_file(path, DATA[0], Rows=0), "0 x 5 pixels"),
     "no bits": (lambda path: image_file(path, DATA[0], BitsAllocated=0, BitsStored=0, HighBit=0), "0 of 0 bits"),
     "one bit": (lambda path: image_file(path, DATA[0], BitsAllocated=1, BitsStored=1), "1 of 1 bits"),
+    "lost frames": (lambda path: image_file(path, DATA, NumberOfFrames=None), "describes 60 of 240 bytes"),
+    "lost bits": (lambda path: image_file(path, DATA[0], BitsAllocated=8, BitsStored=8), "describes 30 of 60 bytes"),
     "deflated": (
         lambda path: image_file(path, DATA[0], Rows=30000, Columns=8000, syntax=DEFLATED),
         "of 480000000 bytes of pixels",

@@ -91,7 +91,11 @@ TWO_PLANES = [{"PlaneOrientationSequence": [item(ImageOrientationPatient=turned(
 TWO_SIZES = [{"PixelMeasuresSequence": [item(PixelSpacing=[size, size])]} for size in (1, 1, 1, 1.2)]
 FRAMES = {
     "missing": ([0, 3, 9, 12], (), "unevenly spaced slices .3 to 6 mm"),
-    "times": ([0, 3, 0, 3], TWO_TIMES, "same position .2 at one., which differ in TemporalPositionIndex 1, 2"),
+    "times": (
+        [0, 3, 0, 3],
+        TWO_TIMES,
+        r"same position .2 at one, for example in 'e.dcm'., which differ in TemporalPositionIndex 1, 2",
+    ),
     "echoes": ([0, 3, 0, 3], TWO_ECHOES, "EffectiveEchoTime 10(.0)?, 80"),
     "twins": ([0, 3, 3, 6], (), "same position"),
     "planes": ([0, 3, 6, 9], TWO_PLANES, "different direction: 1 of 4 differ"),
