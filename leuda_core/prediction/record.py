@@ -72,7 +72,7 @@ class FolderRecord:
         return self._lines[target.name]["result"] if target.name in self._lines else unknown
 
     def add(self, target: Path, key: str, files: Sequence[Path], result: Mapping[str, Any]) -> None:
-        """Append an entry. A folder that cannot take it is no error: the volume is segmented again next time."""
+        """Append an entry. If the folder cannot take it, a second call keeps the file as one that it does not know."""
         try:
             entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
             line = json.dumps({**entry, "result": dict(result)}, separators=(",", ":")) + "\n"
@@ -80,7 +80,8 @@ class FolderRecord:
             with open(descriptor, "rb+", buffering=0) as stream:
                 append_line(stream, line.encode())
         except OSError as error:
-            logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
+            what = "'%s' cannot be written (%s): a second call does not know that '%s' is done, and keeps it"
+            logger.warning(what, self._path, error, target)
 
     def _read_new(self) -> None:
         """Read the lines that this or another process has appended since the last call."""
