@@ -129,7 +129,6 @@ def test_ordinary_slices_are_bit_for_bit_as_before(dtype):
     assert torch.equal(to_working(slices, (9, 8), (low, high)), before)
 
 
-@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the real volumes in ../shared/data")
 @pytest.mark.parametrize("factor", [1e-312, 1e-300, 1e-40, 1e35, 1e305])
 def test_values_beyond_float32_give_the_same_slices(factor: float) -> None:
     data = np.random.default_rng(0).normal(300, 100, (2, 32, 32))
@@ -147,6 +146,7 @@ def test_a_range_is_never_empty_nor_too_large() -> None:
     assert not is_noise(np.add.outer(np.arange(4), np.add.outer(np.arange(64.0), np.arange(64.0))) * 1e300)
 
 
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the real volumes in ../shared/data")
 def test_real_volumes_keep_their_range():
     from leuda_core.io.volumes import read_volume
 
