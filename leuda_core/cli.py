@@ -104,12 +104,8 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     phantom.add_argument(
         "--target-labels", action="store_true", help="label the target cases too; only for target_supervised"
     )
-    _add(
-        commands,
-        "doctor",
-        "info:doctor",
-        "show versions, devices (each tested with a real kernel) and missing packages",
-    )
+    text = "show versions, devices (each tested with a real kernel) and missing packages"
+    _add(commands, "doctor", "info:doctor", text)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
