@@ -51,9 +51,6 @@ def _run(words: list[str], as_json: bool) -> int:
         return result.code
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        give_up_output()
-        return 0
     except BaseException as error:
         return _fail(error, as_json)
 
@@ -75,7 +72,10 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        print_text(file or sys.stderr, message)
+        try:
+            print_text(file or sys.stderr, message)
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+            give_up_output()
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message, f"see `{self.prog} --help`")
@@ -104,12 +104,8 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     phantom.add_argument(
         "--target-labels", action="store_true", help="label the target cases too; only for target_supervised"
     )
-    _add(
-        commands,
-        "doctor",
-        "info:doctor",
-        "show versions, devices (each tested with a real kernel) and missing packages",
-    )
+    text = "show versions, devices (each tested with a real kernel) and missing packages"
+    _add(commands, "doctor", "info:doctor", text)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:

@@ -88,7 +88,9 @@ def serve(request):
         sys.stderr.write("MemoryError: the last words\n")
         os._exit(9)
     elif name == "noise":
-        sys.stdout.write("this is no event\n[1]\n")
+        sys.stdout.write("this is no event\n[1]\n" + "[" * 100_000 + "\n")
+        event("done", id=[number], result={})
+        event("progress", id={}, stage="segment")
         event("news", id=number)
         event("error", id=None, kind="input", message="a bad line", remedy="")
         event("done", id=999, result={})

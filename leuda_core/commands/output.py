@@ -65,10 +65,10 @@ def _plain(value: Any) -> Any:
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
-    """Print a result on standard output.
+    """Print a result on standard output. A reader that has closed the pipe, such as ``head``, is no error.
 
     Raises:
-        BrokenPipeError: the reader has closed the pipe. LeudaError: nothing can be written, for example on a full disk.
+        LeudaError: nothing can be written, for example on a full disk.
     """
     try:
         if as_json:
@@ -76,7 +76,7 @@ def print_result(result: Result, *, as_json: bool) -> None:
         else:
             print_text(sys.stdout, f"{result.text}\n")
     except BrokenPipeError:
-        raise
+        give_up_output()
     except OSError as error:
         give_up_output()
         raise write_error(Path("standard output"), error) from error

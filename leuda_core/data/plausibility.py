@@ -29,6 +29,7 @@ def is_noise(slices: np.ndarray) -> bool:
 
 def _correlations(image: np.ndarray) -> list[float]:
     """Return the correlation of pixels along rows and along columns; none for small or constant slices."""
+    image = image / (np.abs(image).max() or 1.0)  # squares of huge values would overflow
     image = image - image.mean()
     variance = float(np.mean(image**2))
     if not variance or not np.isfinite(variance):

@@ -27,6 +27,9 @@ scanners' constants may meet in one volume, and resampling and lossy compression
 
 MULTIPLE, SMALLEST = 16, 32  # the U-Net halves four times; its norm needs more than one pixel at the lowest level
 
+SMALLEST_RANGE, LARGEST_RANGE = 1e-30, 1e30
+"""Intensity ranges outside of these are beyond what float32 can divide by."""
+
 LARGE_OFFSET = 64.0  # an offset of so many intensity ranges costs float32 a visible part of its precision
 
 
@@ -39,7 +42,7 @@ def intensity_range(data: np.ndarray, normalization: Normalization) -> tuple[flo
     low, high = np.percentile(sample, (normalization.lower_percentile, normalization.upper_percentile))
     if high <= low:  # almost all voxels are equal, such as a thin structure in a zero background
         low, high = float(sample.min()), float(sample.max())
-    return float(low), float(high) if high > low else float(low) + 1.0
+    return float(low), float(high) if high > low else max(float(low) + 1.0, math.nextafter(low, math.inf))
 
 
 def _without_padding(sample: np.ndarray) -> np.ndarray:
@@ -65,9 +68,14 @@ def to_working(slices: np.ndarray, size: tuple[int, int], intensities: tuple[flo
         slices: ``(B, rows, columns)``, any real dtype; result ``(B, 1, *size)`` float32.
     """
     low, high = intensities
+    if not SMALLEST_RANGE < high - low < LARGEST_RANGE:
+        peak = max(abs(low), abs(high))
+        with np.errstate(invalid="ignore"):  # of an infinite range, which the caller refuses
+            slices, low, high = np.clip(slices, low, high, dtype=np.float64) / peak, low / peak, high / peak
     if slices.dtype.itemsize > 2 and slices.dtype != np.float32 and abs(low) > LARGE_OFFSET * (high - low):
         slices, low, high = np.subtract(slices, low, dtype=np.float64), 0.0, high - low
-    images = torch.from_numpy(np.array(slices, dtype=np.float32, order="C")).unsqueeze(1)
+    with np.errstate(over="ignore"):  # single voxels far outside of the range are clipped
+        images = torch.from_numpy(np.array(slices, dtype=np.float32, order="C")).unsqueeze(1)
     images = images.sub_(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
     if images.shape[-2:] == size:
         return images

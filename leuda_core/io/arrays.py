@@ -29,7 +29,11 @@ def save_parts(path: Path, parts: Iterable[np.ndarray], *, shape: tuple[int, ...
     """
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     try:
-        with open_private(path, "wb") as stream:
+        file = open_private(path, "wb")
+    except OSError as error:  # what is there, such as a device, is not ours to remove
+        raise write_error(path, error) from error
+    try:
+        with file as stream:
             np.lib.format.write_array_header_2_0(stream, header)
             for part in parts:
                 stream.write(np.ascontiguousarray(part, dtype).data)

@@ -187,6 +187,15 @@ def check_output_folder(path: Path) -> None:
             folder.rmdir()
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with its contents, or what else is there, as far as possible."""
+    if path.is_dir() and not path.is_symlink():  # of a pipe, rmtree would wait for a writer
+        rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
 def existing(path: Path) -> set[Path]:
     """Return what exists before work on a folder: the folder, its parents and its contents."""
     found = {folder for folder in (path, *path.parents) if folder.exists()}
@@ -196,10 +205,7 @@ def existing(path: Path) -> set[Path]:
 def remove_new(path: Path, kept: set[Path]) -> None:
     """Remove the new contents of a folder, and the folder and its parents if they are new, given the ``existing``."""
     for entry in (set(path.iterdir()) if path.is_dir() else set()) - kept:
-        if entry.is_dir():
-            rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+        remove(entry)
     with suppress(OSError):  # folders that others have put files into stay
         for folder in (path, *path.parents):
             if folder not in kept:

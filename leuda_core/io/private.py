@@ -61,3 +61,13 @@ def open_file(path: Path | str, flags: int, *, private: bool = True) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return descriptor
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or it is a pipe or a device.
+    """
+    with open_private(path, "rb") as stream:
+        return bytes(stream.read())

@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -94,12 +95,25 @@ def is_terminal(stream: Any) -> bool:
 @contextlib.contextmanager
 def standard_streams() -> Iterator[None]:
     """Replace standard streams that do not exist or are closed, so that libraries can write to them."""
+    _occupy_descriptors()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (NoStream() if getattr(stream, "closed", stream is None) else stream for stream in before)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _occupy_descriptors() -> None:
+    """Open the null device in place of standard descriptors that are closed.
+
+    The next file would otherwise take the number of one, and get what libraries in C++ write to standard error.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number, which is this one
 
 
 class SafeFormatter(logging.Formatter):

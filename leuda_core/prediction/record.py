@@ -19,7 +19,7 @@ from typing import Any, Literal
 from leuda_core.io.digests import digest
 from leuda_core.io.private import open_file
 from leuda_core.io.volumes import volume_digest
-from leuda_core.runs.events import append_line
+from leuda_core.runs.events import append_line, whole_lines
 from leuda_core.types import SegmentOptions
 
 logger = logging.getLogger(__name__)
@@ -72,29 +72,32 @@ class FolderRecord:
         return self._lines[target.name]["result"] if target.name in self._lines else unknown
 
     def add(self, target: Path, key: str, files: Sequence[Path], result: Mapping[str, Any]) -> None:
-        """Append an entry. A folder that cannot take it is no error: the volume is segmented again next time."""
+        """Append an entry. If the folder cannot take it, a second call keeps the file as one that it does not know."""
         try:
             entry = {"output": target.name, "key": key, "files": {file.name: digest(file) for file in files}}
             line = json.dumps({**entry, "result": dict(result)}, separators=(",", ":")) + "\n"
-            descriptor = open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, private=False)
+            descriptor = _open_record(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             with open(descriptor, "rb+", buffering=0) as stream:
                 append_line(stream, line.encode())
         except OSError as error:
-            logger.warning("'%s' cannot be written (%s): a second call segments '%s' again", self._path, error, target)
+            what = "'%s' cannot be written (%s): a second call does not know that '%s' is done, and keeps it"
+            logger.warning(what, self._path, error, target)
 
     def _read_new(self) -> None:
         """Read the lines that this or another process has appended since the last call."""
         try:
-            with open(self._path, "rb", opener=open_file) as stream:
-                stream.seek(self._offset)
-                content = stream.read()
+            with open(self._path, "rb", opener=_open_record) as stream:
+                for line in whole_lines(stream, self._offset):
+                    self._offset += len(line)
+                    if entry := _entry(line):
+                        self._lines[entry["output"]] = entry
         except OSError:
             return
-        end = content.rfind(b"\n") + 1
-        self._offset += end
-        for line in content[:end].splitlines():
-            if entry := _entry(line):
-                self._lines[entry["output"]] = entry
+
+
+def _open_record(path: Path | str, flags: int) -> int:
+    """Open the record as ``open_file`` does, but follow no link: it would lead to a file that is no record."""
+    return open_file(path, flags | getattr(os, "O_NOFOLLOW", 0), private=False)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -108,4 +111,14 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         return None
     names = entry["files"]
     plain = all(isinstance(known, str) and name and Path(name).name == name for name, known in names.items())
-    return entry if names and plain else None
+    return entry if plain and entry["output"] in names and _is_result(entry["result"]) else None
+
+
+def _is_result(result: dict[str, Any]) -> bool:
+    device, notes = result.get("device"), result.get("notes")
+    if not isinstance(device, str) or not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        return False
+    tables = result.get("seconds"), result.get("volumes_ml")
+    return all(
+        isinstance(table, dict) and all(isinstance(value, int | float) for value in table.values()) for table in tables
+    )

@@ -14,6 +14,7 @@ from leuda_core.bundle.schema import DomainSummary
 from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.durations import duration
 from leuda_core.errors import InputError
+from leuda_core.io.private import read_regular
 from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
 from leuda_core.types import Dataset, Domain, Label
@@ -51,21 +52,21 @@ def read_run_files(path: Path) -> RunFiles:
     """
     run = Run(path).check()
     config = read_run_config(run.config)
-    bundle = _json(run.bundle / "bundle.json") or {}
     dataset = _dataset(config.dataset)
+    domains, labels, software = _described(run.bundle / "bundle.json", dataset)
     title, descriptions = _method(config.method)
     return RunFiles(
         path=path,
         config=config,
         method_title=title,
         dataset_name=dataset.name if dataset else Path(config.dataset).parent.name or Path(config.dataset).stem,
-        domains=_domains(bundle, dataset),
-        labels=_labels(bundle, dataset),
+        domains=domains,
+        labels=labels,
         events=read_events(run.events)[0],
         previews=_previews(run.previews),
         scores=_scores(run.scores),
         card=_text(run.bundle / "README.md"),
-        software=bundle.get("info", {}).get("software", {}),
+        software=software,
         descriptions=descriptions,
     )
 
@@ -99,6 +100,17 @@ def _dataset(path: str) -> Dataset | None:
         return None
 
 
+def _described(path: Path, dataset: Dataset | None) -> tuple[tuple[DomainSummary, ...], dict[str, str], dict[str, str]]:
+    """Return domains, colours of labels and software, from a model if there is one, or else from the dataset."""
+    bundle = _json(path) or {}
+    try:
+        software = msgspec.convert(bundle.get("info", {}).get("software", {}), dict[str, str])
+        return _domains(bundle, dataset), _labels(bundle, dataset), software
+    except (msgspec.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{path} does not describe a model ({error})"
+        raise InputError(what, "delete the folder of the model and write it again with `leuda resume`") from error
+
+
 def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainSummary, ...]:
     if "info" in bundle:
         return tuple(msgspec.convert(bundle["info"][side], DomainSummary) for side in ("source", "target"))
@@ -124,17 +136,17 @@ def _labels(bundle: dict[str, Any], dataset: Dataset | None) -> dict[str, str]:
 
 def _previews(folder: Path) -> list[tuple[int, Path]]:
     found = [(re.search(r"(\d+)$", path.stem), path) for path in folder.glob("*.png")] if folder.is_dir() else []
-    return sorted((int(match[1]), path) for match, path in found if match)
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())
 
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error})", "restore the file or delete it") from error
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

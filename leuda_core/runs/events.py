@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,10 @@ from leuda_core.io.private import open_file
 
 logger = logging.getLogger(__name__)
 
+LONGEST_LINE = 1 << 20
+"""Bytes after which a line is none of ours; it is skipped without being kept."""
 _LATEST_S = 1e11  # seconds since 1970
+_MOST_DIGITS = 18
 
 
 class EventWriter:
@@ -68,25 +71,38 @@ def append_line(stream: BinaryIO, line: bytes) -> None:
 def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[dict[str, Any]], int]:
     """Return the complete events after byte ``offset``, and the offset to continue from.
 
-    ``most_bytes``, if not negative, limits how much is read at once; it must be larger than any single event.
+    ``most_bytes``, if not negative, is about how much is read at once; the line in which it ends is read as a whole.
 
     A last line without newline is still being written and is left for the next call. A line that is not an event
     (truncated by a killed writer) is skipped, and a time that is none is left out. A missing file is treated as empty.
     """
+    found: list[dict[str, Any]] = []
+    begin = offset
     try:
         with open(path, "rb", opener=open_file) as stream:
-            stream.seek(offset)
-            data = stream.read(most_bytes)
+            for line in whole_lines(stream, offset):
+                offset += len(line)
+                if event := _event(line):
+                    found.append(event)
+                if 0 <= most_bytes <= offset - begin:
+                    break
     except FileNotFoundError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    found = (_event(line) for line in data[:end].splitlines())
-    return [event for event in found if event], offset + end
+        pass
+    return found, offset
+
+
+def whole_lines(stream: BinaryIO, offset: int) -> Iterator[bytes]:
+    """Yield the complete lines from byte ``offset``; one of more than ``LONGEST_LINE`` bytes in pieces of this size."""
+    stream.seek(offset)
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) < LONGEST_LINE and not line.endswith(b"\n"):
+            return
+        yield line
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
     try:
-        event = json.loads(line)
+        event = json.loads(line, parse_int=_whole)
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
@@ -95,6 +111,12 @@ def _event(line: bytes) -> dict[str, Any] | None:
     if not isinstance(time_s, int | float) or not 0 <= time_s < _LATEST_S:
         del event["time"]
     return event
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:  # no step, and no float
+        raise ValueError("too large")
+    return int(digits)
 
 
 def seconds_at_work(events: Sequence[dict[str, Any]]) -> float:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from leuda_core.errors import LeudaError
-from leuda_core.io.private import file_mode
+from leuda_core.io.private import file_mode, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _files(lock: Path) -> Iterator[tuple[int, Path]]:
 
 def _in_use(path: Path, is_alive: IsAlive) -> bool:
     try:
-        alive, touched = is_alive(path.read_bytes()), path.stat().st_mtime
+        alive, touched = is_alive(read_regular(path)), path.stat().st_mtime
     except FileNotFoundError:
         return False
     return time.time() - touched < STALE_S if alive is None else alive

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 
 from leuda_core.devices import is_out_of_memory
 from leuda_core.errors import InputError, reason_of
-from leuda_core.io.files import atomic_path
+from leuda_core.io.files import atomic_path, remove
 from leuda_core.runs.folder import Run
 
 _MARK = b"LEUDA-CHECKPOINT-1 "
@@ -144,8 +143,6 @@ def _promote(run: Run) -> None:
     """Put the checkpoint before in the place of the newest, so that the next one does not replace it."""
     damaged = run.path / "checkpoint-damaged.pt"
     if os.path.lexists(run.checkpoint):
-        if damaged.is_dir() and not damaged.is_symlink():
-            shutil.rmtree(damaged)
-        damaged.unlink(missing_ok=True)
+        remove(damaged)
         os.replace(run.checkpoint, damaged)
     os.replace(run.checkpoint_before, run.checkpoint)

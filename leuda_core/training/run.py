@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from leuda_core.errors import (
     as_leuda_error,
     lacks_space,
 )
-from leuda_core.io.files import check_output_folder, existing, remove_new, write_bytes
+from leuda_core.io.files import check_output_folder, existing, remove, remove_new, write_bytes
 from leuda_core.io.leftovers import remove_leftovers
 from leuda_core.methods import find_method
 from leuda_core.runs.control import clear_stop
@@ -169,4 +168,4 @@ def _remove_leftovers(run: Run) -> None:
     for folder in (run.path, run.previews):
         remove_leftovers(folder, unknown_s=_NOBODY)
     remove_leftovers(run.path, prefix=f".{run.bundle.name}-", unknown_s=_NOBODY)  # of version 0.1
-    shutil.rmtree(run.cache, ignore_errors=True)
+    remove(run.cache)

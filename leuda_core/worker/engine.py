@@ -216,13 +216,14 @@ def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
 
 
 def _check_outputs(wanted: SegmentRequest | SliceRequest) -> None:
-    """Refuse to write over what is read, into a folder, and into a named pipe, which would block for ever."""
-    for name in (wanted.output, getattr(wanted, "probabilities", None)):
-        if name is None:
-            continue
+    """Refuse to write over what is read, twice into one file, and into what is no file."""
+    names = [name for name in (wanted.output, getattr(wanted, "probabilities", None)) if name is not None]
+    if len({os.path.realpath(name) for name in names}) < len(names):
+        raise InputError(f"output and probabilities are both {wanted.output}", "give two files")
+    for name in names:
         if os.path.realpath(name) == os.path.realpath(wanted.volume):
             raise InputError(f"the output {name} is the volume", "give another output")
-        if Path(name).is_dir() or Path(name).is_fifo():
+        if Path(name).exists() and not Path(name).is_file():
             raise InputError(f"cannot write '{name}': it is not a file", "choose the name of a new file")
 
 
@@ -232,15 +233,17 @@ def _write(prediction: Prediction, wanted: SegmentRequest, request: Request) -> 
     if wanted.probabilities is not None and prediction.probabilities is not None:
         files.append((Path(wanted.probabilities), prediction.probabilities.transpose(0, 3, 2, 1)))
     total = sum(len(array) for _, array in files)
+    complete: list[Path] = []
     try:
         written = 0
         for path, array in files:
             save_array(path, array, _told(request, written, total))
+            complete.append(path)
             written += len(array)
         request.progress("write", total, total)
         request.check()
     except BaseException:
-        for path, _ in files:
+        for path in complete:
             path.unlink(missing_ok=True)
         raise
 

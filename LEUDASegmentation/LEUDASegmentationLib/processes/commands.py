@@ -119,7 +119,7 @@ class LeudaCommand:
             return Cancelled()
         try:
             self.document = json.loads("\n".join(self._lines))
-        except ValueError:
+        except (ValueError, RecursionError):
             return error_of_process(code, self._process.last_log_line)
         failure = self.document.get("error") if isinstance(self.document, dict) else None
         return error_from_json(failure) if isinstance(failure, dict) else None

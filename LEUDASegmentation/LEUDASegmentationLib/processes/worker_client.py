@@ -152,9 +152,9 @@ class WorkerClient:
     def _on_output(self, line: str) -> None:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
-        if not isinstance(event, dict):
+        if not isinstance(event, dict) or not isinstance(event.get("id"), int | None):
             logger.warning("the worker wrote a line that is not an event: %s", line[:200])
             return
         kind, request_id = event.get("event"), event.get("id")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import slicer
 
 from leuda_core.bundle.store import ModelEntry, import_model, list_models
+from leuda_core.io.private import read_regular
 from LEUDASegmentationLib.processes.environment import models_folder
 
 DOCUMENT = "bundle.json"
@@ -19,11 +21,18 @@ def add_to_models(bundle: Path, name: str) -> ModelEntry:
         InputError: the bundle is damaged.
     """
     folder = models_folder()
-    document = (bundle / DOCUMENT).read_bytes()  # contains the hash of every file, so it identifies the bundle
+    document = _content(bundle)
     for entry in list_models(folder):
-        if not entry.problem and (entry.path / DOCUMENT).read_bytes() == document:
+        if document and not entry.problem and _content(entry.path) == document:
             return entry
     return import_model(bundle, folder, name)
+
+
+def _content(bundle: Path) -> bytes:
+    """Return the document, which contains the hash of every file and so identifies a bundle; nothing if it is gone."""
+    with suppress(OSError):
+        return read_regular(bundle / DOCUMENT)
+    return b""
 
 
 def use_model(bundle: Path, name: str) -> None:

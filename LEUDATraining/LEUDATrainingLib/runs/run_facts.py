@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from leuda_core.bundle.store import read_model
 from leuda_core.errors import LeudaError
+from leuda_core.io.private import read_regular
 from leuda_core.runs.folder import Run
 from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import read_run_config, run_name
@@ -36,9 +37,8 @@ def label_colors(run: Run) -> list[tuple[str, str]]:
     """Return (name, CSS colour) of the structures with a colour, from the model or else from the dataset."""
     with suppress(LeudaError, OSError):
         return [(label.name, _css([255 * part for part in label.color])) for label in read_model(run.bundle).labels]
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        text = Path(read_run_config(run)["dataset"]).read_text(encoding="utf-8")
-        labels = json.loads(text)["labels"].values()
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        labels = json.loads(read_regular(Path(read_run_config(run)["dataset"])))["labels"].values()
         return [(str(x["name"]), _css(x["color"])) for x in labels if isinstance(x, dict) and x.get("color")]
     return []
 

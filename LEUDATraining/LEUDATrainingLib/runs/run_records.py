@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from leuda_core.errors import InputError, LeudaError, reason_of
+from leuda_core.io.private import read_regular
 from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock, is_running
 from leuda_core.runs.state import RunStatus, status_of
 
 _READ_BYTES = 16 * 1024
+_LATEST_S = 3e10  # seconds since 1970: later ones are no date everywhere
 
 RUN_FOLDER = "run"
 """A run of the module is in ``NAME/run``, next to the dataset that was written for it."""
@@ -86,7 +88,7 @@ def read_record(run: Run) -> RunRecord:
         folder=run.path.parent if own else run.path,
         run=run,
         method=str(config.get("method", "")),
-        created=run.config.stat().st_mtime,
+        created=min(max(run.config.stat().st_mtime, 0.0), _LATEST_S),
         status=found,
         problem=problem,
     )
@@ -165,15 +167,23 @@ def _stamp(run: Run) -> object:
     return (
         run.config.stat().st_mtime_ns,
         (events.st_mtime_ns, events.st_size) if events else None,
-        is_running(run),
+        _running(run),
     )
+
+
+def _running(run: Run) -> bool | str:
+    """Return whether a process has the run, or why the system does not tell: that is a problem of this run alone."""
+    try:
+        return is_running(run)
+    except (OSError, LeudaError) as error:
+        return str(error)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], str]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_regular(path))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path.name} cannot be read: {error}"
     return (config, "") if isinstance(config, dict) else ({}, f"{path.name} does not describe a run")

@@ -115,8 +115,9 @@ class RunWatcher:
             self._forget(run)
             self._stale = self.replaced = True
         running = is_running(run)  # before the events, so that an end in between does not look like a crash
+        before = self._offset
         self._take(run)
-        if self.new and _size(run.events) > self._offset:
+        if before < self._offset < _size(run.events):
             qt.QTimer.singleShot(0, self._read_on)
             return True
         seen = running, self.stop_requested_at is not None

@@ -216,6 +216,22 @@ def test_wrong_calls_say_what_to_do(run, tmp_path, monkeypatch):
         write_report(run, tmp_path / "x.html")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("scores.json", '{"scores": [5], "cases": [{}], "labels": {}, "overall": null}'),
+        ("scores.json", "[" * 100_000),
+        ("bundle/bundle.json", "[1]"),
+        ("bundle/bundle.json", '{"info": {"source": {}, "target": 1}}'),
+        ("bundle/bundle.json", '{"task": {"labels": 5}}'),
+    ],
+)
+def test_damaged_files_of_a_run_are_named(run, tmp_path, name, text):
+    (run / name).write_text(text)
+    with pytest.raises(InputError, match=Path(name).name):
+        write_report(run, tmp_path / "r.html")
+
+
 def test_markdown_is_text_unless_it_is_a_card():
     html = markdown_html("# A <b>\n\n| value | label |\n|---|---|\n| 1 | `x` |\n\n<script>alert(1)</script> **bold**")
     assert "<script>" not in html

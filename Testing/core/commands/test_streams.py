@@ -115,6 +115,34 @@ def test_a_closed_error_stream_ends_nothing(answer: None, monkeypatch: pytest.Mo
     assert call(monkeypatch, ["methods"], out=out, err=closed) == 0 and out.getvalue()
 
 
+class Left(io.StringIO):
+    def flush(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("words", [["methods"], ["methods", "--json"]])
+def test_a_reader_that_leaves_early_changes_no_exit_code(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that breaks within the command is its failure, and not that of the reader."""
+
+    def broken(_: Namespace) -> Result:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    err = io.StringIO()
+    monkeypatch.setattr(cli, "_command", lambda place: lambda _: Result({}, "", code=2, error="a problem"))
+    assert call(monkeypatch, words, out=Left(), err=err) == 2 and "a problem" in err.getvalue()
+    assert call(monkeypatch, ["--help"], out=Left(), err=err) == 0
+    monkeypatch.setattr(cli, "_command", lambda place: broken)
+    assert call(monkeypatch, words, out=io.StringIO(), err=err) == 2 and "broken pipe" in err.getvalue()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_no_file_takes_the_number_of_a_closed_stream() -> None:
+    code = "import sys\nfrom leuda_core.io.streams import standard_streams\n"
+    code += "with standard_streams(): sys.exit(open('/dev/null').fileno())"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "{code}" <&- >&- 2>&-', sys.executable], cwd=ROOT, check=False)
+    assert done.returncode > 2
+
+
 def test_nothing_that_controls_a_terminal_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def command(_: Namespace) -> Result:
         logging.getLogger("leuda_core").warning("about %s", EVIL)

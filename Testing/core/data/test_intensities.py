@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from leuda_core.data.plausibility import is_noise
 from leuda_core.data.slices import intensity_range, to_working
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Normalization, Volume
@@ -126,6 +127,23 @@ def test_ordinary_slices_are_bit_for_bit_as_before(dtype):
     before = torch.from_numpy(np.array(slices, dtype=np.float32)).unsqueeze(1)
     before = before.sub_(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
     assert torch.equal(to_working(slices, (9, 8), (low, high)), before)
+
+
+@pytest.mark.parametrize("factor", [1e-312, 1e-300, 1e-40, 1e35, 1e305])
+def test_values_beyond_float32_give_the_same_slices(factor: float) -> None:
+    data = np.random.default_rng(0).normal(300, 100, (2, 32, 32))
+    expected = to_working(data, (32, 32), intensity_range(data, Normalization()))
+    scaled = data * factor
+    found = to_working(scaled, (32, 32), intensity_range(scaled, Normalization()))
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_range_is_never_empty_nor_too_large() -> None:
+    data = np.array([-1.7e308, 1.7e308] * 512).reshape(1, 32, 32)
+    assert to_working(data, (32, 32), intensity_range(data, Normalization())).unique().tolist() == [-1.0, 1.0]
+    low, high = intensity_range(np.full((3, 3, 3), 1e17), Normalization())
+    assert high > low
+    assert not is_noise(np.add.outer(np.arange(4), np.add.outer(np.arange(64.0), np.arange(64.0))) * 1e300)
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the real volumes in ../shared/data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -120,6 +121,34 @@ def test_no_file_of_probabilities_is_reported_that_was_not_written(tmp_path: Pat
     row = segment_file_once(MagicMock(), source, target, options, model="", record=record)
     assert row["skipped"] and "probabilities" not in row
     assert "--overwrite" in row["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"result": {}},
+        {"result": {**RESULT, "volumes_ml": {"liver": "much"}}},
+        {"result": {**RESULT, "notes": [1]}},
+        {"files": {"other.nrrd": "0"}},
+    ],
+)
+def test_a_line_that_is_no_entry_of_ours_is_passed_over(done: tuple[Path, str], change: dict) -> None:
+    target, key = done
+    path = target.parent / NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    (target.parent / "other.nrrd").touch()
+    record = FolderRecord(target.parent)
+    assert record.state(target, key) == "foreign" and record.result(target)["volumes_ml"] == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed there")
+def test_a_link_in_place_of_the_record_is_not_written_to(done: tuple[Path, str], tmp_path: Path) -> None:
+    target, key = done
+    (tmp_path / NAME).rename(tmp_path / "letter.txt")
+    (tmp_path / NAME).symlink_to("letter.txt")
+    before = (tmp_path / "letter.txt").read_bytes()
+    FolderRecord(tmp_path).add(target, key, [target], RESULT)
+    assert (tmp_path / "letter.txt").read_bytes() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")

@@ -145,7 +145,12 @@ def test_a_holder_elsewhere_counts_while_its_heart_beats(run: Run, no_locks: int
 
 def test_a_refused_process_creates_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign(run, age_s=0)
-    monkeypatch.setattr(heartbeat.os, "open", lambda *_: pytest.fail("a second holder would see this file"))
+    opened = os.open
+
+    def only_read(path: Path, flags: int, *mode: int) -> int:
+        return pytest.fail("a second holder would see this file") if flags & os.O_CREAT else opened(path, flags, *mode)
+
+    monkeypatch.setattr(heartbeat.os, "open", only_read)
     assert heartbeat.take(run.lock, b"", lambda content: None) is None
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from leuda_core.io.private import open_private
+from leuda_core.io.files import remove
+from leuda_core.io.private import open_private, read_regular
 from leuda_core.runs.events import EventWriter, read_events
-from leuda_core.runs.lock import RunLock
+from leuda_core.runs.folder import Run
+from leuda_core.runs.lock import RunLock, holder, is_running
+from leuda_core.runs.model import model_problem
 
 pytestmark = [pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes"), pytest.mark.timeout(10)]
 
@@ -24,9 +27,21 @@ pytestmark = [pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes"), 
         ("log.txt", lambda path: open_private(path, "ab")),
         ("data.json", lambda path: open_private(path, "rb")),
         ("lock", lambda path: RunLock(path.parent).__enter__()),
+        ("lock.1", lambda path: is_running(path.parent)),
+        ("bundle.json", read_regular),
     ],
 )
 def test_a_pipe_is_refused(tmp_path: Path, name: str, use: Callable[[Path], Any]) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(Exception, match=r"not a regular file|no such device|No such device"):
         use(tmp_path / name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.bundle.mkdir()
+    for path in (run.lock, run.bundle / "bundle.json", run.cache):
+        os.mkfifo(path)
+    assert holder(run) is None and "bundle.json" in model_problem(run)
+    remove(run.cache)
+    assert not os.path.lexists(run.cache)

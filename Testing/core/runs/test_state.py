@@ -10,7 +10,7 @@ import pytest
 
 from leuda_core.errors import InputError
 from leuda_core.runs import control
-from leuda_core.runs.events import EventWriter, read_events
+from leuda_core.runs.events import LONGEST_LINE, EventWriter, read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock
 from leuda_core.runs.state import RunStatus, status, status_of
@@ -64,6 +64,18 @@ def test_torn_and_foreign_lines_are_passed_over(run: Run) -> None:
         b'{"event": "novelty", "metrics": [1]}\n{"event": "progress", "step": 7, "total": 400}\n{"event": "end", "sta'
     )
     assert (status(run).state, status(run).step) == ("crashed", 7)
+
+
+def test_absurd_numbers_and_huge_lines_are_passed_over(run: Run) -> None:
+    event = b'{"event": "progress", "step": 3, "total": 400, "metrics": {"a": 1.5}}\n'
+    huge = event.replace(b"1.5", b"1" * 400)
+    run.events.write_bytes(event + huge + b"x" * (2 * LONGEST_LINE) + b"\n" + event.replace(b"3", b"4"))
+    assert (status(run).step, status(run).metrics) == (4, {"a": 1.5})
+    found, offset = read_events(run.events, 0, 100)  # the watcher of the module: a long line does not hold it up
+    while offset < run.events.stat().st_size:
+        new, offset = read_events(run.events, offset, 100)
+        found += new
+    assert [event["step"] for event in found] == [3, 4]
 
 
 def test_events_can_be_read_piece_by_piece(run: Run) -> None:

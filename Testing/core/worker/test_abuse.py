@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leuda_core.errors import InputError
+from leuda_core.io.arrays import save_parts
 from leuda_core.worker.channel import LONGEST_LINE, MOST_WAITING
 from repository import ROOT
 from worker_process import WorkerProcess, anonymous_mib
@@ -135,9 +138,17 @@ def test_a_volume_is_not_written_over(worker: WorkerProcess, fields: dict[str, o
 
 
 @pytest.mark.slow
-def test_a_pipe_as_output_does_not_block(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.npy")
-    assert "not a file" in failure(worker, "segment", **{**fields, "output": tmp_path / "pipe.npy"})["message"]
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))])
+def test_what_is_no_file_is_neither_written_nor_removed(
+    worker: WorkerProcess, fields: dict[str, object], tmp_path: Path, make
+) -> None:
+    place = tmp_path / "o.npy"
+    make(place)
+    assert "not a file" in failure(worker, "segment", **{**fields, "output": place})["message"]
+    assert place.exists()
+    with pytest.raises(InputError):
+        save_parts(place, [], shape=(0,), dtype=float)
+    assert place.exists()
 
 
 @pytest.mark.slow

@@ -63,6 +63,7 @@ WRONG = {
     "NUL in an input": ("find_volumes", {"inputs": ["a\0b"]}, ("name of a file",)),
     "a long name": ("segment", {"volume": "x" * 300}, ("name too long",)),
     "a folder": ("segment", {"output": "/tmp"}, ("not a file",)),
+    "two in one file": ("segment", {"output": "/no/such/a", "probabilities": "/no/such/a"}, ("both /no/such/a",)),
     "box of text": ("segment", {"box": "all"}, ("box",)),
     "position of two": ("slice", {"position": [1, 2]}, ("position",)),
 }

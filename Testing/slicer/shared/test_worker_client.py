@@ -72,6 +72,7 @@ def test_an_error_becomes_ours(client) -> None:
 def test_what_is_no_event_or_nobodys_is_left_out(client, caplog: pytest.LogCaptureFixture) -> None:
     assert client.wait(client.request("noise"), 20) == {}
     assert "this is no event" in caplog.text and "a bad line" in caplog.text
+    assert caplog.text.count("a line that is not an event") == 5
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from child_scripts import posix
 from leuda_core.errors import InputError
 from leuda_core.runs.lock import RunLock
 from run_folders import end_event, hold, make_run, set_age, training_events, write
@@ -108,6 +110,49 @@ def test_a_damaged_run_is_listed_with_the_reason(slicer_app, folder: Path) -> No
     run.config.write_text('{"method": "le_')
     record = RunFinder().find(folder)[0]
     assert record.state == "damaged" and "run.json cannot be read" in record.problem
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("run.json", lambda path: path.write_text("[" * 100_000)),
+        ("lock", Path.mkdir),
+        ("lock", lambda path: path.symlink_to(path)),
+        ("lock.1", Path.mkdir),
+        pytest.param("lock", lambda path: os.mkfifo(path), marks=posix),
+    ],
+)
+def test_a_damaged_run_hides_no_other(slicer_app, folder: Path, name: str, damage) -> None:
+    from LEUDATrainingLib.runs.run_facts import headline
+    from LEUDATrainingLib.runs.run_records import RunFinder
+
+    finished(folder / "whole" / "run")
+    run = make_run(folder / "torn" / "run")
+    damage(run.path / name)
+    finder = RunFinder()
+    for _ in range(2):
+        states = {record.name: record.state for record in finder.find(folder)}
+        assert states == {"whole": "finished", "torn": "damaged"}
+    assert "torn" in headline(run)
+
+
+@posix
+@pytest.mark.timeout(20)
+def test_a_pipe_in_a_run_does_not_block(slicer_app, folder: Path) -> None:
+    from LEUDATrainingLib.runs.model_transfer import add_to_models
+    from LEUDATrainingLib.runs.run_facts import headline, label_colors
+    from LEUDATrainingLib.runs.run_log import LogTail
+
+    run = make_run(folder / "run", dataset=str(folder / "dataset.json"))
+    os.mkfifo(run.log)
+    os.mkfifo(folder / "dataset.json")
+    assert LogTail(run.log).new_lines() == [] and label_colors(run) == []
+    run.config.unlink()
+    os.mkfifo(run.config)
+    assert "run" in headline(run)
+    with pytest.raises(InputError, match="does not exist"):  # deleted while its run is shown
+        add_to_models(run.bundle, "a model")
 
 
 @pytest.mark.slow
