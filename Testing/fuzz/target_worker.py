@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def answer_lines(folder: Path, tries: Tries) -> None:
     """Answer the lines of a file as the worker would: each line once, and none as a fault of ours."""
     os.chdir(folder)  # the paths in the lines are relative
-    lines, answers, ended = (folder / "requests.jsonl").read_bytes(), io.BytesIO(), threading.Event()
+    file, answers, ended = folder / "requests.jsonl", io.BytesIO(), threading.Event()
+    lines = file.read_bytes() if file.is_file() else b""
     inbox = Inbox(io.BytesIO(lines), Events(answers), on_end=ended.set)
     ended.wait()
     while request := inbox.take(0):

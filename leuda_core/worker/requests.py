@@ -107,6 +107,6 @@ def _can_name_a_file(text: str) -> bool:
 def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:
     try:
         return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half of a surrogate pair is no number
         remedy = "send the fields that are listed in docs/ARCHITECTURE.md"
         raise InputError(f"request {name}: {error}", remedy) from error
