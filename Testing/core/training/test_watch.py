@@ -81,7 +81,7 @@ class Scripted(SourceOnly):
                 if shown == "discs":  # half of every slice is ring, a quarter core
                     logits[:, 1, :, ::2], logits[:, 2, ::2, 1::2] = 9, 9
                     logits[:, 0, 1::2, 1::2] = 9
-                else:
+                elif shown != "even":
                     logits[:, {"nothing": 0, "flood": 1}.get(shown, 0)] = torch.nan if shown == "nan" else 9
                 return logits
 
@@ -105,7 +105,7 @@ def kinds(watch: Watch) -> set[str]:
 def without_a_student(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The scripted method has no student of its own."""
     if "watched" in request.fixturenames:
-        monkeypatch.setattr("leuda_core.training.watch.student", lambda method: None)
+        monkeypatch.setattr(watching, "student", lambda method: None)
 
 
 def test_a_good_model_raises_nothing(watched):
@@ -146,13 +146,31 @@ def test_a_young_model_is_not_judged(watched):
     assert kinds(watch) == {"nothing found"}
 
 
-@pytest.mark.parametrize(("shown", "expected"), [("flood", {"vanished", "flooded"}), ("nan", {"not finite"})])
+WRONG = [
+    ("flood", {"vanished", "flooded"}),
+    ("nan", {"not finite"}),
+    ("even", {"nothing found", "unsure"}),
+]
+
+
+@pytest.mark.parametrize(("shown", "expected"), WRONG)
 def test_models_that_cannot_be_right(watched, shown, expected):
-    watch, method, _ = watched
+    watch, method, events = watched
     method.shown = shown
     watch.look(method, 100, 1.0)
+    watch.look(method, 200, 1.0)
     assert kinds(watch) == expected
+    assert sorted(event["kind"] for event in events if event["event"] == "warning") == sorted(expected), "each once"
     assert all(warning.message and warning.remedy for warning in watch.warnings)
+
+
+def test_a_student_that_disagrees_with_its_teacher(watched, monkeypatch):
+    watch, method, _ = watched
+    other = Scripted(method.task, SETTINGS)
+    other.shown = "nothing"
+    monkeypatch.setattr(watching, "student", lambda method: other.predictor())
+    watch.look(method, 900, 0.9)
+    assert kinds(watch) == {"apart"}
 
 
 def test_losses_that_explode(watched):
