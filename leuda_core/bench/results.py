@@ -38,6 +38,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return run_name(self.dataset, self.method, augmentation=self.augmentation, seed=self.seed)
 
+    @property
+    def has_scores(self) -> bool:
+        """Return whether there is anything to average: some case has a label that is not absent."""
+        return all(self.case_means(metric) for metric in ("dice", "hd95_mm", "asd_mm"))
+
     def case_means(self, metric: str) -> dict[str, float]:
         """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
         cases: dict[str, list[float]] = {}

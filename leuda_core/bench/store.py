@@ -22,6 +22,7 @@ from leuda_core.io.files import write_error
 from leuda_core.runs.events import append_line
 
 RESULTS_FILE = "results.jsonl"
+_REMEDY = "delete it, or name another --out"
 
 
 _Row: TypeAlias = list[str | int | float | None]
@@ -64,7 +65,7 @@ def _read_lines(path: Path) -> Iterator[Result]:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
@@ -73,10 +74,13 @@ def _decode(data: bytes, *, where: str) -> Result:
     try:
         stored = msgspec.json.decode(data, type=_StoredResult)
         scores = tuple(_score(score) for score in stored.scores)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise InputError(f"{where} is no result of leuda bench: {error}", "delete it, or name another --out") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where} is no result of leuda bench: {error}", _REMEDY) from error
     settings = present_settings(stored.settings)
-    return Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})
+    result = Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})
+    if not result.has_scores:
+        raise InputError(f"{where} is a result of leuda bench without scores", _REMEDY)
+    return result
 
 
 def _score(stored: _Row | _Fields) -> Score:

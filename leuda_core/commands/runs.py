@@ -6,7 +6,6 @@ They train, and show what became of it.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from leuda_core.commands.output import Progress, Result, say, table
-from leuda_core.config import parse_settings
+from leuda_core.config import parse_settings, read_run_config
 from leuda_core.durations import duration, estimated_duration
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.private import open_private
@@ -185,7 +184,7 @@ def _score_once(run: Run) -> None:
     from leuda_core.io.files import write_json
 
     try:
-        cases = [case for case in load_dataset(_dataset_of(run)).test_target if case.label]
+        cases = [case for case in load_dataset(read_run_config(run.config).dataset).test_target if case.label]
     except InputError as error:  # the data may have been deleted since
         say(f"leuda: no scores: {error}")
         return
@@ -195,10 +194,6 @@ def _score_once(run: Run) -> None:
         for case in found.failed:
             say(f"leuda: case {case.case!r} is not scored: {case.message}; {case.remedy}")
         write_json(run.scores, found.as_dict(), private=True)
-
-
-def _dataset_of(run: Run) -> Path:
-    return Path(json.loads(run.config.read_text(encoding="utf-8"))["dataset"])
 
 
 def _import_training(events: EventWriter) -> Any:

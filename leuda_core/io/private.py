@@ -46,6 +46,17 @@ def open_private(path: Path, mode: str, **options: Any) -> IO[Any]:
     return open(path, mode, opener=open_file, **options)
 
 
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device.
+    """
+    with open_private(path, "rb") as stream:
+        content: bytes = stream.read()
+    return content
+
+
 def open_file(path: Path | str, flags: int, *, private: bool = True) -> int:
     """Return the descriptor of a regular file; what is none is never waited for.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,43 @@ from typing import Any
 
 import msgspec
 
+from leuda_core.bundle.document import parse_document
 from leuda_core.bundle.schema import DomainSummary
 from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.durations import duration
-from leuda_core.errors import InputError
+from leuda_core.errors import InputError, reason_of
+from leuda_core.io.private import read_file
 from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
 from leuda_core.types import Dataset, Domain, Label
+
+
+class _Means(msgspec.Struct):
+    """What the report shows of a ``Summary``; ``None`` is NaN."""
+
+    name: str
+    dice: float | None
+    hd95_mm: float | None
+    asd_mm: float | None
+    n_missed: int
+    n_false: int
+    n_absent: int
+    dice_std: float | None = None
+
+
+class _Failed(msgspec.Struct):
+    case: str
+    message: str
+
+
+class _Scores(msgspec.Struct):
+    """What the report shows of an ``Evaluation``."""
+
+    scores: list[Any]
+    cases: list[_Means]
+    labels: list[_Means]
+    overall: _Means
+    failed: list[_Failed] = []
 
 
 @dataclass(frozen=True)
@@ -51,7 +80,7 @@ def read_run_files(path: Path) -> RunFiles:
     """
     run = Run(path).check()
     config = read_run_config(run.config)
-    bundle = _json(run.bundle / "bundle.json") or {}
+    bundle = _bundle(run.bundle / "bundle.json")
     dataset = _dataset(config.dataset)
     title, descriptions = _method(config.method)
     return RunFiles(
@@ -65,17 +94,22 @@ def read_run_files(path: Path) -> RunFiles:
         previews=_previews(run.previews),
         scores=_scores(run.scores),
         card=_text(run.bundle / "README.md"),
-        software=bundle.get("info", {}).get("software", {}),
+        software=bundle["info"].get("software", {}) if bundle else {},
         descriptions=descriptions,
     )
 
 
 def _scores(path: Path) -> dict[str, Any] | None:
     """Return the JSON form of an ``Evaluation``, or ``None`` if the run has not been scored."""
-    value = _json(path)
-    keys = ("scores", "cases", "labels", "overall")
-    if value is not None and not (isinstance(value, dict) and all(key in value for key in keys)):
-        raise InputError(f"{path} holds no scores", "write it with `leuda evaluate --json` or delete it")
+    content = _content(path)
+    if content is None:
+        return None
+    try:
+        msgspec.json.decode(content, type=_Scores)
+        value: dict[str, Any] = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = f"{path} holds no scores ({error})"
+        raise InputError(what, "write it with `leuda evaluate --json` or delete it") from error
     return value
 
 
@@ -100,7 +134,7 @@ def _dataset(path: str) -> Dataset | None:
 
 
 def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainSummary, ...]:
-    if "info" in bundle:
+    if bundle:
         return tuple(msgspec.convert(bundle["info"][side], DomainSummary) for side in ("source", "target"))
     return (_counts(dataset.source), _counts(dataset.target)) if dataset else ()
 
@@ -115,7 +149,7 @@ def _counts(domain: Domain) -> DomainSummary:
 
 
 def _labels(bundle: dict[str, Any], dataset: Dataset | None) -> dict[str, str]:
-    if "task" in bundle:
+    if bundle:
         labels = tuple(msgspec.convert(bundle["task"]["labels"], list[Label]))
     else:
         labels = dataset.labels if dataset else ()
@@ -127,14 +161,23 @@ def _previews(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _json(path: Path) -> Any:
+def _bundle(path: Path) -> dict[str, Any]:
+    """Return the checked ``bundle.json``, empty if there is none."""
+    content = _content(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "restore the file or delete it") from error
+        return parse_document(content) if content is not None else {}
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read ({error})", "restore the file, or delete the folder") from error
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return (_content(path) or b"").decode("utf-8", "replace")
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({reason_of(error)})", "restore the file or delete it") from error

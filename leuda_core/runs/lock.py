@@ -19,7 +19,7 @@ from typing import ClassVar
 from leuda_core.errors import InputError, reason_of
 from leuda_core.io.files import write_error
 from leuda_core.io.leftovers import is_alive, machine, start_ticks
-from leuda_core.io.private import open_file
+from leuda_core.io.private import open_file, read_file
 from leuda_core.runs import heartbeat
 from leuda_core.runs.folder import Run, as_run
 from leuda_core.runs.heartbeat import HeartbeatFile, is_held
@@ -207,7 +207,7 @@ def _lock_error(run: Run, error: OSError) -> InputError:
 def holder(run: Run | Path | str) -> Holder | None:
     """Return the last process that wrote the lock file; valid while ``is_running``. ``None`` if none or unreadable."""
     try:
-        return _parsed(as_run(run).lock.read_bytes())
+        return _parsed(read_file(as_run(run).lock))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 

@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from leuda_core.io.private import read_file
 from leuda_core.runs.folder import Run
 
 _DOCUMENT = "bundle.json"
@@ -35,7 +36,7 @@ def _records(path: Path) -> dict[str, str]:
     Raises:
         OSError, ValueError, KeyError, TypeError, AttributeError: the document is missing or damaged.
     """
-    data = path.read_bytes()
+    data = read_file(path)
     document = json.loads(data)
     checksum = document["checksum"].encode()
     compact = _SPACES.sub(lambda found: found[1] or b"", data).replace(checksum, b"0" * len(checksum))
@@ -54,4 +55,4 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hashed(path: Path, *_facts: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_file(path)).hexdigest()

@@ -110,3 +110,5 @@ def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:
     except msgspec.ValidationError as error:
         remedy = "send the fields that are listed in docs/ARCHITECTURE.md"
         raise InputError(f"request {name}: {error}", remedy) from error
+    except UnicodeEncodeError as error:  # half of a surrogate pair, in a name or a value
+        raise InputError(f"request {name}: {error.object[:200]!a} is not text", _CHECK_PATHS) from error

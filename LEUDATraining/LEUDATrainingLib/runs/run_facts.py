@@ -36,7 +36,7 @@ def label_colors(run: Run) -> list[tuple[str, str]]:
     """Return (name, CSS colour) of the structures with a colour, from the model or else from the dataset."""
     with suppress(LeudaError, OSError):
         return [(label.name, _css([255 * part for part in label.color])) for label in read_model(run.bundle).labels]
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         text = Path(read_run_config(run)["dataset"]).read_text(encoding="utf-8")
         labels = json.loads(text)["labels"].values()
         return [(str(x["name"]), _css(x["color"])) for x in labels if isinstance(x, dict) and x.get("color")]

@@ -174,6 +174,6 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path.name} cannot be read: {error}"
     return (config, "") if isinstance(config, dict) else ({}, f"{path.name} does not describe a run")
