@@ -81,9 +81,9 @@ class Group:
 
 
 def groups(results: Sequence[Result]) -> list[Group]:
-    """Return the results in groups, in their order of first appearance."""
+    """Return the results in groups, in their order of first appearance; those without any score are left out."""
     found: dict[tuple[str, str, str], list[Result]] = {}
-    for result in results:
+    for result in filter(lambda one: one.has_scores, results):
         found.setdefault((result.dataset, result.method, result.augmentation), []).append(result)
     return [Group(runs) for runs in found.values()]
 

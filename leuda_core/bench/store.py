@@ -22,7 +22,6 @@ from leuda_core.io.files import write_error
 from leuda_core.runs.events import append_line
 
 RESULTS_FILE = "results.jsonl"
-_REMEDY = "delete it, or name another --out"
 
 
 _Row: TypeAlias = list[str | int | float | None]
@@ -75,12 +74,9 @@ def _decode(data: bytes, *, where: str) -> Result:
         stored = msgspec.json.decode(data, type=_StoredResult)
         scores = tuple(_score(score) for score in stored.scores)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no result of leuda bench: {error}", _REMEDY) from error
+        raise InputError(f"{where} is no result of leuda bench: {error}", "delete it, or name another --out") from error
     settings = present_settings(stored.settings)
-    result = Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})
-    if not result.has_scores:
-        raise InputError(f"{where} is a result of leuda bench without scores", _REMEDY)
-    return result
+    return Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})
 
 
 def _score(stored: _Row | _Fields) -> Score:

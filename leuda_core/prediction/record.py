@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 NAME = ".leuda-segmented.jsonl"
 _LONGEST_NAME = 255  # characters; no file system has longer ones
+_LARGEST = 1e15  # seconds or ml; larger whole numbers could not be printed as floats
 State = Literal["missing", "done", "changed", "foreign"]
 
 
@@ -130,4 +130,4 @@ def _is_result(values: Mapping[str, Any]) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf and not isinstance(value, bool)
+    return isinstance(value, int | float) and 0 <= value <= _LARGEST and not isinstance(value, bool)

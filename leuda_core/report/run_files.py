@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from leuda_core.bundle.document import parse_document
 from leuda_core.bundle.schema import DomainSummary
 from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.durations import duration
@@ -18,6 +17,9 @@ from leuda_core.io.private import read_file
 from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
 from leuda_core.types import Dataset, Domain, Label
+
+
+T = TypeVar("T")
 
 
 class _Means(msgspec.Struct):
@@ -31,6 +33,23 @@ class _Means(msgspec.Struct):
     n_false: int
     n_absent: int
     dice_std: float | None = None
+
+
+class _Info(msgspec.Struct):
+    source: DomainSummary
+    target: DomainSummary
+    software: dict[str, str] = {}
+
+
+class _Task(msgspec.Struct):
+    labels: list[Label]
+
+
+class _Bundle(msgspec.Struct):
+    """What the report shows of ``bundle.json``."""
+
+    info: _Info
+    task: _Task
 
 
 class _Failed(msgspec.Struct):
@@ -94,23 +113,15 @@ def read_run_files(path: Path) -> RunFiles:
         previews=_previews(run.previews),
         scores=_scores(run.scores),
         card=_text(run.bundle / "README.md"),
-        software=bundle["info"].get("software", {}) if bundle else {},
+        software=bundle.info.software if bundle else {},
         descriptions=descriptions,
     )
 
 
 def _scores(path: Path) -> dict[str, Any] | None:
     """Return the JSON form of an ``Evaluation``, or ``None`` if the run has not been scored."""
-    content = _content(path)
-    if content is None:
-        return None
-    try:
-        msgspec.json.decode(content, type=_Scores)
-        value: dict[str, Any] = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        what = f"{path} holds no scores ({error})"
-        raise InputError(what, "write it with `leuda evaluate --json` or delete it") from error
-    return value
+    found = _decoded(path, _Scores, "holds no scores", "write it with `leuda evaluate --json` or delete it")
+    return msgspec.to_builtins(found) if found else None
 
 
 def _method(name: str) -> tuple[str, dict[str, str]]:
@@ -133,9 +144,9 @@ def _dataset(path: str) -> Dataset | None:
         return None
 
 
-def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainSummary, ...]:
+def _domains(bundle: _Bundle | None, dataset: Dataset | None) -> tuple[DomainSummary, ...]:
     if bundle:
-        return tuple(msgspec.convert(bundle["info"][side], DomainSummary) for side in ("source", "target"))
+        return bundle.info.source, bundle.info.target
     return (_counts(dataset.source), _counts(dataset.target)) if dataset else ()
 
 
@@ -148,12 +159,12 @@ def _counts(domain: Domain) -> DomainSummary:
     )
 
 
-def _labels(bundle: dict[str, Any], dataset: Dataset | None) -> dict[str, str]:
+def _labels(bundle: _Bundle | None, dataset: Dataset | None) -> dict[str, str]:
     if bundle:
-        labels = tuple(msgspec.convert(bundle["task"]["labels"], list[Label]))
+        labels = tuple(bundle.task.labels)
     else:
         labels = dataset.labels if dataset else ()
-    return {label.name: "#" + "".join(f"{round(255 * part):02x}" for part in label.color) for label in labels}
+    return {label.name: "#" + "".join(f"{round(255 * min(1.0, max(0.0, part))):02x}" for part in label.color) for label in labels}
 
 
 def _previews(folder: Path) -> list[tuple[int, Path]]:
@@ -161,13 +172,17 @@ def _previews(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _bundle(path: Path) -> dict[str, Any]:
-    """Return the checked ``bundle.json``, empty if there is none."""
+def _bundle(path: Path) -> _Bundle | None:
+    """Return what the report shows of a model, ``None`` if there is none."""
+    return _decoded(path, _Bundle, "is damaged", "restore the file, or delete the folder of the model")
+
+
+def _decoded(path: Path, kind: type[T], problem: str, remedy: str) -> T | None:
     content = _content(path)
     try:
-        return parse_document(content) if content is not None else {}
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read ({error})", "restore the file, or delete the folder") from error
+        return msgspec.json.decode(content, type=kind) if content is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} {problem} ({error})", remedy) from error
 
 
 def _text(path: Path) -> str:

@@ -21,6 +21,7 @@ from leuda_core.io.private import open_file
 logger = logging.getLogger(__name__)
 
 _LATEST_S = 1e11  # seconds since 1970
+_LARGEST = 2**53
 
 
 class EventWriter:
@@ -71,7 +72,7 @@ def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list
     ``most_bytes``, if not negative, limits how much is read at once; it must be larger than any single event.
 
     A last line without newline is still being written and is left for the next call. A line that is not an event
-    (truncated by a killed writer) is skipped, and a time that is none is left out. A missing file is treated as empty.
+    (truncated by a killed writer) is skipped, and a time that is none, or a huge whole number, is left out. A missing file is treated as empty.
     """
     try:
         with open(path, "rb", opener=open_file) as stream:
@@ -94,7 +95,14 @@ def _event(line: bytes) -> dict[str, Any] | None:
     time_s = event.get("time", 0.0)
     if not isinstance(time_s, int | float) or not 0 <= time_s < _LATEST_S:
         del event["time"]
-    return event
+    if isinstance(event.get("metrics"), dict):
+        event["metrics"] = _usable(event["metrics"])
+    return _usable(event)
+
+
+def _usable(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out whole numbers that no float can hold: whoever formats or draws them would fail."""
+    return {key: value for key, value in values.items() if not (isinstance(value, int) and abs(value) > _LARGEST)}
 
 
 def seconds_at_work(events: Sequence[dict[str, Any]]) -> float:

@@ -216,6 +216,29 @@ def test_wrong_calls_say_what_to_do(run, tmp_path, monkeypatch):
         write_report(run, tmp_path / "x.html")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bundle/bundle.json", "[]"),
+        ("bundle/bundle.json", "[" * 100_000),
+        ("bundle/bundle.json", '{"info": {}, "task": {"labels": [{}]}}'),
+        ("scores.json", "{" * 100_000),
+        ("scores.json", '{"scores": [], "cases": [{}], "labels": [], "overall": {}}'),
+        ("run.json", '{"dataset": "d", "method": "le_uda", "settings": ' + '{"a":' * 100_000),
+        ("run.json", "{}"),
+    ],
+)
+def test_a_damaged_file_of_the_run_is_named(run, name, content):
+    (run / name).write_text(content)
+    with pytest.raises(InputError, match=name):
+        write_report(run, run.parent / "x.html")
+
+
+def test_a_card_that_is_not_text_is_shown_as_far_as_it_is(run):
+    (run / "bundle" / "README.md").write_bytes(b"# Card \xff")
+    assert "Card \ufffd" in report(run)[1].text
+
+
 def test_markdown_is_text_unless_it_is_a_card():
     html = markdown_html("# A <b>\n\n| value | label |\n|---|---|\n| 1 | `x` |\n\n<script>alert(1)</script> **bold**")
     assert "<script>" not in html

@@ -66,6 +66,14 @@ def test_torn_and_foreign_lines_are_passed_over(run: Run) -> None:
     assert (status(run).state, status(run).step) == ("crashed", 7)
 
 
+def test_whole_numbers_that_no_float_holds_are_left_out(run: Run) -> None:
+    metrics = {"loss": 0.5, "huge": 10**400, "nan": float("nan")}
+    EventWriter(run.events)("progress", step=10**400, total=400, metrics=metrics)
+    (event,), _ = read_events(run.events)
+    assert event["total"] == 400 and "step" not in event and list(event["metrics"]) == ["loss", "nan"]
+    assert list(status(run).metrics) == ["loss", "nan"]
+
+
 def test_events_can_be_read_piece_by_piece(run: Run) -> None:
     write = EventWriter(run.events)
     for step in range(20):

@@ -72,6 +72,15 @@ def test_what_is_no_image_is_refused(source) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '[{"key": "a", "name": "b", "labelled": [1e999]}]', '[{"key": "a", "name": "b", "image": 5}]'],
+)
+def test_entries_that_are_no_cases_are_ignored(node, source, text: str) -> None:
+    node.sourceCases = text
+    assert list(source) == []
+
+
 def test_names_are_unique_over_both_lists(node, source) -> None:
     from LEUDATrainingLib.cases.cases import CaseStore
 

@@ -169,6 +169,11 @@ def checked_affine(affine: np.ndarray, path: Path) -> np.ndarray:
         InputError: it is not usable.
     """
     if not is_usable(affine):
-        rows = [[float(f"{value:.6g}") for value in row] for row in affine[:3]]
-        raise InputError(f"'{path}' has an affine that cannot be inverted: {rows}", "export it with its orientation")
+        what = f"'{path}' has an affine that cannot be inverted: {rows_of(affine)}"
+        raise InputError(what, "export it with its orientation")
     return affine
+
+
+def rows_of(affine: np.ndarray) -> list[list[float]]:
+    """Return the rows of an affine for a message; ``np.round`` would overflow for large numbers."""
+    return [[float(f"{value:.6g}") for value in row] for row in affine[:3]]
