@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +60,9 @@ def read_checkpoint(path: Path, device: torch.device) -> State:
     """
     payload = _verified(path, _read(path))
     try:
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about kinds of tensors that no checkpoint of a run has
+            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     except Exception as error:
         if is_out_of_memory(error):
             raise

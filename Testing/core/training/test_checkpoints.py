@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable
@@ -172,6 +173,10 @@ def _set(state: dict[str, Any], value: object, *keys: Any) -> None:
 
 GROUP = ("optimizers", "segmenter", "param_groups", 0)
 MOMENT = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}
+NAME, WEIGHT = next(iter(method().segmenter.named_parameters(prefix="segmenter")))
+WEIGHT = WEIGHT.detach()
+COMPLEX = WEIGHT.to(torch.complex64)
+MOMENTS = {"step": torch.tensor(1.0), "exp_avg": WEIGHT, "exp_avg_sq": WEIGHT**2}
 MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a later step": (lambda s: _set(s, 10, "step"), "step 10"),
     "a negative step": (lambda s: _set(s, -1, "step"), "step -1"),
@@ -180,6 +185,13 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "an optimiser without groups": (lambda s: _without(s, *GROUP[:3]), "does not fit"),
     "no learning rate": (lambda s: _without(s, *GROUP, "lr"), "does not fit"),
     "betas of another kind": (lambda s: _set(s, None, *GROUP, "betas"), "does not fit"),
+    "betas of another method": (lambda s: _set(s, (0.5, 2.0), *GROUP, "betas"), "does not fit"),
+    "an endless learning rate": (lambda s: _set(s, math.inf, *GROUP, "lr"), "does not fit"),
+    "complex weights": (lambda s: _set(s, COMPLEX, "networks", NAME), "complex64"),
+    "sparse weights": (lambda s: _set(s, WEIGHT.to_sparse(), "networks", NAME), "sparse"),
+    "weights without values": (lambda s: _set(s, WEIGHT.to("meta"), "networks", NAME), "on meta"),
+    "complex moments": (lambda s: _set(s, {0: {**MOMENTS, "exp_avg": COMPLEX}}, *GROUP[:2], "state"), "complex64"),
+    "a step for each weight": (lambda s: _set(s, {0: {**MOMENTS, "step": WEIGHT}}, *GROUP[:2], "state"), "no number"),
     "moments of another shape": (lambda s: _set(s, {0: MOMENT}, *GROUP[:2], "state"), "does not fit"),
     "half of the moments": (lambda s: _set(s, {0: {"exp_avg": 1}}, *GROUP[:2], "state"), "does not fit"),
     "another method": (lambda s: _set(s, {**IDENTITY, "method": "x"}, "run"), "method='x'"),
