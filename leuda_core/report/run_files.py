@@ -18,7 +18,6 @@ from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
 from leuda_core.types import Dataset, Domain, Label
 
-
 T = TypeVar("T")
 
 
@@ -160,11 +159,11 @@ def _counts(domain: Domain) -> DomainSummary:
 
 
 def _labels(bundle: _Bundle | None, dataset: Dataset | None) -> dict[str, str]:
-    if bundle:
-        labels = tuple(bundle.task.labels)
-    else:
-        labels = dataset.labels if dataset else ()
-    return {label.name: "#" + "".join(f"{round(255 * min(1.0, max(0.0, part))):02x}" for part in label.color) for label in labels}
+    labels = tuple(bundle.task.labels) if bundle else dataset.labels if dataset else ()
+    return {
+        label.name: "#" + "".join(f"{round(255 * min(1.0, max(0.0, part))):02x}" for part in label.color)
+        for label in labels
+    }
 
 
 def _previews(folder: Path) -> list[tuple[int, Path]]:

@@ -72,7 +72,8 @@ def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list
     ``most_bytes``, if not negative, limits how much is read at once; it must be larger than any single event.
 
     A last line without newline is still being written and is left for the next call. A line that is not an event
-    (truncated by a killed writer) is skipped, and a time that is none, or a huge whole number, is left out. A missing file is treated as empty.
+    (truncated by a killed writer) is skipped; a time that is none and a huge whole number are left out. A missing file
+    is treated as empty.
     """
     try:
         with open(path, "rb", opener=open_file) as stream:

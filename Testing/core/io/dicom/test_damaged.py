@@ -90,6 +90,14 @@ def test_number_of_frames_that_is_no_number(tmp_path, digits):
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize(("keyword", "digits"), [("RescaleSlope", b"1_0."), ("NumberOfFrames", b"0_1 ")])
+def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, digits):
+    path = image_file(tmp_path / "a.dcm", DATA[0], **{keyword: digits.decode().replace("_", "0").strip()})
+    path.write_bytes(path.read_bytes().replace(digits.replace(b"_", b"0"), digits))
+    with pytest.raises(InputError, match=keyword):
+        read_volume(path)
+
+
 def test_sequences_within_sequences(tmp_path):
     path = image_file(tmp_path / "x.dcm", DATA[0])
     nested = b""
