@@ -133,5 +133,5 @@ def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:
                     key not in moments or moments[key].shape != parameter.shape for key in ("exp_avg", "exp_avg_sq")
                 ):
                     raise ValueError(f"optimiser {name!r}: moments are missing or of another shape")
-                if moments and torch.as_tensor(moments["step"]).numel() != 1:
-                    raise ValueError(f"optimiser {name!r}: 'step' is no number")
+                if moments and not float(moments["step"]) >= 0:
+                    raise ValueError(f"optimiser {name!r}: 'step' is {moments['step']}")

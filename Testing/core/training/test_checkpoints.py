@@ -191,7 +191,12 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "sparse weights": (lambda s: _set(s, WEIGHT.to_sparse(), "networks", NAME), "sparse"),
     "weights without values": (lambda s: _set(s, WEIGHT.to("meta"), "networks", NAME), "on meta"),
     "complex moments": (lambda s: _set(s, {0: {**MOMENTS, "exp_avg": COMPLEX}}, *GROUP[:2], "state"), "complex64"),
-    "a step for each weight": (lambda s: _set(s, {0: {**MOMENTS, "step": WEIGHT}}, *GROUP[:2], "state"), "no number"),
+    "a step for each weight": (
+        lambda s: _set(s, {0: {**MOMENTS, "step": WEIGHT}}, *GROUP[:2], "state"),
+        "does not fit",
+    ),
+    "a complex step": (lambda s: _set(s, {0: {**MOMENTS, "step": 1j}}, *GROUP[:2], "state"), "does not fit"),
+    "a negative step of Adam": (lambda s: _set(s, {0: {**MOMENTS, "step": -1}}, *GROUP[:2], "state"), "'step' is -1"),
     "moments of another shape": (lambda s: _set(s, {0: MOMENT}, *GROUP[:2], "state"), "does not fit"),
     "half of the moments": (lambda s: _set(s, {0: {"exp_avg": 1}}, *GROUP[:2], "state"), "does not fit"),
     "another method": (lambda s: _set(s, {**IDENTITY, "method": "x"}, "run"), "method='x'"),
