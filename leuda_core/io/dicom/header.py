@@ -27,6 +27,7 @@ _FIRST_ELEMENTS = {  # of a data set without preamble: groups 2 and 8, both byte
     struct.pack(f"{order}HH", group, element) for order in "<>" for group in (2, 8) for element in range(0x100)
 }
 _PIXEL_DATA: dict[bytes, Literal["<", ">"]] = {b"\xe0\x7f\x10\x00": "<", b"\x7f\xe0\x00\x10": ">"}
+_PIXEL_TAG = (0x7FE0, 0x0010)
 _UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription"),
@@ -205,4 +206,18 @@ def _span(stream: Any, deflated_from: int | None = None) -> PixelSpan | None:
     explicit = kind in (b"OB", b"OW", b"UN")
     length = struct.unpack(f"{order}I", head[8:] if explicit else head[4:8])[0]
     offset = stream.tell() - (0 if explicit else 4)
+    if explicit and length != _UNDEFINED:
+        _check_last(stream, offset + length, order)
     return PixelSpan(offset, None if length == _UNDEFINED else length, order, kind != b"OB", deflated_from)
+
+
+def _check_last(stream: Any, end: int, order: str) -> None:
+    """Refuse elements that belong in front of the pixels, or further pixels: other programs might use those.
+
+    Padding and group FFFC may follow.
+    """
+    stream.seek(end)
+    after = stream.read(6)
+    is_element = len(after) == 6 and after[4:].isalpha() and after[4:].isupper()
+    if is_element and struct.unpack(f"{order}HH", after[:4]) <= _PIXEL_TAG:
+        raise ValueError("its pixels are not its last element")
