@@ -48,6 +48,8 @@ HUGE = "9" * 5000
         ("(1,2,3)", "none"),
         ("(1,2,3)", "(1,2,\N{ARABIC-INDIC DIGIT THREE})"),
         ("(1,2,3)", "(1_0,2,3)"),
+        ("(1,2,3)", "(1,2 0,3)"),
+        ("(0,2,0)", "(0,2. 5,0)"),
         ("sizes: 2 3 4", "sizes: 2\N{NO-BREAK SPACE}3 4"),
         ("dimension: 3", "dimension: \N{FULLWIDTH DIGIT THREE}"),
         ("kinds: domain domain domain", 'units: "mm'),

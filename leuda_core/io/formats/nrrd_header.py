@@ -114,8 +114,11 @@ def _parsed(texts: dict[str, str], path: Path) -> Fields:
 
 
 def _joined(value: str) -> str:
-    """Return a value without the spaces within its parentheses, which pynrrd does not expect."""
-    return re.sub(r"\([^()]*\)", lambda vector: "".join(vector[0].split()), value)
+    """Return a value without the spaces around the numbers in its parentheses, which pynrrd does not expect.
+
+    A space within a number stays, and is refused: ``2 0`` is not 20.
+    """
+    return re.sub(r"\(([^()]*)\)", lambda vector: f"({','.join(map(str.strip, vector[1].split(',')))})", value)
 
 
 def _unescaped(text: str) -> str:
