@@ -87,8 +87,10 @@ def _check_same_run(recorded: object, present: Mapping[str, Any]) -> None:
         raise InputError("the checkpoint does not name its run", _ANEW)
     before, now = (dict(one) | dict(one.get("settings") or {}) for one in (recorded, present))
     for name in ("method", "seed", "steps", *sorted(present["settings"].keys() - _MOVABLE)):
-        if name in before and before[name] != now[name]:
-            what = f"the checkpoint was written with {name}={before[name]!r}, the run has {name}={now[name]!r}"
+        plain = isinstance(before.get(name), str | int | float | None)  # a tensor cannot be compared like this
+        if name in before and not (plain and before[name] == now[name]):
+            known = " ".join(repr(before[name]).split())[:80]
+            what = f"the checkpoint was written with {name}={known}, the run has {name}={now[name]!r}"
             raise InputError(what, f"restore run.json, or {_ANEW}")
     if recorded.get("data") != present["data"]:
         raise InputError("the checkpoint was written with other volumes or labels", f"put them back, or {_ANEW}")
@@ -133,5 +135,6 @@ def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:
                     key not in moments or moments[key].shape != parameter.shape for key in ("exp_avg", "exp_avg_sq")
                 ):
                     raise ValueError(f"optimiser {name!r}: moments are missing or of another shape")
-                if moments and not float(moments["step"]) >= 0:
+                step = torch.as_tensor(moments["step"]).detach() if moments else torch.zeros(())
+                if step.dtype == torch.bool or not float(step) >= 0:
                     raise ValueError(f"optimiser {name!r}: 'step' is {moments['step']}")

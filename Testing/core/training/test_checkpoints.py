@@ -204,6 +204,11 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another length": (lambda s: _set(s, {**IDENTITY, "steps": 8}, "run"), "steps=8"),
     "another setting": (lambda s: _set(s, {**IDENTITY, "settings": {"learning_rate": 1}}, "run"), "learning_rate=1"),
     "other data": (lambda s: _set(s, {**IDENTITY, "data": "e"}, "run"), "other volumes"),
+    "a setting that is a tensor": (lambda s: _set(s, {**IDENTITY, "seed": WEIGHT}, "run"), "seed=tensor"),
+    "a step that is a truth": (
+        lambda s: _set(s, {0: {**MOMENTS, "step": torch.tensor(True)}}, *GROUP[:2], "state"),
+        "'step' is True",
+    ),
     "no run": (lambda s: _set(s, 5, "run"), "does not name its run"),
 }
 
