@@ -135,6 +135,6 @@ def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:
                     key not in moments or moments[key].shape != parameter.shape for key in ("exp_avg", "exp_avg_sq")
                 ):
                     raise ValueError(f"optimiser {name!r}: moments are missing or of another shape")
-                step = torch.as_tensor(moments["step"]).detach() if moments else torch.zeros(())
-                if step.dtype == torch.bool or not float(step) >= 0:
+                step = torch.as_tensor(moments["step"] if moments else 0).detach()
+                if moments and (step.dtype == torch.bool or not float(step) >= 0):
                     raise ValueError(f"optimiser {name!r}: 'step' is {moments['step']}")
