@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
+from leuda_core.io.private import read_regular
 
 DEFAULT_METHOD = "self_training"
 """The method used by default; docs/RESULTS.md compares it with the others."""
@@ -116,6 +117,8 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
         raise InputError(f"{where}: {key}={values.get(key)!r} is not allowed", _allowed(kind, key, reason)) from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: {error.object!a} is not text", "write it as UTF-8") from error
 
 
 def _allowed(kind: type[msgspec.Struct], key: str, reason: str) -> str:
@@ -133,8 +136,8 @@ def read_run_config(path: Path) -> RunConfig:
         InputError: the file is damaged.
     """
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=RunConfig)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        config = msgspec.json.decode(read_regular(path), type=RunConfig)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: {error}", "restore the file, or train again") from error
     return msgspec.structs.replace(config, settings=present_settings(config.settings))
 

@@ -48,6 +48,6 @@ def read_json(text: str, empty: Any) -> Any:
     """Return the parsed ``text``, or ``empty`` if it is not valid JSON of the same type."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return empty
     return value if isinstance(value, type(empty)) else empty

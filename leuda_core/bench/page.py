@@ -54,9 +54,8 @@ def _draw(chosen: Sequence[Group], control: str | None) -> bytes:
     axes = figure.add_subplot()
     for height, group in enumerate(order):
         color = COLORS.get(group.augmentation, INK)
-        cases = [
-            statistics.fmean(seed[case] for seed in group.seeds.values() if case in seed) for case in group.test_cases
-        ]
+        scores = [[seed[case] for seed in group.seeds.values() if case in seed] for case in group.test_cases]
+        cases = [statistics.fmean(each) for each in scores if each]  # every label may be absent from a case
         axes.barh(height, group.dice, height=0.62, color=color, alpha=0.25)
         axes.scatter(cases, [height] * len(cases), s=14, color=color, linewidths=0, zorder=3)
         means = [statistics.fmean(seed.values()) for seed in group.seeds.values()]

@@ -38,6 +38,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return run_name(self.dataset, self.method, augmentation=self.augmentation, seed=self.seed)
 
+    @property
+    def has_scores(self) -> bool:
+        """Return whether there is anything to average: some case has a label that is not absent."""
+        return all(self.case_means(metric) for metric in ("dice", "hd95_mm", "asd_mm"))
+
     def case_means(self, metric: str) -> dict[str, float]:
         """Return the mean over labels of a metric for each case; labels absent from a case do not count."""
         cases: dict[str, list[float]] = {}
@@ -76,9 +81,9 @@ class Group:
 
 
 def groups(results: Sequence[Result]) -> list[Group]:
-    """Return the results in groups, in their order of first appearance."""
+    """Return the results in groups, in their order of first appearance; those without any score are left out."""
     found: dict[tuple[str, str, str], list[Result]] = {}
-    for result in results:
+    for result in filter(lambda one: one.has_scores, results):
         found.setdefault((result.dataset, result.method, result.augmentation), []).append(result)
     return [Group(runs) for runs in found.values()]
 

@@ -64,7 +64,7 @@ def _read_lines(path: Path) -> Iterator[Result]:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
@@ -73,7 +73,7 @@ def _decode(data: bytes, *, where: str) -> Result:
     try:
         stored = msgspec.json.decode(data, type=_StoredResult)
         scores = tuple(_score(score) for score in stored.scores)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(f"{where} is no result of leuda bench: {error}", "delete it, or name another --out") from error
     settings = present_settings(stored.settings)
     return Result(**msgspec.structs.asdict(stored) | {"scores": scores, "settings": settings})

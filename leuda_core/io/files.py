@@ -12,11 +12,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from leuda_core.errors import FREE_SPACE, InputError, LeudaError, lacks_space, reason_of
-from leuda_core.io.leftovers import TEMPORARY_PREFIX, remove_leftovers, temporary_name
+from leuda_core.io.leftovers import TEMPORARY_PREFIX, remove, remove_leftovers, temporary_name
 from leuda_core.io.names import real_path
 from leuda_core.io.private import file_mode, folder_mode, make_private_folder, open_private
 
@@ -66,7 +65,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
             raise LeudaError(f"cannot write '{path}': no space left", FREE_SPACE) from error
         raise
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def replaceable(path: Path) -> Path:
@@ -102,11 +101,6 @@ def is_full(path: Path) -> bool:
     except OSError as error:
         return lacks_space(error)
     return False
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # after a failure, the folder itself may be missing
-        path.unlink()
 
 
 def _flush(path: Path) -> None:
@@ -185,15 +179,6 @@ def check_output_folder(path: Path) -> None:
     finally:
         for folder in reversed(made):
             folder.rmdir()
-
-
-def remove(path: Path) -> None:
-    """Remove a folder with its contents, or what else is there, as far as possible."""
-    if path.is_dir() and not path.is_symlink():  # of a pipe, rmtree would wait for a writer
-        rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
 
 
 def existing(path: Path) -> set[Path]:

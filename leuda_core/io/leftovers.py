@@ -89,7 +89,7 @@ def remove_leftovers(folder: Path, *, prefix: str = TEMPORARY_PREFIX, unknown_s:
     for path in found:
         with suppress(OSError):  # another process may be faster
             if _is_leftover(path, prefix, unknown_s):
-                _remove(path)
+                remove(path)
 
 
 def _is_leftover(path: Path, prefix: str, unknown_s: float) -> bool:
@@ -104,11 +104,13 @@ def _is_leftover(path: Path, prefix: str, unknown_s: float) -> bool:
     return age_s >= OLD_S if alive is None else not alive
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+def remove(path: Path) -> None:
+    """Remove a folder with its contents, or what else is there, as far as possible."""
+    if path.is_dir() and not path.is_symlink():  # of a pipe, rmtree would wait for a writer
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def is_alive(pid: int, start: int) -> bool | None:

@@ -25,6 +25,8 @@ from leuda_core.types import SegmentOptions
 logger = logging.getLogger(__name__)
 
 NAME = ".leuda-segmented.jsonl"
+_LONGEST_NAME = 255  # characters; no file system has longer ones
+_LARGEST = 1e15  # seconds or ml; larger whole numbers could not be printed as floats
 State = Literal["missing", "done", "changed", "foreign"]
 
 
@@ -68,8 +70,8 @@ class FolderRecord:
 
     def result(self, target: Path) -> dict[str, Any]:
         """Return what was reported when an output was written; nothing is known of the file of somebody else."""
-        unknown: dict[str, Any] = {"device": "", "seconds": {}, "volumes_ml": {}, "notes": []}
-        return self._lines[target.name]["result"] if target.name in self._lines else unknown
+        entry = self._lines.get(target.name)
+        return entry["result"] if entry else {"device": "", "seconds": {}, "volumes_ml": {}, "notes": []}
 
     def add(self, target: Path, key: str, files: Sequence[Path], result: Mapping[str, Any]) -> None:
         """Append an entry. If the folder cannot take it, a second call keeps the file as one that it does not know."""
@@ -110,15 +112,25 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in kinds.items()):
         return None
     names = entry["files"]
-    plain = all(isinstance(known, str) and name and Path(name).name == name for name, known in names.items())
+    plain = all(isinstance(known, str) and _is_name(name) for name, known in names.items())
     return entry if plain and entry["output"] in names and _is_result(entry["result"]) else None
 
 
-def _is_result(result: dict[str, Any]) -> bool:
-    device, notes = result.get("device"), result.get("notes")
-    if not isinstance(device, str) or not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-        return False
-    tables = result.get("seconds"), result.get("volumes_ml")
-    return all(
-        isinstance(table, dict) and all(isinstance(value, int | float) for value in table.values()) for table in tables
+def _is_name(name: str) -> bool:
+    """Return whether this is the name of a file in the folder."""
+    return 0 < len(name) <= _LONGEST_NAME and Path(name).name == name
+
+
+def _is_result(values: Mapping[str, Any]) -> bool:
+    """Return whether this is what ``segment_file`` reports; it is reported again for a volume that is done."""
+    tables, notes = [values.get("seconds"), values.get("volumes_ml")], values.get("notes")
+    return (
+        isinstance(values.get("device"), str)
+        and all(isinstance(table, dict) and all(map(_is_amount, table.values())) for table in tables)
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
     )
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _LARGEST and not isinstance(value, bool)

@@ -13,7 +13,6 @@ from leuda_core.report.page import details, escape, markdown_html, page, picture
 from leuda_core.report.pictures import new_figure
 from leuda_core.report.run_files import RunFiles, read_run_files
 from leuda_core.report.scores import comparison_html, scores_html
-from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus, status
 
 MAX_PREVIEWS = 8
@@ -49,12 +48,11 @@ def write_report(
     out = Path(out)
     check_report(out)
     run = read_run_files(Path(run_path))
-    scores = _scores(run)
     body = [
         _head(run),
         comparison_html(comparison or {}, run.labels),
         *(section(caption, picture(path.read_bytes(), caption)) for caption, path in (figures or {}).items()),
-        scores,
+        scores_html(run.scores, run.labels),
         section("Training", curves_html(run.events), "Losses over the steps; the bold line is smoothed."),
         section("The same slice during training", _previews(run), "One slice of a target case without labels."),
         section("Data", _data(run)),
@@ -75,14 +73,6 @@ def check_report(out: Path) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"report {out} is not an HTML file", "use a name that ends in .html")
     new_figure(1, 1)
-
-
-def _scores(run: RunFiles) -> str:
-    try:
-        return scores_html(run.scores, run.labels)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"{Run(run.path).scores} holds no scores ({type(error).__name__}: {error})"
-        raise InputError(what, "delete it: the next report scores the model again") from error
 
 
 def _head(run: RunFiles) -> str:

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from leuda_core.bundle.schema import DomainSummary
 from leuda_core.config import RunConfig, config_schema, read_run_config
 from leuda_core.durations import duration
-from leuda_core.errors import InputError
+from leuda_core.errors import InputError, reason_of
 from leuda_core.io.private import read_regular
 from leuda_core.runs.events import read_events, seconds_at_work
 from leuda_core.runs.folder import Run
 from leuda_core.types import Dataset, Domain, Label
+
+T = TypeVar("T")
+
+
+class _Means(msgspec.Struct):
+    """What the report shows of a ``Summary``; ``None`` is NaN."""
+
+    name: str
+    dice: float | None
+    hd95_mm: float | None
+    asd_mm: float | None
+    n_missed: int
+    n_false: int
+    n_absent: int
+    dice_std: float | None = None
+
+
+class _Info(msgspec.Struct):
+    source: DomainSummary
+    target: DomainSummary
+    software: dict[str, str] = {}
+
+
+class _Task(msgspec.Struct):
+    labels: list[Label]
+
+
+class _Bundle(msgspec.Struct):
+    """What the report shows of ``bundle.json``."""
+
+    info: _Info
+    task: _Task
+
+
+class _Failed(msgspec.Struct):
+    case: str
+    message: str
+
+
+class _Scores(msgspec.Struct):
+    """What the report shows of an ``Evaluation``."""
+
+    scores: list[Any]
+    cases: list[_Means]
+    labels: list[_Means]
+    overall: _Means
+    failed: list[_Failed] = []
 
 
 @dataclass(frozen=True)
@@ -52,32 +98,29 @@ def read_run_files(path: Path) -> RunFiles:
     """
     run = Run(path).check()
     config = read_run_config(run.config)
+    bundle = _bundle(run.bundle / "bundle.json")
     dataset = _dataset(config.dataset)
-    domains, labels, software = _described(run.bundle / "bundle.json", dataset)
     title, descriptions = _method(config.method)
     return RunFiles(
         path=path,
         config=config,
         method_title=title,
         dataset_name=dataset.name if dataset else Path(config.dataset).parent.name or Path(config.dataset).stem,
-        domains=domains,
-        labels=labels,
+        domains=_domains(bundle, dataset),
+        labels=_labels(bundle, dataset),
         events=read_events(run.events)[0],
         previews=_previews(run.previews),
         scores=_scores(run.scores),
         card=_text(run.bundle / "README.md"),
-        software=software,
+        software=bundle.info.software if bundle else {},
         descriptions=descriptions,
     )
 
 
 def _scores(path: Path) -> dict[str, Any] | None:
     """Return the JSON form of an ``Evaluation``, or ``None`` if the run has not been scored."""
-    value = _json(path)
-    keys = ("scores", "cases", "labels", "overall")
-    if value is not None and not (isinstance(value, dict) and all(key in value for key in keys)):
-        raise InputError(f"{path} holds no scores", "write it with `leuda evaluate --json` or delete it")
-    return value
+    found = _decoded(path, _Scores, "holds no scores", "write it with `leuda evaluate --json` or delete it")
+    return msgspec.to_builtins(found) if found else None
 
 
 def _method(name: str) -> tuple[str, dict[str, str]]:
@@ -100,20 +143,9 @@ def _dataset(path: str) -> Dataset | None:
         return None
 
 
-def _described(path: Path, dataset: Dataset | None) -> tuple[tuple[DomainSummary, ...], dict[str, str], dict[str, str]]:
-    """Return domains, colours of labels and software, from a model if there is one, or else from the dataset."""
-    bundle = _json(path) or {}
-    try:
-        software = msgspec.convert(bundle.get("info", {}).get("software", {}), dict[str, str])
-        return _domains(bundle, dataset), _labels(bundle, dataset), software
-    except (msgspec.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"{path} does not describe a model ({error})"
-        raise InputError(what, "delete the folder of the model and write it again with `leuda resume`") from error
-
-
-def _domains(bundle: dict[str, Any], dataset: Dataset | None) -> tuple[DomainSummary, ...]:
-    if "info" in bundle:
-        return tuple(msgspec.convert(bundle["info"][side], DomainSummary) for side in ("source", "target"))
+def _domains(bundle: _Bundle | None, dataset: Dataset | None) -> tuple[DomainSummary, ...]:
+    if bundle:
+        return bundle.info.source, bundle.info.target
     return (_counts(dataset.source), _counts(dataset.target)) if dataset else ()
 
 
@@ -126,12 +158,12 @@ def _counts(domain: Domain) -> DomainSummary:
     )
 
 
-def _labels(bundle: dict[str, Any], dataset: Dataset | None) -> dict[str, str]:
-    if "task" in bundle:
-        labels = tuple(msgspec.convert(bundle["task"]["labels"], list[Label]))
-    else:
-        labels = dataset.labels if dataset else ()
-    return {label.name: "#" + "".join(f"{round(255 * part):02x}" for part in label.color) for label in labels}
+def _labels(bundle: _Bundle | None, dataset: Dataset | None) -> dict[str, str]:
+    labels = tuple(bundle.task.labels) if bundle else dataset.labels if dataset else ()
+    return {
+        label.name: "#" + "".join(f"{round(255 * min(1.0, max(0.0, part))):02x}" for part in label.color)
+        for label in labels
+    }
 
 
 def _previews(folder: Path) -> list[tuple[int, Path]]:
@@ -139,14 +171,27 @@ def _previews(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match and path.is_file())
 
 
-def _json(path: Path) -> Any:
+def _bundle(path: Path) -> _Bundle | None:
+    """Return what the report shows of a model, ``None`` if there is none."""
+    return _decoded(path, _Bundle, "is damaged", "restore the file, or delete the folder of the model")
+
+
+def _decoded(path: Path, kind: type[T], problem: str, remedy: str) -> T | None:
+    content = _content(path)
     try:
-        return json.loads(read_regular(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "restore the file or delete it") from error
+        return msgspec.json.decode(content, type=kind) if content is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} {problem} ({error})", remedy) from error
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return (_content(path) or b"").decode("utf-8", "replace")
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({reason_of(error)})", "restore the file or delete it") from error

@@ -74,7 +74,8 @@ def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list
     ``most_bytes``, if not negative, is about how much is read at once; the line in which it ends is read as a whole.
 
     A last line without newline is still being written and is left for the next call. A line that is not an event
-    (truncated by a killed writer) is skipped, and a time that is none is left out. A missing file is treated as empty.
+    (truncated by a killed writer, or with numbers that no training has) is skipped, and a time that is none is left
+    out. A missing file is treated as empty.
     """
     found: list[dict[str, Any]] = []
     begin = offset

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from leuda_core.io.private import read_regular
 from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run, as_run
 from leuda_core.runs.lock import holder, is_running
@@ -104,7 +105,7 @@ def _is_step(event: dict[str, Any]) -> bool:
 
 def _planned_steps(run: Run) -> int:
     try:
-        steps = json.loads(run.config.read_text(encoding="utf-8"))["steps"]
+        steps = json.loads(read_regular(run.config))["steps"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
     return steps if isinstance(steps, int) and 0 <= steps <= _MOST_STEPS else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ import torch
 
 from leuda_core.devices import is_out_of_memory
 from leuda_core.errors import InputError, reason_of
-from leuda_core.io.files import atomic_path, remove
+from leuda_core.io.files import atomic_path
+from leuda_core.io.leftovers import remove
 from leuda_core.runs.folder import Run
 
 _MARK = b"LEUDA-CHECKPOINT-1 "
@@ -58,7 +60,9 @@ def read_checkpoint(path: Path, device: torch.device) -> State:
     """
     payload = _verified(path, _read(path))
     try:
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about kinds of tensors that no checkpoint of a run has
+            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     except Exception as error:
         if is_out_of_memory(error):
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
+from torch import Tensor
 
 from leuda_core.bundle.schema import CaseDigest, TrainingRecord
 from leuda_core.config import MethodConfig, RunConfig
@@ -18,6 +19,8 @@ from leuda_core.methods.base import Method
 
 _MOVABLE = {"translator"}
 """Settings that name a place. The checkpoint holds what was read from there."""
+_CHANGING = {"lr", "params"}
+"""Values of an optimiser that need not be those at the start."""
 _ANEW = "train again into a new folder"
 
 
@@ -76,6 +79,8 @@ def take_state(method: Method, state: Mapping[str, Any], *, belongs_to: Mapping[
         raise InputError(f"the checkpoint is of step {state['step']}, the run has {total} steps", _ANEW)
     fresh = method.checkpoint()["optimizers"]
     try:
+        for tensor in _tensors([state["networks"], state["optimizers"]]):
+            _check_ordinary(tensor)
         method.restore(dict(state))
         _check_optimizers(method, fresh)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -93,11 +98,32 @@ def _check_same_run(recorded: object, present: Mapping[str, Any]) -> None:
         raise InputError("the checkpoint does not name its run", _ANEW)
     before, now = (dict(one) | dict(one.get("settings") or {}) for one in (recorded, present))
     for name in ("method", "seed", "steps", *sorted(present["settings"].keys() - _MOVABLE)):
-        if name in before and before[name] != now[name]:
-            what = f"the checkpoint was written with {name}={before[name]!r}, the run has {name}={now[name]!r}"
+        plain = isinstance(before.get(name), str | int | float | None)  # a tensor cannot be compared like this
+        if name in before and not (plain and before[name] == now[name]):
+            known = " ".join(repr(before[name]).split())[:80]
+            what = f"the checkpoint was written with {name}={known}, the run has {name}={now[name]!r}"
             raise InputError(what, f"restore run.json, or {_ANEW}")
     if recorded.get("data") != present["data"]:
         raise InputError("the checkpoint was written with other volumes or labels", f"put them back, or {_ANEW}")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield all tensors of nested tables and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(item)
+
+
+def _check_ordinary(tensor: Tensor) -> None:
+    """Refuse what PyTorch loads with a warning, or loads and cannot use in the next step.
+
+    Raises:
+        ValueError: names the kind of tensor.
+    """
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        raise ValueError(f"a tensor is {tensor.layout}, {tensor.dtype}, on {tensor.device.type}")
 
 
 def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:
@@ -109,13 +135,17 @@ def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:
     for name, optimizer in method.optimizers.items():
         for group, expected in zip(optimizer.param_groups, fresh[name]["param_groups"], strict=True):
             for key, value in expected.items():
-                if key not in group or type(group[key]) is not type(value):
-                    raise ValueError(f"optimiser {name!r}: {key!r} is missing or of another kind")
+                same = key in group and type(group[key]) is type(value) and (key in _CHANGING or group[key] == value)
+                if not same:
+                    raise ValueError(f"optimiser {name!r}: {key!r} is missing or another one")
+            if not 0 <= group["lr"] <= 1:
+                raise ValueError(f"optimiser {name!r}: 'lr' is {group['lr']}")
             for parameter in group["params"]:
                 moments = optimizer.state.get(parameter)
                 if moments and any(
                     key not in moments or moments[key].shape != parameter.shape for key in ("exp_avg", "exp_avg_sq")
                 ):
                     raise ValueError(f"optimiser {name!r}: moments are missing or of another shape")
-                if moments and "step" not in moments:
-                    raise ValueError(f"optimiser {name!r}: 'step' is missing")
+                step = torch.as_tensor(moments["step"] if moments else 0).detach()
+                if moments and (step.dtype == torch.bool or not float(step) >= 0):
+                    raise ValueError(f"optimiser {name!r}: 'step' is {moments['step']}")

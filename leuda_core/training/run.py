@@ -21,8 +21,8 @@ from leuda_core.errors import (
     as_leuda_error,
     lacks_space,
 )
-from leuda_core.io.files import check_output_folder, existing, remove, remove_new, write_bytes
-from leuda_core.io.leftovers import remove_leftovers
+from leuda_core.io.files import check_output_folder, existing, remove_new, write_bytes
+from leuda_core.io.leftovers import remove, remove_leftovers
 from leuda_core.methods import find_method
 from leuda_core.runs.control import clear_stop
 from leuda_core.runs.events import EventWriter, read_events

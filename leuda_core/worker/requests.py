@@ -107,6 +107,8 @@ def _can_name_a_file(text: str) -> bool:
 def _converted(fields: dict[str, Any], kind: type[T], name: str) -> T:
     try:
         return msgspec.convert(fields, kind)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half of a surrogate pair is no number
+    except msgspec.ValidationError as error:
         remedy = "send the fields that are listed in docs/ARCHITECTURE.md"
         raise InputError(f"request {name}: {error}", remedy) from error
+    except UnicodeEncodeError as error:  # half of a surrogate pair, in a name or a value
+        raise InputError(f"request {name}: {error.object[:200]!a} is not text", _CHECK_PATHS) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from leuda_core.data.geometry import plan_slices
 from leuda_core.data.slices import intensity_range
 from leuda_core.errors import InputError
 from leuda_core.io.arrays import save_parts
-from leuda_core.io.formats.headers import is_usable
+from leuda_core.io.formats.headers import is_usable, rows_of
 from leuda_core.types import Box, Normalization, Task, Volume
 
 
@@ -43,8 +44,8 @@ class HeldVolume:
         """Return the volume with an affine ``(4, 4)`` from voxel index (i, j, k) to RAS mm."""
         matrix = np.array(affine, dtype=float)
         if not is_usable(matrix):
-            rows = np.round(matrix[:3], 6).tolist()
-            raise InputError(f"the volume's affine cannot be inverted: {rows}", "correct its spacing and directions")
+            what = f"the volume's affine cannot be inverted: {rows_of(matrix)}"
+            raise InputError(what, "correct its spacing and directions")
         return Volume(self.data, matrix)
 
     def intensities(self, normalization: Normalization) -> tuple[float, float]:
@@ -59,7 +60,9 @@ def _read_array(path: Path) -> np.ndarray:
     if path.exists() and not path.is_file():  # a named pipe would block for ever
         raise InputError(f"volume {path} is not a file", remedy)
     try:
-        stored = np.lib.format.open_memmap(path, mode="r")  # checks header and size, without reading voxels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers in an old notation
+            stored = np.lib.format.open_memmap(path, mode="r")  # checks header and size, without reading voxels
     except (OSError, MemoryError):
         raise
     except Exception as error:  # the header is parsed as Python, with many kinds of errors

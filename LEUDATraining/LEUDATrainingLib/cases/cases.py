@@ -154,8 +154,10 @@ class CaseStore:
             try:
                 labelled = entry.get("labelled")
                 entry["labelled"] = tuple(int(index) for index in labelled) if labelled is not None else None
-                found.append(Case(**entry))
-            except (AttributeError, TypeError, ValueError):
+                case = Case(**entry)
+                if all(isinstance(text, str) for text in (case.key, case.name, case.image, case.label)):
+                    found.append(case)
+            except (AttributeError, TypeError, ValueError, OverflowError):
                 continue  # an invalid entry, for example of a scene that another program wrote
         return found
 

@@ -42,7 +42,7 @@ def read_structures(parameter_node: Any) -> list[Structure]:
             red, green, blue = (float(part) for part in entry["color"])
             terminology = str(entry.get("terminology", ""))
             found.append(Structure(int(entry["value"]), str(entry["name"]), (red, green, blue), terminology))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
     return sorted(found, key=lambda structure: structure.value)
 

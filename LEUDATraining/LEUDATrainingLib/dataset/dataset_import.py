@@ -59,16 +59,39 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(read_dataset_bytes(path).decode("utf-8-sig"))
         json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text for Slicer
-        for role in ROLES:
-            for case in document[role]["cases"]:
-                case["id"], Path(case["image"])
-        document["labels"].items()
+        _check_types(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             _("{file} is not a dataset file ({reason})").format(file=path.name, reason=error),
             _("see the format of dataset files in the documentation, and run `leuda check`"),
         ) from error
     return document
+
+
+def _check_types(document: dict[str, Any]) -> None:
+    """Check the values that are used here.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: one is missing, or of another type than in a dataset file.
+    """
+    for role in ROLES:
+        _check_texts(document[role].get("modality", ""))
+    groups = [*(document[role]["cases"] for role in ROLES), *document.get("test", {}).values()]
+    for case in (case for group in groups for case in group):
+        _check_texts(case["id"], case["image"], case.get("label") or "")
+        if not all(type(index) is int for index in case.get("labelled_slices") or ()):
+            raise TypeError(f"labelled_slices of {case['id']!r}")
+    for entry in document["labels"].values():
+        if isinstance(entry, dict):
+            _check_texts(entry.get("name", ""), entry.get("terminology", ""))
+            color = entry.get("color") or [0, 0, 0]
+            if len(color) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in color):
+                raise ValueError(f"the colour {str(color)[:40]}")
+
+
+def _check_texts(*values: object) -> None:
+    if other := [value for value in values if not isinstance(value, str)]:
+        raise TypeError(f"{str(other[0])[:40]!r} is not a text")
 
 
 def _structures(path: Path, labels: Mapping[str, Any]) -> list[Structure]:

@@ -37,7 +37,7 @@ def label_colors(run: Run) -> list[tuple[str, str]]:
     """Return (name, CSS colour) of the structures with a colour, from the model or else from the dataset."""
     with suppress(LeudaError, OSError):
         return [(label.name, _css([255 * part for part in label.color])) for label in read_model(run.bundle).labels]
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         labels = json.loads(read_regular(Path(read_run_config(run)["dataset"])))["labels"].values()
         return [(str(x["name"]), _css(x["color"])) for x in labels if isinstance(x, dict) and x.get("color")]
     return []

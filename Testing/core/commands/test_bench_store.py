@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core.bench.results import Result
+from leuda_core.bench.results import Result, rows
 from leuda_core.bench.runner import run_bench
 from leuda_core.bench.store import RESULTS_FILE, append_result, find_result, read_results
 from leuda_core.errors import InputError, LeudaError
@@ -118,6 +118,22 @@ def test_a_line_that_is_no_result_is_named(tmp_path: Path, line: str) -> None:
     path.write_bytes(path.read_bytes() + line.encode() + b"\n")
     with pytest.raises(InputError, match=r"results\.jsonl:2 is no result"):
         read_results(path)
+
+
+def test_a_line_nested_too_deeply_is_skipped_or_named(tmp_path: Path) -> None:
+    path = tmp_path / RESULTS_FILE
+    path.write_text("[" * 100_000 + "\n")
+    assert read_results(path) == {}
+    old = json.dumps(json.loads(OF_AN_EARLIER_VERSION) | {"settings": {"a": 0}})
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "x.json").write_text(old.replace('"a": 0', '"a": ' + "[" * 50_000 + "]" * 50_000))
+    with pytest.raises(InputError, match=r"x\.json is no result"):
+        find_result(tmp_path, "x")
+
+
+def test_a_run_in_which_every_label_is_absent_has_no_row() -> None:
+    absent = Score(case="a", label=3, name="gap", dice=math.nan, hd95_mm=math.nan, asd_mm=math.nan, state="absent")
+    assert [row["seeds"] for row in rows([result(), result(seed=2, scores=(absent,))])] == [1]
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

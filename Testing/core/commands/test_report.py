@@ -217,19 +217,29 @@ def test_wrong_calls_say_what_to_do(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "content"),
     [
-        ("scores.json", '{"scores": [5], "cases": [{}], "labels": {}, "overall": null}'),
-        ("scores.json", "[" * 100_000),
-        ("bundle/bundle.json", "[1]"),
+        ("bundle/bundle.json", "[]"),
+        ("bundle/bundle.json", "[" * 100_000),
+        ("bundle/bundle.json", '{"info": {}, "task": {"labels": [{}]}}'),
         ("bundle/bundle.json", '{"info": {"source": {}, "target": 1}}'),
         ("bundle/bundle.json", '{"task": {"labels": 5}}'),
+        ("scores.json", "{" * 100_000),
+        ("scores.json", '{"scores": [], "cases": [{}], "labels": [], "overall": {}}'),
+        ("scores.json", '{"scores": [5], "cases": [{}], "labels": {}, "overall": null}'),
+        ("run.json", '{"dataset": "d", "method": "le_uda", "settings": ' + '{"a":' * 100_000),
+        ("run.json", "{}"),
     ],
 )
-def test_damaged_files_of_a_run_are_named(run, tmp_path, name, text):
-    (run / name).write_text(text)
-    with pytest.raises(InputError, match=Path(name).name):
-        write_report(run, tmp_path / "r.html")
+def test_a_damaged_file_of_the_run_is_named(run, name, content):
+    (run / name).write_text(content)
+    with pytest.raises(InputError, match=name):
+        write_report(run, run.parent / "x.html")
+
+
+def test_a_card_that_is_not_text_is_shown_as_far_as_it_is(run):
+    (run / "bundle" / "README.md").write_bytes(b"# Card \xff")
+    assert "Card \ufffd" in report(run)[1].text
 
 
 def test_markdown_is_text_unless_it_is_a_card():

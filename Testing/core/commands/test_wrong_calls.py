@@ -24,6 +24,7 @@ CALLS: dict[str, tuple[str, list[str], Words]] = {
     "not finite": ("train", ["--set", "spacing_mm=nan"], ("--set", "spacing_mm='nan'", ">= 0")),
     "no number": ("train", ["--set", "unlabelled_batch_size=few"], ("unlabelled_batch_size='few'", "`int`")),
     "no such choice": ("train", ["--set", "augmentation=wild"], ("augmentation='wild'", "use one of paper, strong")),
+    "no text": ("train", ["--set", "augmentation=\udcff"], ("--set", "\\udcff", "UTF-8")),
     "no steps": ("train", ["--steps", "0"], ("steps=0", ">= 1")),
     "steps in words": ("train", ["--steps", "many"], ("--steps", "'many'", "leuda train --help")),
     "a negative seed": ("train", ["--seed", "-1"], ("seed=-1", ">= 0")),

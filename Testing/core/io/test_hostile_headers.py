@@ -46,6 +46,12 @@ HUGE = "9" * 5000
         ("(1,2,3)", "(1,2,1e308)"),
         ("(1,2,3)", "(1,nan,3)"),
         ("(1,2,3)", "none"),
+        ("(1,2,3)", "(1,2,\N{ARABIC-INDIC DIGIT THREE})"),
+        ("(1,2,3)", "(1_0,2,3)"),
+        ("(1,2,3)", "(1,2 0,3)"),
+        ("(0,2,0)", "(0,2. 5,0)"),
+        ("sizes: 2 3 4", "sizes: 2\N{NO-BREAK SPACE}3 4"),
+        ("dimension: 3", "dimension: \N{FULLWIDTH DIGIT THREE}"),
         ("kinds: domain domain domain", 'units: "mm'),
         ("kinds: domain domain domain", "kinds: domain domain"),
         ("kinds: domain domain domain", "byte skip: 9999999999999"),
@@ -90,6 +96,10 @@ def test_field_without_an_end_is_not_parsed(tmp_path, field):
         ("Offset = 0 0 0", "Offset = 0 0 inf"),
         ("Offset = 0 0 0", f"Offset = 0 0 {HUGE}"),
         ("1 2 3", "1,5 2 3"),
+        ("1 2 3", "1_0 2 3"),
+        ("1 2 3", "1.\N{ARABIC-INDIC DIGIT FIVE} 2 3"),
+        ("1 2 3", "1 2\N{NO-BREAK SPACE}3"),
+        ("2 3 4", "2 3\N{NO-BREAK SPACE}4"),
         ("1 2 3", "0 2 3"),
         ("1 2 3", "1e-9 2 3"),
         ("2 3 4", "2 3 32767"),
@@ -110,6 +120,14 @@ def test_field_without_an_end_is_not_parsed(tmp_path, field):
 )
 def test_metaimage_header_that_lies(tmp_path, field, value):
     check_lie(tmp_path / "v.mha", META, field, value)
+
+
+@pytest.mark.parametrize("kind", ["uchar", "float"])
+def test_numbers_that_only_python_reads_are_no_voxels(tmp_path, kind):
+    header = NRRD.replace("raw", "ascii").replace("short", kind)
+    path = write(tmp_path / "v.nrrd", header, b" ".join([b"1_0"] * 24))
+    with refused("its text holds words that are not numbers"):
+        read_volume(path)
 
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v2.nii"])

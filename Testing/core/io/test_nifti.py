@@ -69,3 +69,13 @@ def test_units_other_than_millimetres(tmp_path):
     image.header.set_xyzt_units("meter")
     nib.save(image, tmp_path / "m.nii")
     assert read_volume(tmp_path / "m.nii").spacing_mm == pytest.approx((1, 2, 3))
+
+
+def test_what_nibabel_repairs_is_not_logged(tmp_path, caplog):
+    path = save_nifti(tmp_path / "v.nii", random_data(), sform=np.eye(4))
+    content = bytearray(path.read_bytes())
+    content[252:254] = (-32768).to_bytes(2, "little", signed=True)  # qform_code
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        read_grid(path)
+    assert caplog.text == ""

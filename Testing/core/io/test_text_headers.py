@@ -36,6 +36,8 @@ NRRD_CASES: dict[str, tuple[str, bytes]] = {
     "space and origin": (LPS_SPACE + "space origin: (1,2,3)\n", BYTES),
     "spaces in vectors": (LPS_SPACE + "space directions: (2, 0, 0) (0, 3,0) ( 0,0,4)\n", BYTES),
     "one direction missing": (LPS_SPACE + "space directions: (2,0,0) none (0,0,4)\n", BYTES),
+    **{f"space {space} alone": (NRRD + f"space: {space}\n", BYTES) for space in ("RAS", "LAS")},
+    "one direction missing in RAS": (NRRD + "space: RAS\nspace directions: (2,0,0) none (0,0,4)\n", BYTES),
     **{
         f"space {space}": (NRRD + f"space: {space}\n{TURNED}", BYTES)
         for space in ("LPS", "ras", "LAS", "right-anterior-superior", "Left Anterior Superior", "scanner-xyz")

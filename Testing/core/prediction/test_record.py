@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -81,12 +82,33 @@ def test_lines_that_are_not_complete_are_skipped_and_do_not_spoil_the_next(done:
     assert record.state(target, key) == record.state(second, key) == "done"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"result": {}},
+        {"result": {**RESULT, "seconds": []}},
+        {"result": {**RESULT, "volumes_ml": {"liver": "much"}}},
+        {"result": {**RESULT, "volumes_ml": {"liver": 10**400}}},
+        {"result": {**RESULT, "volumes_ml": {"liver": math.nan}}},
+        {"result": {**RESULT, "notes": [1]}},
+        {"result": {**RESULT, "device": None}},
+        {"files": {"x" * 70_000: ""}},
+    ],
+)
+def test_a_line_of_which_nothing_can_be_reported_is_skipped(done: tuple[Path, str], change: dict[str, object]) -> None:
+    target, key = done
+    line = json.dumps({"output": target.name, "key": key, "files": {target.name: ""}, "result": RESULT, **change})
+    (target.parent / NAME).write_text(f"{line}\n")
+    record = FolderRecord(target.parent)
+    assert record.state(target, key) == "foreign" and record.result(target)["volumes_ml"] == {}
+
+
 def test_a_record_never_names_files_outside_its_folder(done: tuple[Path, str]) -> None:
     target, key = done
     outside = target.parent.parent / "outside"
     outside.write_bytes(b"")
-    line = '{"output":"a.nrrd","key":"key","files":{"../outside":""},"result":{}}\n'
-    (target.parent / NAME).write_text(line)
+    line = json.dumps({"output": "a.nrrd", "key": key, "files": {"../outside": ""}, "result": RESULT})
+    (target.parent / NAME).write_text(f"{line}\n")
     assert FolderRecord(target.parent).state(target, key) == "foreign"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable
@@ -172,6 +173,10 @@ def _set(state: dict[str, Any], value: object, *keys: Any) -> None:
 
 GROUP = ("optimizers", "segmenter", "param_groups", 0)
 MOMENT = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}
+NAME, WEIGHT = next(iter(method().segmenter.named_parameters(prefix="segmenter")))
+WEIGHT = WEIGHT.detach()
+COMPLEX = WEIGHT.to(torch.complex64)
+MOMENTS = {"step": torch.tensor(1.0), "exp_avg": WEIGHT, "exp_avg_sq": WEIGHT**2}
 MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a later step": (lambda s: _set(s, 10, "step"), "step 10"),
     "a negative step": (lambda s: _set(s, -1, "step"), "step -1"),
@@ -180,6 +185,18 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "an optimiser without groups": (lambda s: _without(s, *GROUP[:3]), "does not fit"),
     "no learning rate": (lambda s: _without(s, *GROUP, "lr"), "does not fit"),
     "betas of another kind": (lambda s: _set(s, None, *GROUP, "betas"), "does not fit"),
+    "betas of another method": (lambda s: _set(s, (0.5, 2.0), *GROUP, "betas"), "does not fit"),
+    "an endless learning rate": (lambda s: _set(s, math.inf, *GROUP, "lr"), "does not fit"),
+    "complex weights": (lambda s: _set(s, COMPLEX, "networks", NAME), "complex64"),
+    "sparse weights": (lambda s: _set(s, WEIGHT.to_sparse(), "networks", NAME), "sparse"),
+    "weights without values": (lambda s: _set(s, WEIGHT.to("meta"), "networks", NAME), "on meta"),
+    "complex moments": (lambda s: _set(s, {0: {**MOMENTS, "exp_avg": COMPLEX}}, *GROUP[:2], "state"), "complex64"),
+    "a step for each weight": (
+        lambda s: _set(s, {0: {**MOMENTS, "step": WEIGHT}}, *GROUP[:2], "state"),
+        "does not fit",
+    ),
+    "a complex step": (lambda s: _set(s, {0: {**MOMENTS, "step": 1j}}, *GROUP[:2], "state"), "does not fit"),
+    "a negative step of Adam": (lambda s: _set(s, {0: {**MOMENTS, "step": -1}}, *GROUP[:2], "state"), "'step' is -1"),
     "moments of another shape": (lambda s: _set(s, {0: MOMENT}, *GROUP[:2], "state"), "does not fit"),
     "half of the moments": (lambda s: _set(s, {0: {"exp_avg": 1}}, *GROUP[:2], "state"), "does not fit"),
     "another method": (lambda s: _set(s, {**IDENTITY, "method": "x"}, "run"), "method='x'"),
@@ -187,6 +204,11 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another length": (lambda s: _set(s, {**IDENTITY, "steps": 8}, "run"), "steps=8"),
     "another setting": (lambda s: _set(s, {**IDENTITY, "settings": {"learning_rate": 1}}, "run"), "learning_rate=1"),
     "other data": (lambda s: _set(s, {**IDENTITY, "data": "e"}, "run"), "other volumes"),
+    "a setting that is a tensor": (lambda s: _set(s, {**IDENTITY, "seed": WEIGHT}, "run"), "seed=tensor"),
+    "a step that is a truth": (
+        lambda s: _set(s, {0: {**MOMENTS, "step": torch.tensor(True)}}, *GROUP[:2], "state"),
+        "'step' is True",
+    ),
     "no run": (lambda s: _set(s, 5, "run"), "does not name its run"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -14,7 +15,9 @@ import pytest
 
 from leuda_core.errors import InputError
 from leuda_core.io.arrays import save_parts
-from leuda_core.worker.channel import LONGEST_LINE, MOST_WAITING
+from leuda_core.worker.channel import LONGEST_LINE, MOST_WAITING, Events, Request
+from leuda_core.worker.requests import LoadRequest, read_request
+from leuda_core.worker.volumes import HeldVolume
 from repository import ROOT
 from worker_process import WorkerProcess, anonymous_mib
 from worker_requests import call, failure, numbers, segmented, volume_data
@@ -39,6 +42,26 @@ def gate(tmp_path: Path) -> Path:
     path = tmp_path / "gate"
     path.touch()
     return path
+
+
+@pytest.mark.parametrize("fields", [{"\ud800": 1}, {"model": "m", "device": ["\udcff"]}])
+def test_half_a_surrogate_pair_is_no_fault(fields: dict[str, object]) -> None:
+    request = Request(1, "load", fields, Events(io.BytesIO()))
+    with pytest.raises(InputError, match="request load"):
+        read_request(request, LoadRequest)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_warning_of_numpy_reaches_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    np.save(path, np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    path.write_bytes(path.read_bytes().replace(b"(2, 3, 4)", b"(2L,3, 4)"))  # as Python 2 wrote it
+    volume = HeldVolume(path)
+    assert volume.data.shape == (4, 3, 2)
+    affine = np.eye(4)
+    affine[0, 1] = 1e308
+    with pytest.raises(InputError, match=r"cannot be inverted.*1e\+308"):
+        volume.at(affine)
 
 
 @pytest.mark.slow

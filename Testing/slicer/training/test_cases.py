@@ -72,6 +72,15 @@ def test_what_is_no_image_is_refused(source) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '[{"key": "a", "name": "b", "labelled": [1e999]}]', '[{"key": "a", "name": "b", "image": 5}]'],
+)
+def test_entries_that_are_no_cases_are_ignored(node, source, text: str) -> None:
+    node.sourceCases = text
+    assert list(source) == []
+
+
 def test_names_are_unique_over_both_lists(node, source) -> None:
     from LEUDATrainingLib.cases.cases import CaseStore
 
@@ -142,8 +151,11 @@ def test_what_is_no_dataset_file_changes_nothing(node, tmp_path: Path, text: str
         ("volumes/target_001.nrrd", "a" * 5000),
         ("volumes/target_001.nrrd", r"\ud800.nrrd"),
         ('"1"', f'"{"9" * 5000}"'),
+        ('"modality": "MR"', '"modality": 5'),
+        ('"color": [', '"color": [1e999, '),
+        ('"id": ', '"labelled_slices": [1e999], "id": '),
     ],
-    ids=["a null character", "a long name", "half a surrogate pair", "a long label value"],
+    ids=["null", "a long name", "half a surrogate pair", "a long value", "no text", "no colour", "no slice"],
 )
 def test_a_dataset_with_values_that_cannot_be_is_refused(node, tmp_path: Path, old: str, new: str) -> None:
     from LEUDATrainingLib.cases.structures import write_structures

@@ -30,6 +30,7 @@ _PIXEL_DATA: dict[bytes, Literal["<", ">"]] = {b"\xe0\x7f\x10\x00": "<", b"\x7f\
 _FLOAT_PIXELS = {
     struct.pack(f"{order}HH", 0x7FE0, element): order for order in "<>" for element in (8, 9)
 }  # FloatPixelData, DoubleFloatPixelData
+_PIXEL_TAG = (0x7FE0, 0x0010)
 _UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription"),
@@ -237,4 +238,18 @@ def _span(head: bytes, stream: Any, deflated_from: int | None) -> PixelSpan | No
     explicit = kind in (b"OB", b"OW", b"UN")
     length = struct.unpack(f"{order}I", head[8:] if explicit else head[4:8])[0]
     offset = stream.tell() - (0 if explicit else 4)
+    if explicit and length != _UNDEFINED:
+        _check_last(stream, offset + length, order)
     return PixelSpan(offset, None if length == _UNDEFINED else length, order, kind != b"OB", deflated_from)
+
+
+def _check_last(stream: Any, end: int, order: str) -> None:
+    """Refuse elements that belong in front of the pixels, or further pixels: other programs might use those.
+
+    Padding and group FFFC may follow.
+    """
+    stream.seek(end)
+    after = stream.read(6)
+    is_element = len(after) == 6 and after[4:].isalpha() and after[4:].isupper()
+    if is_element and struct.unpack(f"{order}HH", after[:4]) <= _PIXEL_TAG:
+        raise ValueError("its pixels are not its last element")

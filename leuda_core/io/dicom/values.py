@@ -34,7 +34,7 @@ def whole(dataset: Any, keyword: str, *, default: int | None = None, largest: in
     if value is None:
         raise ValueError(f"it has no {keyword}")
     number = int(value)
-    if not 0 <= number <= largest:
+    if not (_is_plain(value) and 0 <= number <= largest):
         raise ValueError(f"{keyword} is not a number from 0 to {largest}")
     return number
 
@@ -48,11 +48,13 @@ def numbers(scopes: Sequence[Any], keyword: str, count: int) -> tuple[float, ...
     value = first(scopes, keyword)
     if value is None:
         return None
+    parts = value if is_list(value) else [value]
     try:
-        found = tuple(float(part) for part in (value if is_list(value) else [value]))
+        found = tuple(float(part) for part in parts)
     except ValueError:  # for example a decimal comma
         found = ()
-    if len(found) != count or not all(math.isfinite(part) and abs(part) <= _LARGEST for part in found):
+    plain = all(map(_is_plain, parts))
+    if not plain or len(found) != count or not all(math.isfinite(part) and abs(part) <= _LARGEST for part in found):
         raise ValueError(f"{keyword} is {shown(value)}, not {count} usable number{'s'[: count > 1]}")
     return found
 
@@ -67,6 +69,11 @@ def shown(value: Any) -> str:
     """Return a value for a message: one line, without control characters, at most 64 characters."""
     text = "".join(sign if sign.isprintable() else "?" for sign in str(value)).strip()
     return text if len(text) <= 64 else text[:61] + "..."
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a number was written as other programs read it, too: Python allows underscores in numbers."""
+    return "_" not in str(getattr(value, "original_string", ""))
 
 
 def is_list(value: Any) -> bool:

@@ -96,9 +96,17 @@ def whole(path: Path, name: str, text: str) -> int:
     return int(text)
 
 
+def is_plain(text: str) -> bool:
+    """Return whether numbers in a text mean the same to every program.
+
+    Python also reads digits of other scripts, underscores within numbers, and spaces beyond ASCII.
+    """
+    return text.isascii() and "_" not in text
+
+
 def sizes(path: Path, name: str, text: str, count: int) -> tuple[int, ...]:
     """Return the sizes of ``count`` axes, each at least 1."""
-    words = text.split()
+    words = text.split() if is_plain(text) else []
     found = tuple(whole(path, name, word) for word in words[:count])
     if len(words) != count or min(found) < 1:
         raise unreadable(path, f"the field {shown(name)} is {shown(text)}, not {count} sizes from 1")
@@ -108,7 +116,7 @@ def sizes(path: Path, name: str, text: str, count: int) -> tuple[int, ...]:
 def numbers(path: Path, name: str, text: str, count: int) -> list[float]:
     """Return ``count`` numbers whose decimal sign is a point, whatever the system's language is."""
     try:
-        found = [float(word) for word in text.split()[: count + 1]]
+        found = [float(word) for word in text.split()[: count + 1]] if is_plain(text) else []
     except ValueError:
         found = []
     if len(found) != count or not all(map(is_sane, found)):
@@ -161,6 +169,11 @@ def checked_affine(affine: np.ndarray, path: Path) -> np.ndarray:
         InputError: it is not usable.
     """
     if not is_usable(affine):
-        rows = [[float(f"{value:.6g}") for value in row] for row in affine[:3]]
-        raise InputError(f"'{path}' has an affine that cannot be inverted: {rows}", "export it with its orientation")
+        what = f"'{path}' has an affine that cannot be inverted: {rows_of(affine)}"
+        raise InputError(what, "export it with its orientation")
     return affine
+
+
+def rows_of(affine: np.ndarray) -> list[list[float]]:
+    """Return the rows of an affine for a message; ``np.round`` would overflow for large numbers."""
+    return [[float(f"{value:.6g}") for value in row] for row in affine[:3]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,18 +30,29 @@ def read_nifti_header(path: Path) -> Nifti1Header:
         InputError: not a NIfTI file, or a field has an impossible value.
     """
     import nibabel
-    from nibabel.imageglobals import LoggingOutputSuppressor
 
     block = _block(path)
     form = nibabel.Nifti1Header if len(block) == 348 else nibabel.Nifti2Header
     try:
-        with LoggingOutputSuppressor(), np.errstate(all="ignore"):  # nibabel prints warnings
+        with _silent_nibabel(), np.errstate(all="ignore"):
             _check(form(block, check=False), path)
             return form(block)
     except InputError:
         raise
     except Exception as error:  # nibabel raises many types of errors for invalid files
         raise _not_nifti(path) from error
+
+
+@contextmanager
+def _silent_nibabel() -> Iterator[None]:
+    """Hide what nibabel repairs in a header: it would log it, and the root logger would print it."""
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _block(path: Path) -> bytes:

@@ -43,13 +43,16 @@ def grid_affine(path: Path, fields: Mapping[str, Any], domain: Sequence[int], co
     if "spacings" in fields and np.isfinite(fields["spacings"]).any():
         raise InputError(f"'{path}' has spacings in addition to a space", f"{EXPORT_AGAIN}, with space directions")
     headers.check_unit(path, fields.get("space units", []))
-    axes, origin = _directions(path, fields, domain, count), _origin(path, fields, len(domain))
-    return headers.affine_of(path, axes, origin, _TO_RAS.get(space, headers.LPS_TO_RAS))
+    to_ras = _TO_RAS.get(space, headers.LPS_TO_RAS)
+    axes, origin = _directions(path, fields, domain, count, to_ras), _origin(path, fields, len(domain))
+    return headers.affine_of(path, axes, origin, to_ras)
 
 
-def _directions(path: Path, fields: Mapping[str, Any], domain: Sequence[int], count: int) -> np.ndarray:
-    """Return the step along each domain axis as a column; 1 along the same axis of the space where none is given."""
-    axes = np.eye(len(domain))
+def _directions(
+    path: Path, fields: Mapping[str, Any], domain: Sequence[int], count: int, to_ras: np.ndarray
+) -> np.ndarray:
+    """Return the step along each domain axis as a column; 1 along the same axis of LPS, as ITK has it, without one."""
+    axes = (np.linalg.inv(to_ras) @ headers.LPS_TO_RAS)[: len(domain), : len(domain)]
     if "space directions" not in fields:
         return axes
     rows = fields["space directions"]

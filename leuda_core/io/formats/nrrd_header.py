@@ -28,6 +28,10 @@ _USED = {
     *("space", "space dimension", "space directions", "space origin", "space units"),
     *("line skip", "byte skip", "data file"),
 }
+_NUMERIC = {
+    *("dimension", "spacings", "axis mins", "space dimension", "space directions", "space origin"),
+    *("line skip", "byte skip"),
+}
 _UNUSED = {
     *("content", "number", "block size", "thicknesses", "axis maxs", "labels", "min", "max", "old min", "old max"),
     *("sample units", "measurement frame"),
@@ -99,6 +103,8 @@ def _parsed(texts: dict[str, str], path: Path) -> Fields:
     import nrrd
 
     sizes = texts.pop("sizes", "")  # pynrrd would read 2.7 as 2
+    if unclear := [name for name in _NUMERIC & texts.keys() if not headers.is_plain(texts[name])]:
+        raise unreadable(path, f"the field {unclear[0]!r} is {shown(texts[unclear[0]])}, not plain numbers")
     lines = ["NRRD0005", *(f"{name}: {_joined(value)}" for name, value in texts.items())]
     try:
         with np.errstate(all="ignore"):  # numbers that overflow are refused later
@@ -108,8 +114,11 @@ def _parsed(texts: dict[str, str], path: Path) -> Fields:
 
 
 def _joined(value: str) -> str:
-    """Return a value without the spaces within its parentheses, which pynrrd does not expect."""
-    return re.sub(r"\([^()]*\)", lambda vector: "".join(vector[0].split()), value)
+    """Return a value without the spaces around the numbers in its parentheses, which pynrrd does not expect.
+
+    A space within a number stays, and is refused: ``2 0`` is not 20.
+    """
+    return re.sub(r"\(([^()]*)\)", lambda vector: f"({','.join(map(str.strip, vector[1].split(',')))})", value)
 
 
 def _unescaped(text: str) -> str:

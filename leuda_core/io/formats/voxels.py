@@ -201,6 +201,8 @@ def _fill_text(stream: BufferedReader, path: Path, part: np.ndarray) -> None:
     filled, rest = 0, b""
     while filled < part.size:
         chunk = stream.read(_CHUNK)
+        if b"_" in chunk:  # which Python reads as part of a number
+            raise damaged(path, "its text holds words that are not numbers")
         words = (rest + chunk).split()
         rest = words.pop() if chunk and words and not chunk[-1:].isspace() else b""
         if len(rest) > 100:

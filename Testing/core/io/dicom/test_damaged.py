@@ -92,6 +92,26 @@ def test_number_of_frames_that_is_no_number(tmp_path, digits):
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize(("keyword", "digits"), [("RescaleSlope", b"1_0."), ("NumberOfFrames", b"0_1 ")])
+def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, digits):
+    path = image_file(tmp_path / "a.dcm", DATA[0], **{keyword: digits.decode().replace("_", "0").strip()})
+    path.write_bytes(path.read_bytes().replace(digits.replace(b"_", b"0"), digits))
+    with pytest.raises(InputError, match=keyword):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("tag", [b"\x20\x00\x0d\x00UI", b"\xe0\x7f\x10\x00OW"])
+def test_pixels_in_front_of_other_elements_are_refused(tmp_path, tag):
+    path = image_file(tmp_path / "a.dcm", DATA[0])
+    content = path.read_bytes()
+    others = b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<I", DATA[0].nbytes) + bytes(DATA[0].nbytes)
+    path.write_bytes(content.replace(tag, others + tag, 1))
+    with pytest.raises(InputError, match="its pixels are not its last element"):
+        read_volume(path)
+    path.write_bytes(content + b"\xfc\xff\xfc\xffOB\0\0\x02\0\0\0\0\0")  # padding
+    np.testing.assert_array_equal(read_volume(path).data[..., 0].T, DATA[0])
+
+
 def test_sequences_within_sequences(tmp_path):
     path = image_file(tmp_path / "x.dcm", DATA[0])
     nested = b""
