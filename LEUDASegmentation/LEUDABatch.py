@@ -34,7 +34,7 @@ from leuda_core.bundle.store import list_models
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from leuda_core.io.files import check_output_folder, write_json
 from leuda_core.io.names import output_names
-from leuda_core.io.streams import log, one_line, print_json, print_text
+from leuda_core.io.streams import give_up_output, log, one_line, print_json, print_text
 from leuda_core.types import SegmentOptions
 from LEUDASegmentationLib.processes.environment import models_folder
 from LEUDASegmentationLib.processes.installation import install
@@ -140,6 +140,9 @@ def _require_packages(may_install: bool) -> None:
 
 def _segment_all(args: argparse.Namespace) -> int:
     check_output_folder(args.output)
+    if (args.output / SUMMARY).is_dir():
+        what = f"'{args.output / SUMMARY}' is a folder, where the summary would be written"
+        raise InputError(what, "choose another output folder")
     client = WorkerClient()
     cancellation, start = Cancellation(client), time.monotonic()
     client.onLog = lambda line: _say(f"  {line}") if line.startswith(("WARNING", "ERROR")) else None
@@ -236,7 +239,10 @@ def _finish(args: argparse.Namespace, outcomes: list[Outcome], seconds: float) -
     summary = _write_summary(args, outcomes, seconds)
     _say(f"{summary['done']} of {len(outcomes)} volumes segmented; see {args.output / SUMMARY}")
     if args.json:
-        print_json(sys.stdout, json.dumps(summary, indent=2))
+        try:
+            print_json(sys.stdout, json.dumps(summary, indent=2))
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe; the work is done
+            give_up_output()
     return summary["exit_code"]
 
 

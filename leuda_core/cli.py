@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import leuda_core
-from leuda_core.commands.output import Result, give_up_output, print_result, say, to_json
+from leuda_core.commands.output import Result, print_failure, print_result, say
 from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS
 from leuda_core.errors import InputError, as_leuda_error
-from leuda_core.io.streams import ErrorStreamHandler, SafeFormatter, log, print_json, print_text, standard_streams
+from leuda_core.io.streams import ErrorStreamHandler, SafeFormatter, give_up_output, log, print_text, standard_streams
 from leuda_core.runs.lock import LAUNCH_TOKEN
 
 _FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "nii")
@@ -288,9 +288,5 @@ def _fail(error: BaseException, as_json: bool) -> int:
     line = " ".join(str(known).split())
     say(f"leuda: {line}" if known.exit_code == 130 else f"leuda: error: {line}")
     if as_json:
-        document = {"kind": known.kind, "message": known.message, "remedy": known.remedy, "exit_code": known.exit_code}
-        try:
-            print_json(sys.stdout, to_json({"error": document}))
-        except OSError:  # the message above has said what matters
-            give_up_output()
+        print_failure(known)
     return known.exit_code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -11,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leuda_core.errors import LeudaError
 from leuda_core.io.files import write_error
-from leuda_core.io.streams import is_terminal, log, one_line, print_json, print_text
+from leuda_core.io.streams import give_up_output, is_terminal, log, one_line, print_json, print_text
 
 _LINE_EVERY_S = 15.0
 _LINE_EVERY_PART = 0.01  # of the time since the start: months of lines would fill the log of a run
@@ -82,10 +82,13 @@ def print_result(result: Result, *, as_json: bool) -> None:
         raise write_error(Path("standard output"), error) from error
 
 
-def give_up_output() -> None:
-    """Send what is left of standard output nowhere, so that Python does not fail on it at its end."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # a replacement of the stream may have no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def print_failure(error: LeudaError) -> None:
+    """Print an error as JSON on standard output. That it cannot be printed is no further error."""
+    document = {"kind": error.kind, "message": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+    try:
+        print_json(sys.stdout, to_json({"error": document}))
+    except OSError:  # the line on standard error has said what matters
+        give_up_output()
 
 
 class Progress:

@@ -78,6 +78,12 @@ def print_json(stream: Any, document: str) -> None:
     _flush(stream)
 
 
+def give_up_output() -> None:
+    """Send what is left of standard output nowhere, so that Python does not fail on it at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a replacement of the stream may have no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def log(text: str) -> None:
     """Write a line to standard error. It is lost if that fails: a message must not end the work it is about."""
     with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe; a closed stream

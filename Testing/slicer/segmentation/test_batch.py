@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import signal
@@ -203,6 +204,22 @@ def test_a_batch_without_streams_still_works(batch, monkeypatch: pytest.MonkeyPa
         patch.setattr(sys, "stdout", None)
         patch.setattr(sys, "stderr", None)
         assert batch.main(["--help"]) == 0 and batch.main(["--nonsense"]) == 2
+
+
+def test_a_reader_that_leaves_early_does_not_change_the_exit_code(run, batch, monkeypatch, tmp_path: Path) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Closed())
+        assert run(write_volume(tmp_path / "a.nii.gz"), "--json")[0] == 0
+
+
+def test_a_folder_in_place_of_the_summary_is_told_before_the_work(batch, capsys, tmp_path: Path) -> None:
+    (tmp_path / "summary.json").mkdir()
+    assert batch.main(["--model", "m", "--input", "a", "--output", str(tmp_path)]) == 2
+    assert "summary.json' is a folder" in capsys.readouterr().err
 
 
 def test_names_do_not_control_the_terminal(batch, capsys: pytest.CaptureFixture[str]) -> None:
