@@ -51,6 +51,11 @@ WRONG = {
     "no such volume": ("segment", {"volume": "/no/such.npy"}, ("/no/such.npy",)),
     "no such folder": ("segment", {"output": "/no/such/labels.npy"}, ("/no/such/labels.npy",)),
     "flat affine": ("segment", {"affine": [[0.0] * 4] * 4}, ("affine",)),
+    "affine without its last row": (
+        "slice",
+        {"affine": [*AFFINE[:3], [0.0] * 4], "position": [0, 0, 0]},
+        ("affine",),
+    ),
     "short affine": ("segment", {"affine": [[1.0] * 3] * 3}, ("affine",)),
     "box outside": ("segment", {"box": [[0, 5], [900, 999], [0, 5]]}, ("region of interest",)),
     "box of two": ("segment", {"box": [[0, 5], [0, 5]]}, ("box",)),

@@ -20,6 +20,7 @@ MAX_MM = 1e9
 """No distance in a header may be larger; coordinates of that size are damage, and their squares would overflow."""
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LAST_ROW = (0.0, 0.0, 0.0, 1.0)  # of every affine
 _MIN_STEP_MM = 1e-6  # a nanometre: no volume has smaller voxels, and smaller numbers would underflow
 _MAX_LINE = 1 << 20
 _MAX_HEADER = 1 << 23
@@ -156,7 +157,7 @@ def affine_of(path: Path, axes: np.ndarray, origin: np.ndarray, to_ras: np.ndarr
 
 def is_usable(affine: np.ndarray) -> bool:
     """Return whether an affine can be inverted and its lengths are possible."""
-    if not np.isfinite(affine).all() or np.abs(affine).max() > MAX_MM:
+    if not np.isfinite(affine).all() or np.abs(affine).max() > MAX_MM or not np.allclose(affine[3], _LAST_ROW):
         return False
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     return bool(lengths.min() >= _MIN_STEP_MM and abs(np.linalg.det(affine[:3, :3] / lengths)) >= 1e-6)
