@@ -124,6 +124,8 @@ def _check_ordinary(tensor: Tensor) -> None:
     """
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
         raise ValueError(f"a tensor is {tensor.layout}, {tensor.dtype}, on {tensor.device.type}")
+    if not (tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)):
+        raise ValueError(f"a tensor of shape {list(tensor.shape)} has the strides {list(tensor.stride())}")
 
 
 def _check_optimizers(method: Method, fresh: Mapping[str, Any]) -> None:

@@ -190,6 +190,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "complex weights": (lambda s: _set(s, COMPLEX, "networks", NAME), "complex64"),
     "sparse weights": (lambda s: _set(s, WEIGHT.to_sparse(), "networks", NAME), "sparse"),
     "weights without values": (lambda s: _set(s, WEIGHT.to("meta"), "networks", NAME), "on meta"),
+    "weights that share their memory": (lambda s: _set(s, WEIGHT[:1].expand_as(WEIGHT), "networks", NAME), "strides"),
     "complex moments": (lambda s: _set(s, {0: {**MOMENTS, "exp_avg": COMPLEX}}, *GROUP[:2], "state"), "complex64"),
     "a step for each weight": (
         lambda s: _set(s, {0: {**MOMENTS, "step": WEIGHT}}, *GROUP[:2], "state"),
