@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from leuda_core.config import MethodConfig
+    from leuda_core.data.loaders import SliceLoader
+    from leuda_core.types import Task
 
 OBLIQUE = np.array([[0.98, -0.12, 0.3, -40.0], [0.1, 1.4, -0.9, 25.0], [-0.2, 0.25, 7.9, 310.0], [0, 0, 0, 1.0]])
 
@@ -58,3 +64,13 @@ def write_dataset(folder: Path) -> Path:
     path = folder / "dataset.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
+
+
+def tiny_loader(path: Path, folder: Path, settings: MethodConfig) -> tuple[SliceLoader, Task]:
+    """Prepare the slices of a dataset file in a folder; return the loader and the task."""
+    from leuda_core.data.dataset import load_dataset
+    from leuda_core.data.loaders import SliceLoader, make_task
+
+    dataset = load_dataset(path)
+    task = make_task(dataset, settings)
+    return SliceLoader(dataset, task, settings, folder), task

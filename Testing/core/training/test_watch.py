@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,7 @@ import torch
 from leuda_core.bundle.model import load_bundle
 from leuda_core.commands.runs import status as status_command
 from leuda_core.config import MethodConfig
-from leuda_core.data.check import check_dataset
-from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import SliceLoader, make_task
-from leuda_core.errors import InputError, LeudaError
-from leuda_core.io.nifti import read_nifti, write_nifti
+from leuda_core.errors import LeudaError
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import status, status_of
@@ -27,43 +21,11 @@ from leuda_core.training import watch as watching
 from leuda_core.training.checkpoints import read_checkpoint
 from leuda_core.training.run import train
 from leuda_core.training.signals import Slices, answer, overlap, separability
-from leuda_core.training.watch import TrainingWarning, Watch, data_warnings
+from leuda_core.training.watch import TrainingWarning, Watch
+from tiny_data import tiny_loader
 
 SMALL = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabelled_batch_size": 2}
 SETTINGS = MethodConfig(**SMALL)
-
-
-@pytest.fixture
-def edited(tiny_dataset: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes the tiny dataset with other voxels in the files of a role."""
-
-    def apply(role: str, key: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
-        document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
-        for name in ("source", "target"):
-            for case in document[name]["cases"]:
-                for part in {"image", "label"} & case.keys():
-                    path = tiny_dataset.parent / case[part]
-                    if (name, part) == (role, key):
-                        data, affine = read_nifti(path)
-                        path = tmp_path / path.name
-                        write_nifti(change(np.array(data)), affine, path)
-                    case[part] = str(path)
-        document["test"] = {}
-        path = tmp_path / "dataset.json"
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return path
-
-    return apply
-
-
-def noise(data: np.ndarray) -> np.ndarray:
-    return np.random.default_rng(0).normal(300, 100, data.shape).astype(np.float32)
-
-
-def loader_of(path: Path, folder: Path) -> tuple[SliceLoader, Any]:
-    dataset = load_dataset(path)
-    task = make_task(dataset, SETTINGS)
-    return SliceLoader(dataset, task, SETTINGS, folder), task
 
 
 class Scripted(SourceOnly):
@@ -91,7 +53,7 @@ class Scripted(SourceOnly):
 
 @pytest.fixture
 def watched(tiny_dataset: Path, tmp_path: Path) -> tuple[Watch, Scripted, list[dict[str, Any]]]:
-    loader, task = loader_of(tiny_dataset, tmp_path / "cache")
+    loader, task = tiny_loader(tiny_dataset, tmp_path / "cache", SETTINGS)
     events: list[dict[str, Any]] = []
     watch = Watch(loader, task, lambda kind, /, **fields: events.append({"event": kind, **fields}))
     return watch, Scripted(task, SETTINGS), events
@@ -187,7 +149,7 @@ def test_a_resumed_run_remembers(watched, tiny_dataset, tmp_path):
     watch, method, events = watched
     watch.look(method, 100, 0.1)
     method.shown = "nothing"
-    loader, task = loader_of(tiny_dataset, tmp_path / "again")
+    loader, task = tiny_loader(tiny_dataset, tmp_path / "again", SETTINGS)
     again = Watch(loader, task, lambda kind, /, **fields: None)
     again.restore(events, 100)
     assert again.look(method, 200, 0.2), "the structures were there before the restart"
@@ -236,33 +198,6 @@ def test_too_little_memory_to_look_ends_no_training(watched, monkeypatch):
         watch.look(method, 100, 0.9)
 
 
-def test_a_target_of_noise_is_named_before_the_training(edited, tmp_path):
-    path = edited("target", "image", noise)
-    found = data_warnings(*loader_of(path, tmp_path / "cache"))
-    assert [warning.kind for warning in found] == ["noise"] and "'t0', 't1'" in found[0].message
-    report = check_dataset(path)
-    assert not report.problems and any("'t0', 't1': the slices look like noise" in one for one in report.warnings)
-
-
-def test_labels_without_a_border_are_refused_and_one_such_case_is_named(edited, tiny_dataset, tmp_path):
-    path = edited("source", "label", lambda label: np.ones_like(label))
-    with pytest.raises(InputError, match="'ring' covers every pixel of all labelled slices"):
-        data_warnings(*loader_of(path, tmp_path / "cache"))
-    assert any("'ring' covers every pixel" in problem for problem in check_dataset(path).problems)
-    document = json.loads(path.read_text(encoding="utf-8"))
-    document["source"]["cases"][1]["label"] = str(tiny_dataset.parent / "s1_label.nii.gz")
-    path.write_text(json.dumps(document), encoding="utf-8")
-    (found,) = data_warnings(*loader_of(path, tmp_path / "cache2"))
-    assert found.kind == "covered" and "'s0'" in found.message
-    report = check_dataset(path)
-    assert not report.problems and any("case 's0'" in one for one in report.warnings)
-
-
-def test_a_good_dataset_has_no_warning(tiny_dataset, tmp_path):
-    assert data_warnings(*loader_of(tiny_dataset, tmp_path / "cache")) == []
-    assert check_dataset(tiny_dataset).warnings == ()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["mean_teacher", "adabn"])
 def test_the_watch_changes_no_weight(tiny_dataset, tmp_path, monkeypatch, method):
@@ -305,13 +240,6 @@ def test_losses_that_are_not_finite_keep_the_checkpoint_before(tiny_dataset, tmp
     with pytest.raises(LeudaError, match="not finite at step 10"):
         train(tiny_dataset, "source_only", tmp_path / "run", steps=10, checkpoint_every=5, settings=SMALL)
     assert read_checkpoint(Run(tmp_path / "run").good_checkpoint, torch.device("cpu"))["step"] == 5
-
-
-def test_no_target_label_is_read(edited, tmp_path, monkeypatch):
-    """Target cases with labels give the same slices to look at, and no label of them is opened."""
-    loader, task = loader_of(edited("target", "image", lambda data: data), tmp_path / "cache")
-    watch = Watch(loader, task, lambda kind, /, **fields: None)
-    assert watch._target.labels == [] and all(case.labels is None for case in loader.target)
 
 
 def test_the_state_has_the_warnings_that_hold(tmp_path):
