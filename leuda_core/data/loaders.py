@@ -1,15 +1,13 @@
-"""From volumes to batches: slices are prepared once in files, from which batches are drawn at random.
+"""The task of a run, and its batches, drawn at random from prepared slices.
 
-Memory does not grow with the number of volumes: preparation loads one volume at a time, drawing maps one slice at a
-time. A batch depends only on (seed, step), so a resumed run gets the same batches as an uninterrupted one.
+A batch depends only on (seed, step), so a resumed run gets the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +16,12 @@ from torch import Tensor
 
 from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.augment import random_affine
-from leuda_core.data.dataset import (
-    UnreadableCase,
-    labelled_slices,
-    nothing_labelled,
-    read_case_grid,
-    read_case_image,
-    read_case_labels,
-)
+from leuda_core.data.dataset import UnreadableCase, nothing_labelled, read_case_grid
 from leuda_core.data.planes import case_plan, isotropic_rule
-from leuda_core.data.slices import intensity_range, labels_to_working, to_working
+from leuda_core.data.prepared import CachedCase, prepare_cases, read_slice
 from leuda_core.errors import InputError
-from leuda_core.io.arrays import save_parts
-from leuda_core.io.files import write_error
-from leuda_core.io.private import make_private_folder
 from leuda_core.io.volumes import Grid
-from leuda_core.types import IGNORE, Batch, Case, Dataset, Label, Normalization, Task
+from leuda_core.types import IGNORE, Batch, Case, Dataset, Normalization, Task
 
 logger = logging.getLogger(__name__)
 
@@ -93,103 +81,6 @@ def _automatic_spacing(grids: Sequence[tuple[Case, Grid]], settings: MethodConfi
     return round(min(max(side / settings.patch_size, pixel), 2 * pixel), 3)
 
 
-@dataclass(frozen=True)
-class CachedCase:
-    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices."""
-
-    id: str
-    images: Path
-    labels: Path | None
-    n_slices: int
-    labelled: tuple[int, ...]
-
-
-def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> CachedCase:
-    """Write a case's slices to ``folder`` in working geometry and intensity.
-
-    Raises:
-        UnreadableCase: a file cannot be read. InputError: the labels are unusable. LeudaError: the disk is full.
-    """
-    volume = read_case_image(case)
-    plan = case_plan(case, Grid(volume.shape, volume.affine), task.plane, task.isotropic)
-    size = plan.working_size(task.spacing_mm)
-    intensities = intensity_range(volume.data, task.normalization)
-    slices = plan.view(volume.data)
-    image_path = _new_folder(folder) / "image.npy"
-    images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
-    save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
-    if not with_labels or case.label is None:
-        return CachedCase(case.id, image_path, None, plan.n_slices, ())
-
-    label_map = read_case_labels(case, task.labels)
-    labelled = labelled_slices(case, label_map, plan)
-    label_path = folder / "label.npy"
-    labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
-    save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
-    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled)
-
-
-def _working_labels(
-    slices: np.ndarray, labelled: Sequence[int], labels: Sequence[Label], size: tuple[int, int]
-) -> Iterator[np.ndarray]:
-    """Yield the class indices of every slice in working geometry; slices that are not labelled are ``IGNORE``."""
-    for index in range(len(slices)):
-        if index in labelled:
-            yield labels_to_working(class_indices(slices[index : index + 1], labels), size)[0]
-        else:
-            yield np.full(size, IGNORE, np.uint8)
-
-
-def _new_folder(folder: Path) -> Path:
-    try:
-        make_private_folder(folder)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    return folder
-
-
-def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
-    """Convert label values to class indices: 0 background, ``c`` for ``labels[c - 1]``; uint8, same shape."""
-    table = np.zeros(max(label.value for label in labels) + 1, np.uint8)
-    for index, label in enumerate(labels, start=1):
-        table[label.value] = index
-    return table[values]
-
-
-def _prepare_all(
-    roles: Sequence[tuple[Case, bool]],
-    task: Task,
-    folder: Path,
-    *,
-    on_case: Callable[[int, int], None] | None,
-    on_unreadable: Callable[[int, UnreadableCase], None] | None,
-) -> tuple[list[CachedCase | None], list[UnreadableCase]]:
-    """Prepare cases, each given with whether its labels are read; ``None`` for one that cannot be read.
-
-    Arguments and errors are those of ``SliceLoader``; nothing is left in ``folder`` after an error.
-    """
-    cached: list[CachedCase | None] = []
-    failures: list[UnreadableCase] = []
-    places = [folder / f"{index:04d}" for index in range(len(roles))]
-    try:
-        for place, (case, with_labels) in zip(places, roles, strict=True):
-            try:
-                cached.append(prepare_case(case, task, place, with_labels=with_labels))
-            except UnreadableCase as error:
-                if on_unreadable is None:
-                    raise
-                on_unreadable(len(cached), error)
-                failures.append(error)
-                cached.append(None)
-            if on_case:
-                on_case(len(cached), len(roles))
-    except BaseException:  # slices that nobody will use must not keep a disk full
-        for place in places:
-            shutil.rmtree(place, ignore_errors=True)
-        raise
-    return cached, failures
-
-
 class SliceLoader:
     """Draws the batches of a run. ``batch(step)`` is a pure function of the seed, the step and the volumes."""
 
@@ -218,7 +109,7 @@ class SliceLoader:
         self._episodes = episodes
         roles = [(case, True) for case in dataset.source.cases]
         roles += [(case, target_labels) for case in dataset.target.cases]
-        cached, failures = _prepare_all(roles, task, folder, on_case=on_case, on_unreadable=on_unreadable)
+        cached, failures = prepare_cases(roles, task, folder, on_case=on_case, on_unreadable=on_unreadable)
         first = len(dataset.source.cases)
         source, target = ([case for case in part if case] for part in (cached[:first], cached[first:]))
         self.labelled = [case for case in source if case.labelled]
@@ -279,11 +170,6 @@ class SliceLoader:
         if with_labels and case.labels is not None:
             label = _crop(read_slice(case.labels, index), offset, self._patch, IGNORE)
         return _crop(image, offset, self._patch, -1.0), label
-
-
-def read_slice(path: Path, index: int) -> np.ndarray:
-    """Copy one slice from a memory-mapped file; the mapping and its pages are released at once."""
-    return np.array(np.load(path, mmap_mode="r")[index])
 
 
 def _crop(image: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:

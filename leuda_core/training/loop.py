@@ -21,7 +21,8 @@ from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import DataGuard
-from leuda_core.data.loaders import CachedCase, SliceLoader, make_task
+from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.prepared import CachedCase
 from leuda_core.devices import autocast, choose_device, peak_memory_mib
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.io.files import atomic_path

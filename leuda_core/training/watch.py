@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from leuda_core.data.fingerprint import DataRecord
-from leuda_core.data.loaders import CachedCase, SliceLoader, read_slice
+from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.plausibility import (
     COVERED_REMEDY,
     NOISE_REMEDY,
@@ -23,6 +23,7 @@ from leuda_core.data.plausibility import (
     noise_text,
     only_class,
 )
+from leuda_core.data.prepared import CachedCase, read_slice
 from leuda_core.devices import is_out_of_memory
 from leuda_core.errors import InputError
 from leuda_core.methods.base import Method

@@ -7,7 +7,8 @@ import torch
 
 from leuda_core.config import MethodConfig
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import SliceLoader, class_indices, make_task, read_slice
+from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.prepared import class_indices, read_slice
 from leuda_core.types import IGNORE, Label
 
 SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core.data import loaders
+from leuda_core.data import prepared
 from leuda_core.errors import LeudaError
 from leuda_core.methods.cyclegan import TranslatingMethod
 from leuda_core.runs.state import status
@@ -19,7 +19,7 @@ from room import KINDS, Room, make_room
 SMALL = {"base_channels": 4, "patch_size": 32, "batch_size": 1, "unlabelled_batch_size": 1}
 TRANSLATING = {"translator_channels": 4, "translator_blocks": 1, "translator_steps": 1}
 MOMENTS = {
-    "preparing": (loaders, "prepare_case"),
+    "preparing": (prepared, "prepare_case"),
     "checkpoint": (loop.Training, "_save"),
     "preview": (Previewer, "write"),
     "translator": (TranslatingMethod, "write_files"),

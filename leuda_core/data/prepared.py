@@ -1,0 +1,125 @@
+"""Slices of volumes, prepared once: cut, resampled and normalised, in files from which batches are drawn.
+
+Memory does not grow with the number of volumes: one volume is in memory at a time, and reading maps one slice at a
+time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leuda_core.data.dataset import UnreadableCase, labelled_slices, read_case_image, read_case_labels
+from leuda_core.data.planes import case_plan
+from leuda_core.data.slices import intensity_range, labels_to_working, to_working
+from leuda_core.io.arrays import save_parts
+from leuda_core.io.files import write_error
+from leuda_core.io.private import make_private_folder
+from leuda_core.io.volumes import Grid
+from leuda_core.types import IGNORE, Case, Label, Task
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices."""
+
+    id: str
+    images: Path
+    labels: Path | None
+    n_slices: int
+    labelled: tuple[int, ...]
+
+
+def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> CachedCase:
+    """Write a case's slices to ``folder`` in working geometry and intensity.
+
+    Raises:
+        UnreadableCase: a file cannot be read. InputError: the labels are unusable. LeudaError: the disk is full.
+    """
+    volume = read_case_image(case)
+    plan = case_plan(case, Grid(volume.shape, volume.affine), task.plane, task.isotropic)
+    size = plan.working_size(task.spacing_mm)
+    intensities = intensity_range(volume.data, task.normalization)
+    slices = plan.view(volume.data)
+    image_path = _new_folder(folder) / "image.npy"
+    images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
+    save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
+    if not with_labels or case.label is None:
+        return CachedCase(case.id, image_path, None, plan.n_slices, ())
+
+    label_map = read_case_labels(case, task.labels)
+    labelled = labelled_slices(case, label_map, plan)
+    label_path = folder / "label.npy"
+    labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
+    save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
+    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled)
+
+
+def _working_labels(
+    slices: np.ndarray, labelled: Sequence[int], labels: Sequence[Label], size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """Yield the class indices of every slice in working geometry; slices that are not labelled are ``IGNORE``."""
+    for index in range(len(slices)):
+        if index in labelled:
+            yield labels_to_working(class_indices(slices[index : index + 1], labels), size)[0]
+        else:
+            yield np.full(size, IGNORE, np.uint8)
+
+
+def _new_folder(folder: Path) -> Path:
+    try:
+        make_private_folder(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
+
+
+def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+    """Convert label values to class indices: 0 background, ``c`` for ``labels[c - 1]``; uint8, same shape."""
+    table = np.zeros(max(label.value for label in labels) + 1, np.uint8)
+    for index, label in enumerate(labels, start=1):
+        table[label.value] = index
+    return table[values]
+
+
+def prepare_cases(
+    roles: Sequence[tuple[Case, bool]],
+    task: Task,
+    folder: Path,
+    *,
+    on_case: Callable[[int, int], None] | None,
+    on_unreadable: Callable[[int, UnreadableCase], None] | None,
+) -> tuple[list[CachedCase | None], list[UnreadableCase]]:
+    """Prepare cases, each given with whether its labels are read; ``None`` for one that cannot be read.
+
+    Arguments and errors are those of ``SliceLoader``; nothing is left in ``folder`` after an error.
+    """
+    cached: list[CachedCase | None] = []
+    failures: list[UnreadableCase] = []
+    places = [folder / f"{index:04d}" for index in range(len(roles))]
+    try:
+        for place, (case, with_labels) in zip(places, roles, strict=True):
+            try:
+                cached.append(prepare_case(case, task, place, with_labels=with_labels))
+            except UnreadableCase as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(len(cached), error)
+                failures.append(error)
+                cached.append(None)
+            if on_case:
+                on_case(len(cached), len(roles))
+    except BaseException:  # slices that nobody will use must not keep a disk full
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    return cached, failures
+
+
+def read_slice(path: Path, index: int) -> np.ndarray:
+    """Copy one slice from a memory-mapped file; the mapping and its pages are released at once."""
+    return np.array(np.load(path, mmap_mode="r")[index])
