@@ -61,6 +61,12 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),
     ] = "acquisition"
+    context: Annotated[
+        int, Meta(ge=0, le=4, description="neighbouring slices on each side that the segmenter sees besides a slice")
+    ] = 0
+    context_mm: Annotated[
+        float, Meta(ge=0, le=100, description="distance of neighbouring slices; 0: chosen from the data")
+    ] = 0.0
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

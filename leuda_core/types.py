@@ -122,7 +122,8 @@ class Task:
 
     ``labels`` excludes the background, so ``n_classes == len(labels) + 1``; channel ``c`` of the logits is label
     ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size of the network's input. ``isotropic`` says how plane
-    ``acquisition`` cuts volumes without a clearly largest spacing, see ``data.geometry.plan_slices``.
+    ``acquisition`` cuts volumes without a clearly largest spacing, see ``data.geometry.plan_slices``. The segmenter
+    sees every slice with ``context`` neighbours on each side, about ``context_mm`` apart (0 mm: the next slices).
     """
 
     labels: tuple[Label, ...]
@@ -131,20 +132,29 @@ class Task:
     plane: Plane = "acquisition"
     isotropic: str = ""
     normalization: Normalization = field(default_factory=Normalization)
+    context: int = 0
+    context_mm: float = 0.0
 
     @property
     def n_classes(self) -> int:
         return len(self.labels) + 1
 
+    @property
+    def in_channels(self) -> int:
+        """Slices that the segmenter sees at once."""
+        return 2 * self.context + 1
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Slices of one training step, geometrically augmented.
+    """Slices of one training step, geometrically augmented, each in a stack of ``C`` with its neighbours.
 
     Shape:
-        source, source_unlabelled, target: ``(B, 1, H, W)`` float32 in [-1, 1].
-        source_labels: ``(B, H, W)`` int64 class indices, ``IGNORE`` in unlabelled pixels.
+        source, source_unlabelled, target: ``(B, C, H, W)`` float32 in [-1, 1]; the central slice is segmented.
+        source_labels: ``(B, H, W)`` int64 class indices of the central slices, ``IGNORE`` in unlabelled pixels.
         target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
+        source_stack_labels, target_stack_labels: ``(B, C, H, W)``, the class indices of all slices of the stacks.
+            ``None``: those of the central slices are all.
     """
 
     source: Tensor
@@ -152,6 +162,21 @@ class Batch:
     source_unlabelled: Tensor
     target: Tensor
     target_labels: Tensor | None = None
+    source_stack_labels: Tensor | None = None
+    target_stack_labels: Tensor | None = None
+
+    @property
+    def source_structures(self) -> Tensor:
+        """The class indices of all source slices, ``(B, C, H, W)``: of the neighbours, too."""
+        return self.source_labels.unsqueeze(1) if self.source_stack_labels is None else self.source_stack_labels
+
+    @property
+    def target_structures(self) -> Tensor:
+        """The same for ``target``, where there are target labels."""
+        if self.target_stack_labels is not None:
+            return self.target_stack_labels
+        assert self.target_labels is not None, "the loader adds them for target_supervised"
+        return self.target_labels.unsqueeze(1)
 
 
 @dataclass(frozen=True)

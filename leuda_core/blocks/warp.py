@@ -40,11 +40,15 @@ def warp(images: Tensor, displacement: Tensor) -> Tensor:
 
 
 def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
-    """Return class indices ``(B, H, W)`` warped by a displacement (nearest neighbour; outside: ``IGNORE``)."""
+    """Return class indices warped by a displacement (nearest neighbour; outside: ``IGNORE``).
+
+    Shape:
+        labels and result: ``(B, H, W)`` or ``(B, C, H, W)``.
+    """
     row, column = (position.detach().round().long() for position in positions(displacement))
     nearest = row.clamp(0, labels.shape[-2] - 1), column.clamp(0, labels.shape[-1] - 1)
-    moved = _pick(labels.unsqueeze(1), *nearest).squeeze(1)
-    return torch.where(inside(displacement), moved, IGNORE)
+    moved = _pick(labels.reshape(len(labels), -1, *labels.shape[-2:]), *nearest)
+    return torch.where(inside(displacement).unsqueeze(1), moved, IGNORE).reshape(labels.shape)
 
 
 def inside(displacement: Tensor) -> Tensor:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.types import Task
 
-_LIMITS = (
-    "Slices are segmented one by one, without information from neighbouring slices.",
-    "It was trained on the data above only: with other scanners or patients, check every result.",
-)
+_TRAINED = "It was trained on the data above only: with other scanners or patients, check every result."
 _UNLABELLED = "The target domain had no labels in training, so systematic errors there could not be detected."
 
 
 def model_card(task: Task, info: BundleInfo) -> str:
     """Return the card's text."""
-    limits = [*_LIMITS, *(() if info.target.labelled_cases else (_UNLABELLED,)), *info.limits]
+    limits = [_across(task), _TRAINED, *(() if info.target.labelled_cases else (_UNLABELLED,)), *info.limits]
     normalization = task.normalization
     names = ", ".join(label.name for label in task.labels)
     parts = [
@@ -36,6 +33,15 @@ def model_card(task: Task, info: BundleInfo) -> str:
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _across(task: Task) -> str:
+    """Say what the model sees beside the slice that it segments."""
+    if not task.context:
+        return "Slices are segmented one by one, without information from neighbouring slices."
+    distance = f", about {task.context_mm:g} mm apart" if task.context_mm else ""
+    count = "1 neighbour" if task.context == 1 else f"{task.context} neighbours"
+    return f"Each slice is segmented with {count} on each side{distance}, without information from other slices."
 
 
 def _count(domain: DomainSummary) -> str:

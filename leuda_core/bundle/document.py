@@ -16,6 +16,7 @@ from leuda_core.io.streams import has_control_characters
 
 SCHEMA_VERSION = 1
 PLANES = ("acquisition", "axial", "coronal", "sagittal")
+MOST_NEIGHBOURS = 4  # of a slice, on each side
 
 LARGEST_COUNT = 2**53
 """Larger whole numbers are not exact in every JSON reader."""
@@ -68,6 +69,9 @@ def parse_document(data: bytes) -> dict[str, Any]:
     classes = document["predictor"]["n_classes"]
     if classes != len(values) + 1:
         raise ValueError(f"n_classes {classes} is not labels + 1 = {len(values) + 1}")
+    channels, context = document["predictor"].get("in_channels", 1), document["task"].get("context", 0)
+    if channels != 2 * context + 1:
+        raise ValueError(f"in_channels {channels} is not 2 * context + 1 = {2 * context + 1}")
     return document
 
 
@@ -218,13 +222,15 @@ _TASK = _record(
             {}, {**dict.fromkeys(_PERCENTILES, _number(0, 100)), "ignores_padding": _one_of(True, False)}, closed=False
         ),
         "isotropic": _isotropic,
+        "context": _whole(0, MOST_NEIGHBOURS),
+        "context_mm": _number(0, math.inf),
     },
     closed=False,
 )
 _PREDICTOR = _record(
     {"n_classes": _whole(2, 255), "base_channels": _whole(1, 128)},
     {
-        "in_channels": _whole(1, 1),
+        "in_channels": _one_of(*range(1, 2 * MOST_NEIGHBOURS + 2, 2)),
         "translator_channels": _whole(0, 128),
         "translator_blocks": _whole(0, 32),
         "norm": _one_of("group", "batch"),

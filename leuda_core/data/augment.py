@@ -24,12 +24,12 @@ MAX_SCALING = {"paper": 0.1, "strong": 0.25}
 def random_affine(
     images: Tensor, labels: Tensor | None = None, level: Augmentation = "paper"
 ) -> tuple[Tensor, Tensor | None]:
-    """Rotate and scale slices within the range of the level, images and labels together in one resampling.
+    """Rotate and scale stacks within the range of the level, images and labels together in one resampling.
 
     Pixels from outside get the lowest intensity in images and ``IGNORE`` in labels.
 
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64.
+        images: ``(B, C, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` or ``(B, C, H, W)`` int64.
     """
     count = len(images)
     angle = (2 * torch.rand(count) - 1) * math.radians(MAX_ROTATION_DEG[level])
@@ -45,25 +45,29 @@ def resample(images: Tensor, labels: Tensor | None, matrices: Tensor) -> tuple[T
     """Transform slices and their labels by affine maps; pixels from outside get the values of ``random_affine``.
 
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64; matrices: ``(B, 2, 3)``, as for affine_grid.
+        images: ``(B, C, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` or ``(B, C, H, W)`` int64; matrices: ``(B, 2, 3)``,
+        as for affine_grid.
     """
     grid = affine_grid(matrices, list(images.shape), align_corners=False)
     # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
     moved = grid_sample(images + 1, grid, align_corners=False) - 1
     if labels is None:
         return moved, None
-    shifted = torch.where(labels == IGNORE, 0, labels + 1).unsqueeze(1).to(images.dtype)
-    nearest = grid_sample(shifted, grid, mode="nearest", align_corners=False).squeeze(1).round().long()
+    shifted = torch.where(labels == IGNORE, 0, labels + 1).to(images.dtype)
+    shifted = shifted.reshape(len(images), -1, *images.shape[2:])
+    nearest = grid_sample(shifted, grid, mode="nearest", align_corners=False).round().long().reshape(labels.shape)
     return moved, torch.where(nearest == 0, IGNORE, nearest - 1)
 
 
 def random_appearance(images: Tensor, labels: Tensor | None = None, n_classes: int = 0) -> Tensor:
-    """Give each slice a random appearance: contrast curve, inversion, bias field, blur, noise. Stays in [-1, 1].
+    """Give each stack a random appearance: contrast curve, inversion, bias field, blur, noise. Stays in [-1, 1].
 
-    With labels, half of the slices first get a different contrast curve for each structure.
+    All slices of a stack get the same one. With labels, half of the stacks first get a different contrast curve for
+    each structure, by the labels of each slice: those of the central one would show its structures in its neighbours.
 
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` int64. The geometry does not change.
+        images: ``(B, C, H, W)`` in [-1, 1]; labels: ``(B, C, H, W)`` int64, or ``(B, H, W)`` if C is 1. The geometry
+        does not change.
     """
     if labels is not None:
         images = _some(images, _contrast_by_structure(images, labels, n_classes), 0.5)
@@ -101,15 +105,14 @@ def _random_contrast(images: Tensor, knots: int = 7) -> Tensor:
 
 
 def _contrast_by_structure(images: Tensor, labels: Tensor, n_classes: int, sigma: float = 1.0) -> Tensor:
-    """Map each structure and the background through its own random curve (Su et al., AAAI 2023, local part).
+    """Map each structure and the background of a stack through its own random curve (Su et al., AAAI 2023, local part).
 
     Structures are blended over about ``sigma`` pixels: a segmenter would learn sharp seams instead of organs.
     """
-    count, _, height, width = images.shape
-    curved = _random_contrast(images.repeat_interleave(n_classes, dim=0)).view(count, n_classes, height, width)
+    curved = _random_contrast(images.repeat_interleave(n_classes, dim=0))  # (B * n_classes, C, H, W)
     shares = one_hot(torch.where(labels == IGNORE, 0, labels), n_classes).movedim(-1, 1).to(images.dtype)
-    shares = _blur(shares.reshape(-1, 1, height, width), images.new_full((count * n_classes, 1), sigma))
-    return (shares.view_as(curved) * curved).sum(1, keepdim=True)
+    shares = _blur(shares.reshape(curved.shape), images.new_full((len(curved), 1), sigma))
+    return (shares * curved).unflatten(0, (-1, n_classes)).sum(1)
 
 
 def _random_bias(images: Tensor) -> Tensor:
@@ -120,12 +123,12 @@ def _random_bias(images: Tensor) -> Tensor:
 
 
 def _random_blur(images: Tensor) -> Tensor:
-    """Blur each slice with its own Gaussian, sigma 0.3 to 1.5 pixels."""
+    """Blur each stack with its own Gaussian, sigma 0.3 to 1.5 pixels."""
     return _blur(images, 0.3 + 1.2 * torch.rand(len(images), 1, device=images.device))
 
 
 def _blur(images: Tensor, sigma: Tensor, radius: int = 3) -> Tensor:
-    """Convolve each slice ``(B, 1, H, W)`` with a Gaussian; ``sigma`` is ``(B, 1)`` in pixels."""
+    """Convolve each stack ``(B, C, H, W)`` with a Gaussian in plane; ``sigma`` is ``(B, 1)`` in pixels."""
     count = len(images)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)

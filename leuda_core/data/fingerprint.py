@@ -57,8 +57,8 @@ class LeftOut(msgspec.Struct, frozen=True):
 class DataRecord(msgspec.Struct, frozen=True):
     """What a run learns from. ``labels`` are (value, name); the order of the cases matters.
 
-    ``spacing_mm`` and ``isotropic`` are those of the task, which the headers of cases that are left out may have
-    influenced.
+    ``spacing_mm``, ``isotropic`` and ``context_mm`` are those of the task, which the headers of cases that are left out
+    may have influenced.
     """
 
     labels: tuple[tuple[int, str], ...]
@@ -66,6 +66,7 @@ class DataRecord(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     spacing_mm: float | None = None
     isotropic: str = ""
+    context_mm: float = 0.0
 
     def digest(self) -> str:
         """Return the hash of all that is learnt from."""
@@ -132,14 +133,15 @@ class DataGuard:
 
     def as_begun(self, task: Task) -> Task:
         """Return the task as it was decided when the run began."""
-        if self._before is None or self._before.spacing_mm is None:
+        before = self._before
+        if before is None or before.spacing_mm is None:
             return task
-        return replace(task, spacing_mm=self._before.spacing_mm, isotropic=self._before.isotropic)
+        return replace(task, spacing_mm=before.spacing_mm, isotropic=before.isotropic, context_mm=before.context_mm)
 
     def finish(self, task: Task) -> DataRecord:
         """Write and return the record of all cases and of the task."""
         cases, gone = tuple(self._cases), tuple(self._left_out)
-        record = DataRecord(self._labels, cases, gone, task.spacing_mm, task.isotropic)
+        record = DataRecord(self._labels, cases, gone, task.spacing_mm, task.isotropic, task.context_mm)
         write_bytes(self._path, msgspec.json.format(msgspec.json.encode(record), indent=1), private=True)
         return record
 

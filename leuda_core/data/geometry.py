@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class SlicePlan:
     """How a volume is cut into slices: the array axes across the slices and along their rows and columns.
 
     ``row_axis`` is the array axis along which the row index grows; a flipped axis is traversed backwards. ``pixel_mm``
-    is the (row, column) spacing.
+    is the (row, column) spacing, ``step_mm`` the distance between slices.
     """
 
     axis: int
@@ -45,7 +46,17 @@ class SlicePlan:
     flip_columns: bool
     n_slices: int
     pixel_mm: tuple[float, float]
+    step_mm: float
     size: tuple[int, int]
+
+    def offsets(self, context: int, context_mm: float) -> tuple[int, ...]:
+        """Return the places of the slices of a stack relative to its central slice.
+
+        There are ``context`` neighbours on each side, in steps of the whole number of slices closest to ``context_mm``,
+        at least one.
+        """
+        step = max(1, round(min(context_mm / self.step_mm, self.n_slices)))
+        return tuple(step * place for place in range(-context, context + 1))
 
     def view(self, data: np.ndarray) -> np.ndarray:
         """Return ``data`` of shape ``(I, J, K)`` as slices ``(n_slices, rows, columns)``, without a copy.
@@ -80,6 +91,11 @@ class SlicePlan:
         return rows, columns
 
 
+def stack_around(index: int, offsets: Sequence[int], n_slices: int) -> list[int]:
+    """Return the slices at ``offsets`` from a slice; where there are none, the first or the last slice is repeated."""
+    return [min(max(index + offset, 0), n_slices - 1) for offset in offsets]
+
+
 def _flipped(ends: tuple[int, int], length: int) -> tuple[int, int]:
     return length - ends[1], length - ends[0]
 
@@ -108,6 +124,7 @@ def plan_slices(
         flip_columns=flip_columns,
         n_slices=shape[axis],
         pixel_mm=(float(spacing[row_axis]), float(spacing[column_axis])),
+        step_mm=float(spacing[axis]),
         size=(shape[row_axis], shape[column_axis]),
     )
 

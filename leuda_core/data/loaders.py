@@ -18,16 +18,19 @@ from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.augment import random_affine
 from leuda_core.data.dataset import UnreadableCase, nothing_labelled, read_case_grid
 from leuda_core.data.planes import case_plan, isotropic_rule
-from leuda_core.data.prepared import CachedCase, prepare_cases, read_slice
+from leuda_core.data.prepared import CachedCase, prepare_cases, read_slices
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import Grid
 from leuda_core.types import IGNORE, Batch, Case, Dataset, Normalization, Task
+
+TURNED = 0.5
+"""Share of stacks whose slices are in reverse order: nothing says that volumes of two domains are stored alike."""
 
 logger = logging.getLogger(__name__)
 
 
 def make_task(dataset: Dataset, settings: MethodConfig, rules: int = RULES) -> Task:
-    """Determine the task of a run: labels, slicing plane, pixel size. ``rules`` as in ``RunConfig``."""
+    """Determine the task of a run: labels, slicing plane, pixel size, neighbours. ``rules`` as in ``RunConfig``."""
     readable, _ = readable_part(dataset)  # what is wrong with the others is told when they are read
     grids = [(case, read_case_grid(case)) for case in (*readable.source.cases, *readable.target.cases)]
     isotropic = ""
@@ -40,6 +43,8 @@ def make_task(dataset: Dataset, settings: MethodConfig, rules: int = RULES) -> T
         plane=settings.plane,
         isotropic=isotropic,
         normalization=Normalization(ignores_padding=rules > 1),
+        context=settings.context,
+        context_mm=_context_mm(grids, len(readable.source.cases), settings, isotropic) if settings.context else 0.0,
     )
 
 
@@ -81,6 +86,13 @@ def _automatic_spacing(grids: Sequence[tuple[Case, Grid]], settings: MethodConfi
     return round(min(max(side / settings.patch_size, pixel), 2 * pixel), 3)
 
 
+def _context_mm(grids: Sequence[tuple[Case, Grid]], n_source: int, settings: MethodConfig, isotropic: str) -> float:
+    """Return the distance of neighbours: that of the settings, or the typical one of the domain with thicker slices."""
+    steps = [case_plan(case, grid, settings.plane, isotropic).step_mm for case, grid in grids]
+    typical = max(np.median(steps[:n_source]), np.median(steps[n_source:]))
+    return settings.context_mm or round(float(typical), 3)
+
+
 class SliceLoader:
     """Draws the batches of a run. ``batch(step)`` is a pure function of the seed, the step and the volumes."""
 
@@ -106,6 +118,7 @@ class SliceLoader:
             InputError: a volume is unusable, or no slice is labelled. LeudaError: the disk is full.
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
+        self._centre = task.context
         self._episodes = episodes
         roles = [(case, True) for case in dataset.source.cases]
         roles += [(case, target_labels) for case in dataset.target.cases]
@@ -133,21 +146,29 @@ class SliceLoader:
         """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
         rng = np.random.default_rng([self._seed, step])
         labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
-        source, source_labels = self._draw(rng, self.labelled, labelled, True)
+        source, structures = self._draw(rng, self.labelled, labelled, True)
         source_unlabelled, _ = self._draw(rng, self.source, unlabelled, False)
-        target, target_labels = self._draw(
+        target, target_structures = self._draw(
             rng, self.target, labelled if self._target_labels else unlabelled, self._target_labels
         )
-        assert source_labels is not None
-        return Batch(source, source_labels, source_unlabelled, target, target_labels)
+        assert structures is not None
+        return Batch(
+            source,
+            structures[:, self._centre],
+            source_unlabelled,
+            target,
+            target_labels=None if target_structures is None else target_structures[:, self._centre],
+            source_stack_labels=structures,
+            target_stack_labels=target_structures,
+        )
 
     def _draw(
         self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Draw slices; all cases are equally likely, whatever their number of slices."""
+        """Draw stacks of slices; all cases are equally likely, whatever their number of slices."""
         pools = self._pools(rng, cases, count)
         patches = [self._patch_of(rng, pool[int(rng.integers(len(pool)))], with_labels) for pool in pools]
-        images = torch.from_numpy(np.stack([image for image, _ in patches])).unsqueeze(1)
+        images = torch.from_numpy(np.stack([image for image, _ in patches]))
         drawn = [label for _, label in patches if label is not None]
         labels = torch.from_numpy(np.stack(drawn)).long() if with_labels else None
         return random_affine(images, labels, self._settings.augmentation)
@@ -164,16 +185,19 @@ class SliceLoader:
         self, rng: np.random.Generator, case: CachedCase, with_labels: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         index = int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
-        image = read_slice(case.images, index).astype(np.float32)
-        offset = [int(rng.integers(max(n - self._patch, 0) + 1)) for n in image.shape]
-        label = None
+        stack = case.stack(index)
+        if len(stack) > 1 and rng.random() < TURNED:
+            stack.reverse()
+        images = read_slices(case.images, stack).astype(np.float32)
+        offset = [int(rng.integers(max(n - self._patch, 0) + 1)) for n in images.shape[1:]]
+        labels = None
         if with_labels and case.labels is not None:
-            label = _crop(read_slice(case.labels, index), offset, self._patch, IGNORE)
-        return _crop(image, offset, self._patch, -1.0), label
+            labels = _crop(read_slices(case.labels, stack), offset, self._patch, IGNORE)
+        return _crop(images, offset, self._patch, -1.0), labels
 
 
-def _crop(image: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
-    """Cut a square at ``offset``; a slice that is smaller is centred and padded with ``fill``."""
-    part = image[offset[0] : offset[0] + side, offset[1] : offset[1] + side]
-    missing = [side - n for n in part.shape]
-    return np.pad(part, [(m // 2, m - m // 2) for m in missing], constant_values=fill)
+def _crop(stack: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
+    """Cut squares at ``offset`` from slices ``(C, H, W)``; smaller slices are centred and padded with ``fill``."""
+    part = stack[:, offset[0] : offset[0] + side, offset[1] : offset[1] + side]
+    missing = [side - n for n in part.shape[1:]]
+    return np.pad(part, [(0, 0), *((m // 2, m - m // 2) for m in missing)], constant_values=fill)

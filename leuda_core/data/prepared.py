@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from leuda_core.data.dataset import UnreadableCase, labelled_slices, read_case_image, read_case_labels
+from leuda_core.data.geometry import stack_around
 from leuda_core.data.planes import case_plan
 from leuda_core.data.slices import intensity_range, labels_to_working, to_working
 from leuda_core.io.arrays import save_parts
@@ -25,13 +26,21 @@ from leuda_core.types import IGNORE, Case, Label, Task
 
 @dataclass(frozen=True)
 class CachedCase:
-    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices."""
+    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices.
+
+    ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them.
+    """
 
     id: str
     images: Path
     labels: Path | None
     n_slices: int
     labelled: tuple[int, ...]
+    offsets: tuple[int, ...] = (0,)
+
+    def stack(self, index: int) -> list[int]:
+        """Return the indices of a slice and its neighbours."""
+        return stack_around(index, self.offsets, self.n_slices)
 
 
 def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> CachedCase:
@@ -48,15 +57,16 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
     image_path = _new_folder(folder) / "image.npy"
     images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
     save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
+    offsets = plan.offsets(task.context, task.context_mm)
     if not with_labels or case.label is None:
-        return CachedCase(case.id, image_path, None, plan.n_slices, ())
+        return CachedCase(case.id, image_path, None, plan.n_slices, (), offsets)
 
     label_map = read_case_labels(case, task.labels)
     labelled = labelled_slices(case, label_map, plan)
     label_path = folder / "label.npy"
     labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
     save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
-    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled)
+    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets)
 
 
 def _working_labels(
@@ -123,3 +133,13 @@ def prepare_cases(
 def read_slice(path: Path, index: int) -> np.ndarray:
     """Copy one slice from a memory-mapped file; the mapping and its pages are released at once."""
     return np.array(np.load(path, mmap_mode="r")[index])
+
+
+def read_slices(path: Path, indices: Sequence[int]) -> np.ndarray:
+    """Copy some slices, ``(C, rows, columns)``, as ``read_slice`` does."""
+    return np.load(path, mmap_mode="r")[list(indices)]
+
+
+def read_stack(case: CachedCase, index: int) -> np.ndarray:
+    """Copy a slice and its neighbours, ``(C, rows, columns)`` float32."""
+    return read_slices(case.images, case.stack(index)).astype(np.float32)

@@ -95,7 +95,7 @@ def in_padding(network: Callable[[Tensor], Tensor], images: Tensor, patch_size: 
     """Apply a network to slices of any size, padded with the lowest intensity as in training.
 
     Shape:
-        images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, C, H, W)``.
+        images: ``(B, C, H, W)`` in [-1, 1]; result ``(B, channels of the network, H, W)``.
     """
     height, width = images.shape[-2:]
     (top, bottom), (left, right) = padding(height, patch_size), padding(width, patch_size)

@@ -67,7 +67,7 @@ class Adda(Method):
         self.adapted.load_state_dict(self.teacher.state_dict())
 
     def alignment_step(self, batch: Batch, progress: float) -> Losses:
-        s, source = self.settings, self.appearance(batch.source, batch.source_labels)
+        s, source = self.settings, self.appearance(batch.source, batch.source_structures)
         with torch.no_grad():
             example = self.teacher.encode(source)[-1]
         features = self.adapted.encode(batch.target)[-1]

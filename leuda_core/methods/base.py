@@ -16,6 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
+from leuda_core.blocks.stacks import central
 from leuda_core.config import DEFAULT_STEPS, MethodConfig
 from leuda_core.data.augment import random_appearance
 from leuda_core.data.slices import in_padding
@@ -78,7 +79,7 @@ class Method(nn.Module):
     def new_segmenter(self) -> UNet:
         """Return an untrained segmenter; its architecture is the same for all methods."""
         spec = self.predictor_spec()
-        return UNet(spec.n_classes, spec.base_channels, spec.norm)
+        return UNet(spec.n_classes, spec.base_channels, spec.norm, spec.in_channels)
 
     def build(self) -> None:
         """Declare the networks and their optimisers. By default, there is only the segmenter."""
@@ -89,15 +90,16 @@ class Method(nn.Module):
 
         ``progress`` rises from 0 to 1 over the phase.
         """
-        return self.supervised_step(batch.source, batch.source_labels)
+        return self.supervised_step(batch.source, batch.source_structures)
 
-    def supervised_step(self, images: Tensor, labels: Tensor) -> Losses:
+    def supervised_step(self, images: Tensor, structures: Tensor) -> Losses:
         """Learn from labelled slices.
 
         Shape:
-            images: ``(B, 1, H, W)``; labels: ``(B, H, W)`` class indices.
+            images: ``(B, C, H, W)``; structures: the same, class indices of all slices of the stacks.
         """
-        loss = segmentation_loss(self.segmenter(self.appearance(images, labels)), labels)
+        labels = central(structures).squeeze(1)
+        loss = segmentation_loss(self.segmenter(self.appearance(images, structures)), labels)
         self.minimize(loss, "segmenter")
         self.update_teacher()
         return detached(segmentation=loss)
@@ -121,7 +123,11 @@ class Method(nn.Module):
         return self.teacher.state_dict()
 
     def predictor_spec(self) -> PredictorSpec:
-        return PredictorSpec(n_classes=self.task.n_classes, base_channels=self.settings.base_channels)
+        return PredictorSpec(
+            n_classes=self.task.n_classes,
+            base_channels=self.settings.base_channels,
+            in_channels=self.task.in_channels,
+        )
 
     def write_files(self, folder: Path) -> None:
         """Write files that other runs can use into the folder of the finished run; by default none."""
@@ -131,7 +137,7 @@ class Method(nn.Module):
         """Return the logits that the current predictor computes for target slices of any size.
 
         Shape:
-            images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)``.
+            images: ``(B, C, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)``.
         """
         return in_padding(self.predictor().to(images.device), images, self.task.patch_size)
 
@@ -166,11 +172,11 @@ class Method(nn.Module):
         update_average(self.teacher, self.segmenter, self.settings.ema_decay, int(self.updates))
         self.updates += 1
 
-    def appearance(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def appearance(self, images: Tensor, structures: Tensor | None = None) -> Tensor:
         """Return training slices with a random appearance if ``augmentation`` is ``strong``, else unchanged."""
         if self.settings.augmentation != "strong":
             return images
-        return random_appearance(images, labels, self.task.n_classes)
+        return random_appearance(images, structures, self.task.n_classes)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return everything needed to continue: networks and optimisers."""

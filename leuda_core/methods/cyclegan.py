@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
+from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.earlier import present_weights
 from leuda_core.errors import InputError
@@ -94,7 +95,7 @@ class NoTranslator(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Translated slices, each ``(B, 1, H, W)`` and aligned with its original."""
+    """Translated slices, each ``(B, C, H, W)`` and aligned with its original."""
 
     source_to_target: Tensor
     source_cycled: Tensor
@@ -142,7 +143,7 @@ class TranslatingMethod(Method):
         return [*([] if self.settings.translator else [translate]), *super().plan(steps)]
 
     def translation_step(self, batch: Batch, progress: float) -> Losses:
-        t, source, target = self.translator, batch.source_unlabelled, batch.target
+        t, source, target = self.translator, central(batch.source_unlabelled), central(batch.target)
         assert isinstance(t, Translator)  # without one there are no steps
         self._decay_learning_rate(progress)
         fake_target, fake_source = t.to_target(source), t.to_source(target)

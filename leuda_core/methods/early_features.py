@@ -86,7 +86,7 @@ class EarlyFeatures(Method):
     def head_step(self, batch: Batch, progress: float) -> Losses:
         """Train the head to segment source slices from their early features."""
         with torch.no_grad():
-            encoded = self.teacher.encode(self.appearance(batch.source, batch.source_labels))
+            encoded = self.teacher.encode(self.appearance(batch.source, batch.source_structures))
         loss = segmentation_loss(self._early_logits(encoded), batch.source_labels)
         self.minimize(loss, "head")
         return detached(early_segmentation=loss)

@@ -23,6 +23,7 @@ from torch.nn.functional import l1_loss, one_hot
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.stacks import central, slice_by_slice
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, Phase, detached
 from leuda_core.networks.discriminators import FeatureDiscriminator, PatchDiscriminator
@@ -43,9 +44,10 @@ class Painter(nn.Module):
         self.draw = StyledDecoder(channels, style_size)
 
     def to_target(self, source: Tensor, target: Tensor) -> Tensor:
-        """Render source slices, each in the style of a random target slice."""
-        styles = self.target_style(target)
-        return self.draw(self.content(source), styles[torch.randint(len(styles), (len(source),))])
+        """Render stacks of source slices, each in the style of a random target slice."""
+        styles = self.target_style(central(target))
+        chosen = styles[torch.randint(len(styles), (len(source),))]
+        return slice_by_slice(lambda slices: self.draw(self.content(slices), chosen), source)
 
 
 class Glua(Method):
@@ -97,7 +99,7 @@ class Glua(Method):
         return [Phase("disentangle", self.settings.style_steps, self.disentangling_step), *super().plan(steps)]
 
     def disentangling_step(self, batch: Batch, progress: float) -> Losses:
-        p, source, target = self.painter, batch.source_unlabelled, batch.target
+        p, source, target = self.painter, central(batch.source_unlabelled), central(batch.target)
         count = min(len(source), len(target))
         source, target = source[:count], target[:count]
         content_s, content_t = p.content(source), p.content(target)
@@ -126,7 +128,7 @@ class Glua(Method):
     def training_step(self, batch: Batch, progress: float) -> Losses:
         with torch.no_grad():
             painted = self.painter.to_target(batch.source, batch.target)
-        images = torch.cat([self.appearance(painted, batch.source_labels), self.appearance(batch.target)])
+        images = torch.cat([self.appearance(painted, batch.source_structures), self.appearance(batch.target)])
         features = self.segmenter.features(images)[-1]
         logits = self.segmenter.head(features)
         count = len(painted)

@@ -20,6 +20,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
+from leuda_core.blocks.stacks import central
 from leuda_core.blocks.warp import warp, warp_labels
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, Phase, detached
@@ -59,19 +60,19 @@ class Istn(Method):
     def transform(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return target-like slices, the displacement for their labels, and the slices before the displacement."""
         recoloured = self.itn(images)
-        displacement = self.stn(recoloured)
+        displacement = self.stn(central(recoloured))
         return warp(recoloured, displacement), displacement, recoloured
 
     def transformer_step(self, batch: Batch, progress: float) -> Losses:
-        source = batch.source_unlabelled
+        source, target = central(batch.source_unlabelled), central(batch.target)
         fake, _, recoloured = self.transform(source)
         adversarial, identity = adversarial_loss(self.discriminator(fake)), cycle_loss(source, recoloured)
         self.minimize(adversarial + self.settings.identity_weight * identity, "transformers")
-        discrimination = discriminator_loss(self.discriminator(batch.target), self.discriminator(fake.detach()))
+        discrimination = discriminator_loss(self.discriminator(target), self.discriminator(fake.detach()))
         self.minimize(discrimination, "discriminator")
         return detached(adversarial=adversarial, identity=identity, discriminator=discrimination)
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         with torch.no_grad():
             images, displacement, _ = self.transform(batch.source)
-        return self.supervised_step(images, warp_labels(batch.source_labels, displacement))
+        return self.supervised_step(images, warp_labels(batch.source_structures, displacement))

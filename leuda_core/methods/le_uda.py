@@ -76,7 +76,7 @@ class LeUda(MtUda):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views, s = self.views(batch), self.settings
-        images = torch.cat([self.appearance(views.labelled, views.labels), self.appearance(views.student)])
+        images = torch.cat([self.appearance(views.labelled, views.structures), self.appearance(views.student)])
         maps = two_level_logits(self.segmenter, self.auxiliary_head, images)
         labelled, student = _split(maps, [len(views.labelled), len(views.student)])
         with torch.no_grad():

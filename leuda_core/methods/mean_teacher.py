@@ -43,7 +43,7 @@ class MeanTeacher(Method):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabelled = torch.cat([batch.source_unlabelled, batch.target])
-        images = torch.cat([self.appearance(batch.source, batch.source_labels), self.appearance(unlabelled)])
+        images = torch.cat([self.appearance(batch.source, batch.source_structures), self.appearance(unlabelled)])
         labelled_logits, unlabelled_logits = self.segmenter(images).split([len(batch.source), len(unlabelled)])
         with torch.no_grad():
             teacher_logits = self.teacher(with_noise(unlabelled))

@@ -24,6 +24,7 @@ from torch.func import functional_call
 
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.stacks import central
 from leuda_core.blocks.warp import correlation_loss, inside, smoothness_loss, warp, warp_labels
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, detached
@@ -37,7 +38,7 @@ class Half(NamedTuple):
     """One half of an episode: labelled source slices, and unlabelled slices of both domains."""
 
     images: Tensor
-    labels: Tensor
+    structures: Tensor
     unlabelled: Tensor
 
 
@@ -93,14 +94,15 @@ class MetaHallucinator(Method):
 
     def _supervised(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
         """Return the segmentation loss on original and hallucinated slices plus the transformation loss."""
-        s, references = self.settings, _shuffled_to(half.unlabelled, len(half.images))
+        s, references = self.settings, _shuffled_to(central(half.unlabelled), len(half.images))
         hallucinated, displacement, change = self._hallucinate(half.images, references, psi)
-        moved_labels = warp_labels(half.labels, displacement)
-        images = torch.cat([self.appearance(half.images, half.labels), self.appearance(hallucinated, moved_labels)])
+        moved = warp_labels(half.structures, displacement)
+        images = torch.cat([self.appearance(half.images, half.structures), self.appearance(hallucinated, moved)])
         logits, moved_logits = functional_call(self.segmenter, theta, images).chunk(2)
-        loss = segmentation_loss(logits, half.labels) + segmentation_loss(moved_logits, moved_labels)
+        labels, moved_labels = (central(structures).squeeze(1) for structures in (half.structures, moved))
+        loss = segmentation_loss(logits, labels) + segmentation_loss(moved_logits, moved_labels)
         bounds = s.smoothness_weight * smoothness_loss(displacement) + s.intensity_weight * change.abs().mean()
-        return loss + s.transformation_weight * (correlation_loss(hallucinated, references) + bounds)
+        return loss + s.transformation_weight * (correlation_loss(central(hallucinated), references) + bounds)
 
     def _inner_step(self, loss: Tensor, theta: Weights, psi: Weights) -> tuple[Weights, Weights]:
         """Return the weights of both networks after one gradient step, differentiable in the current weights."""
@@ -113,7 +115,8 @@ class MetaHallucinator(Method):
     def _consistency(self, half: Half, theta: Weights, psi: Weights) -> Tensor:
         """Return the mean squared difference of the student on hallucinated slices and the teacher's warped maps."""
         images = half.unlabelled
-        hallucinated, displacement, _ = self._hallucinate(images, images[torch.randperm(len(images))], psi)
+        references = central(images)[torch.randperm(len(images))]
+        hallucinated, displacement, _ = self._hallucinate(images, references, psi)
         student = functional_call(self.segmenter, theta, self.appearance(hallucinated)).float().softmax(1)
         with torch.no_grad():
             expected = warp(self.teacher(images).float().softmax(1), displacement)
@@ -121,16 +124,17 @@ class MetaHallucinator(Method):
         return ((student - expected).square() * valid).sum() / (valid.sum().clamp(min=1) * student.shape[1])
 
     def _hallucinate(self, images: Tensor, references: Tensor, psi: Weights) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images changed towards references, the displacement and the intensity change."""
-        displacement, change = functional_call(self.hallucinator, psi, (images, references))
+        """Return stacks changed so that their central slices resemble references, displacement, intensity change."""
+        displacement, change = functional_call(self.hallucinator, psi, (central(images), references))
         return warp(images, displacement) + change, displacement, change
 
 
 def _halves(batch: Batch) -> tuple[Half, Half]:
     """Split a batch into meta-train and meta-test."""
-    parts = [x.tensor_split(2) for x in (batch.source, batch.source_labels, batch.source_unlabelled, batch.target)]
+    parts = [x.tensor_split(2) for x in (batch.source, batch.source_structures, batch.source_unlabelled, batch.target)]
     train, test = (
-        Half(images, labels, torch.cat([source, target])) for images, labels, source, target in zip(*parts, strict=True)
+        Half(images, structures, torch.cat([source, target]))
+        for images, structures, source, target in zip(*parts, strict=True)
     )
     return train, test
 

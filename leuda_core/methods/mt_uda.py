@@ -24,6 +24,7 @@ from torch import Tensor
 
 from leuda_core.blocks.losses import consistency_loss, segmentation_loss, structure_loss
 from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.stacks import central
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.methods.mean_teacher import with_noise
@@ -38,11 +39,16 @@ class Views(NamedTuple):
     """
 
     labelled: Tensor
-    labels: Tensor
+    structures: Tensor
     student: Tensor
     intra: Tensor
     inter: Tensor
     sizes: tuple[int, int]
+
+    @property
+    def labels(self) -> Tensor:
+        """Class indices of the labelled slices, without their neighbours."""
+        return central(self.structures).squeeze(1)
 
     def intra_pairs(self, student: Tensor) -> Tensor:
         """Return the student's maps in the order of the intra-domain teacher's."""
@@ -96,7 +102,7 @@ class MtUda(TranslatingMethod):
         x_ts, x_tst = streams.target_to_source, streams.target_cycled
         return Views(
             labelled=torch.cat([batch.source, streams.source_cycled[:labelled]]),
-            labels=torch.cat([batch.source_labels, batch.source_labels]),
+            structures=torch.cat([batch.source_structures, batch.source_structures]),
             student=torch.cat([x_s, x_ts, x_sts]),
             intra=torch.cat([x_s, x_ts]),
             inter=torch.cat([x_st, x_t, x_tst]),
@@ -105,7 +111,7 @@ class MtUda(TranslatingMethod):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views = self.views(batch)
-        images = torch.cat([self.appearance(views.labelled, views.labels), self.appearance(views.student)])
+        images = torch.cat([self.appearance(views.labelled, views.structures), self.appearance(views.student)])
         labelled_logits, student_logits = self.segmenter(images).split([len(views.labelled), len(views.student)])
         with torch.no_grad():
             shown = with_noise(torch.cat([views.intra, views.inter]))

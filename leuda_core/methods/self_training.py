@@ -49,7 +49,7 @@ class SelfTraining(TranslatingMethod):
         labels, count = batch.source_labels, len(batch.source)
         with torch.no_grad():
             painted = self.translator.to_target(batch.source)
-        shown = [self.appearance(one_of(batch.source, painted), labels)]
+        shown = [self.appearance(one_of(batch.source, painted), batch.source_structures)]
         weight = self.settings.pseudo_label_weight * delayed_ramp(progress, self.settings.ramp_start)
         if weight:
             looks = self.looks(batch.source_unlabelled, batch.target)

@@ -12,7 +12,8 @@ segmentation maps at two depths.
 
 Our choice: the segmenter is the U-Net of all methods here, the decoder uses its encoder down to a quarter of the
 resolution, and the auxiliary head is on the second-to-last decoder block. Target slices are segmented without
-translation.
+translation. With neighbouring slices, the shared encoder sees the whole stack, from which the decoder draws the central
+slice; the generator translates every slice by itself. All images that are compared are central slices.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss, total
+from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, detached
 from leuda_core.networks.discriminators import PatchDiscriminator
@@ -34,10 +36,14 @@ LEVEL = 2  # of the encoder, at a quarter of the resolution: the input of the im
 
 
 class Images(NamedTuple):
-    """Slices of both domains, each translated to the other domain (fake) and back again (cycled)."""
+    """Slices of both domains, each translated to the other domain (fake) and back again (cycled).
+
+    All are ``(B, 1, H, W)``, but for ``painted``: whole stacks of fake target slices.
+    """
 
     source: Tensor
     target: Tensor
+    painted: Tensor
     fake_target: Tensor
     fake_source: Tensor
     cycled_source: Tensor
@@ -106,8 +112,8 @@ class Sifa(Method):
     def training_step(self, batch: Batch, progress: float) -> Losses:
         s, d = self.settings, self.discriminators
         images = self.translate(batch.source, batch.target)
-        source_maps = self.segment(self.appearance(images.fake_target, batch.source_labels))
-        target_maps = self.segment(self.appearance(images.target))
+        source_maps = self.segment(self.appearance(images.painted, batch.source_structures))
+        target_maps = self.segment(self.appearance(batch.target))
 
         # Images: cycle consistency, and translated slices look like the other domain.
         cycle = cycle_loss(images.source, images.cycled_source) + cycle_loss(images.target, images.cycled_target)
@@ -135,14 +141,22 @@ class Sifa(Method):
         return detached(segmentation=segmentation, cycle=cycle, alignment=alignment, discriminator=discrimination)
 
     def translate(self, source: Tensor, target: Tensor) -> Images:
-        """Translate slices of both domains to the other domain and back."""
-        fake_target = self.generator(source)
-        cycled_source, fake_source = self.to_source(fake_target), self.to_source(target)
-        return Images(source, target, fake_target, fake_source, cycled_source, self.generator(fake_source))
+        """Translate stacks of both domains to the other domain and back."""
+        painted = self.generator(source)
+        cycled_source, fake_source = self.to_source(painted), self.to_source(target)
+        return Images(
+            source=central(source),
+            target=central(target),
+            painted=painted,
+            fake_target=central(painted),
+            fake_source=fake_source,
+            cycled_source=cycled_source,
+            cycled_target=self.generator(fake_source),
+        )
 
-    def to_source(self, images: Tensor) -> Tensor:
-        """Translate target-like slices to the source domain with the segmenter's encoder."""
-        return self.decoder(self.segmenter.encode(images, LEVEL + 1)[LEVEL], images)
+    def to_source(self, stacks: Tensor) -> Tensor:
+        """Translate the central slices of target-like stacks to the source domain with the segmenter's encoder."""
+        return self.decoder(self.segmenter.encode(stacks, LEVEL + 1)[LEVEL], central(stacks))
 
     def segment(self, images: Tensor) -> Maps:
         return Maps(*two_level_logits(self.segmenter, self.auxiliary_head, images))

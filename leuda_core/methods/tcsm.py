@@ -21,6 +21,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.stacks import central
 from leuda_core.data.augment import resample
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.mean_teacher import MeanTeacher, with_noise
@@ -46,10 +47,11 @@ class Tcsm(MeanTeacher):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         unlabelled = torch.cat([batch.source_unlabelled, batch.target])
-        source, labels = partly_transformed(
-            batch.source, batch.source_labels, self.settings.turned_labels, self.settings.max_scale
+        source, structures = partly_transformed(
+            batch.source, batch.source_structures, self.settings.turned_labels, self.settings.max_scale
         )
-        images = torch.cat([self.appearance(source, labels), self.appearance(unlabelled)])
+        labels = central(structures).squeeze(1)
+        images = torch.cat([self.appearance(source, structures), self.appearance(unlabelled)])
         labelled_logits, student_logits = self.segmenter(images).split([len(source), len(unlabelled)])
         transform = random_transform(len(unlabelled), self.settings.max_scale, unlabelled.device)
         with torch.no_grad():
@@ -92,12 +94,12 @@ def random_transform(count: int, max_scale: float, device: torch.device) -> Tran
 
 
 def partly_transformed(images: Tensor, labels: Tensor, share: float, max_scale: float) -> tuple[Tensor, Tensor]:
-    """Transform a random fraction of labelled slices, ``(B, 1, H, H)`` and ``(B, H, H)``."""
+    """Transform a random fraction of labelled stacks, both ``(B, C, H, H)``."""
     transform = random_transform(len(images), max_scale, images.device)
-    chosen = (torch.rand(len(images)) < share).to(images.device).view(-1, 1, 1)
+    chosen = (torch.rand(len(images)) < share).to(images.device).view(-1, 1, 1, 1)
     moved, moved_labels = resample(images, labels, _without_shift(transform.matrices))
     assert moved_labels is not None
-    return torch.where(chosen.unsqueeze(1), moved, images), torch.where(chosen, moved_labels, labels)
+    return torch.where(chosen, moved, images), torch.where(chosen, moved_labels, labels)
 
 
 def _resample(images: Tensor, matrices: Tensor) -> Tensor:

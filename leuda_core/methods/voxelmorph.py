@@ -19,6 +19,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from leuda_core.blocks.stacks import central
 from leuda_core.blocks.warp import correlation_loss, most_alike, smoothness_loss, warp, warp_labels
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, Phase, detached
@@ -67,11 +68,12 @@ class VoxelMorph(Method):
         with torch.no_grad():
             displacement, _ = self.registration(*self._pairs(batch))
         images = torch.cat([batch.source, warp(batch.source, displacement)])
-        labels = torch.cat([batch.source_labels, warp_labels(batch.source_labels, displacement)])
-        return self.supervised_step(images, labels)
+        structures = torch.cat([batch.source_structures, warp_labels(batch.source_structures, displacement)])
+        return self.supervised_step(images, structures)
 
     def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return labelled slices and the unlabelled slices they are registered to."""
         domains = {"source": [batch.source_unlabelled], "target": [batch.target]}
         chosen = domains.get(self.settings.references) or [batch.source_unlabelled, batch.target]
-        return batch.source, most_alike(batch.source, torch.cat(chosen))
+        moving = central(batch.source)
+        return moving, most_alike(moving, central(torch.cat(chosen)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from leuda_core.blocks.stacks import slice_by_slice
 from leuda_core.networks.unet import norm
 
 
@@ -56,10 +57,10 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Translate slices from one domain to the other.
+    """Translate slices from one domain to the other, every slice of a stack by itself.
 
     Shape:
-        input, output: ``(B, 1, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4.
+        input, output: ``(B, C, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4.
     """
 
     def __init__(self, base_channels: int = 16, blocks: int = 4) -> None:
@@ -80,7 +81,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images + self.layers(images)).tanh()
+        return (images + slice_by_slice(self.layers, images)).tanh()
 
 
 class ImageDecoder(nn.Module):

@@ -6,8 +6,6 @@ not depend on the code of the method that trained it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 from torch import Tensor, nn
 
@@ -16,9 +14,12 @@ from leuda_core.networks.unet import Norm, UNet
 
 
 class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Network sizes of a ``Predictor``; ``translator_channels`` 0 means that there is no translator."""
+    """Network sizes of a ``Predictor``; ``translator_channels`` 0 means that there is no translator.
 
-    in_channels: Literal[1] = 1  # grey values; part of the file format
+    ``in_channels`` is the number of slices that the segmenter sees at once: a slice, and as many on each side of it.
+    """
+
+    in_channels: int = 1
     n_classes: int
     base_channels: int
     translator_channels: int = 0
@@ -27,16 +28,16 @@ class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Predictor(nn.Module):
-    """Segment target slices; some methods translate them to the source appearance first.
+    """Segment the central slices of stacks of target slices; some methods translate all to the source appearance first.
 
     Shape:
-        input: ``(B, 1, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.
+        input: ``(B, in_channels, H, W)`` in [-1, 1], multiples of 16; output: logits ``(B, n_classes, H, W)``.
     """
 
     def __init__(self, spec: PredictorSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.segmenter = UNet(spec.n_classes, spec.base_channels, spec.norm)
+        self.segmenter = UNet(spec.n_classes, spec.base_channels, spec.norm, spec.in_channels)
         self.translator = (
             Generator(spec.translator_channels, spec.translator_blocks) if spec.translator_channels else nn.Identity()
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d, relu
 
+from leuda_core.blocks.stacks import slice_by_slice
 from leuda_core.blocks.warp import affine_displacement
 
 DOWN, UP = (8, 16, 16), (16, 16, 16)
@@ -53,10 +54,10 @@ class FlowNet(nn.Module):
 
 
 class IntensityNet(nn.Module):
-    """Change the intensities of a slice: a small residual encoder-decoder with additive skip connections.
+    """Change the intensities of every slice of a stack: a small residual encoder-decoder, additive skip connections.
 
     Shape:
-        input, output: ``(B, 1, H, W)`` in [-1, 1], multiples of 4.
+        input, output: ``(B, C, H, W)`` in [-1, 1], multiples of 4.
     """
 
     def __init__(self) -> None:
@@ -70,11 +71,13 @@ class IntensityNet(nn.Module):
         _begin_at_zero(self.last)
 
     def forward(self, images: Tensor) -> Tensor:
-        fine = self.first(images)
+        return (images + slice_by_slice(self._change, images).float()).clamp(-1, 1)
+
+    def _change(self, slices: Tensor) -> Tensor:
+        fine = self.first(slices)
         coarse = self.middle(fine)
         coarse = relu(self.rise(self.deep(coarse)) + coarse)
-        change = self.last(relu(self.surface(coarse) + fine))
-        return (images + change.float()).clamp(-1, 1)
+        return self.last(relu(self.surface(coarse) + fine))
 
 
 class AffineNet(nn.Module):

@@ -49,18 +49,19 @@ class Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Segment slices.
+    """Segment the central slices of stacks of ``in_channels`` slices.
 
     Shape:
-        input: ``(B, 1, H, W)`` with ``H`` and ``W`` multiples of 16.
+        input: ``(B, in_channels, H, W)`` with ``H`` and ``W`` multiples of 16.
         output: logits ``(B, n_classes, H, W)``.
     """
 
-    def __init__(self, n_classes: int, base_channels: int = 16, kind: Norm = "group") -> None:
+    def __init__(self, n_classes: int, base_channels: int = 16, kind: Norm = "group", in_channels: int = 1) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(len(DROPOUT))]
         self.down = nn.ModuleList(
-            Block(before, after, rate, kind) for before, after, rate in zip([1, *widths], widths, DROPOUT, strict=False)
+            Block(before, after, rate, kind)
+            for before, after, rate in zip([in_channels, *widths], widths, DROPOUT, strict=False)
         )
         reverse = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(before, after, 2, stride=2) for before, after in pairwise(reverse))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from leuda_core.data.geometry import LARGEST_SLICE, plan_slices
+from leuda_core.data.geometry import LARGEST_SLICE, plan_slices, stack_around
 from leuda_core.data.slices import intensity_range, to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
@@ -44,6 +44,7 @@ class SliceJob:
         self._range = intensities or intensity_range(volume.data, task.normalization)
         i, j, k = volume.shape
         self._window = self.plan.window(box or ((0, i), (0, j), (0, k)))
+        self._offsets = self.plan.offsets(task.context, task.context_mm)
         self.indices = range(*self._window[0].indices(self.plan.n_slices))
         self._values = np.array([0, *(label.value for label in task.labels)])
         self._values = self._values.astype(np.min_scalar_type(int(self._values.max())))
@@ -57,15 +58,19 @@ class SliceJob:
             self._probabilities = [self.plan.view(channel) for channel in self.probabilities]
 
     def images(self, indices: list[int]) -> Tensor:
-        """Return slices as network input ``(len(indices), 1, *size)``, float32 in [-1, 1].
+        """Return slices with their neighbours as network input ``(len(indices), C, *size)``, float32 in [-1, 1].
+
+        A slice that several others have as a neighbour is prepared once; a box does not hide neighbours.
 
         Raises:
             InputError: a voxel is NaN, or so many are infinite that the intensity range is infinite.
         """
-        images = to_working(self._slices[indices], self.size, self._range)
-        if not torch.isfinite(images).all():
+        stacks = np.array([stack_around(index, self._offsets, self.plan.n_slices) for index in indices])
+        needed, places = np.unique(stacks, return_inverse=True)
+        slices = to_working(self._slices[needed], self.size, self._range).squeeze(1)
+        if not torch.isfinite(slices).all():
             raise InputError("the volume contains NaN or infinite voxels", "replace them, such as by the background")
-        return images
+        return slices[torch.from_numpy(places.reshape(stacks.shape))]
 
     def store(self, index: int, logits: Tensor) -> None:
         """Write the labels (and probabilities) of a slice from its logits ``(n_classes, *size)``."""

@@ -43,7 +43,8 @@ class SliceSegmenter:
     following ones; ``notes`` reports this.
 
     Args:
-        predictor: maps ``(B, 1, H, W)`` in [-1, 1] to logits ``(B, n_classes, H, W)``; a copy is used.
+        predictor: maps ``(B, C, H, W)`` in [-1, 1], slices with their neighbours, to logits ``(B, n_classes, H, W)``;
+            a copy is used.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
         batch_size: slices per batch; 0 chooses it for the device and the size of the slices.
         workers: batches in parallel; 0 means one per CPU core, and two on a GPU (one computes, one prepares).
@@ -116,7 +117,7 @@ class SliceSegmenter:
         """Return the logits of slices of any size, padded as in training.
 
         Shape:
-            images: ``(B, 1, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)`` float32, on the device.
+            images: ``(B, C, H, W)`` in [-1, 1]; result ``(B, n_classes, H, W)`` float32, on the device.
         """
 
         def network(padded: Tensor) -> Tensor:

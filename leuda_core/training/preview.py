@@ -10,7 +10,7 @@ from skimage.io import imsave
 from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 
-from leuda_core.data.prepared import CachedCase, read_slice
+from leuda_core.data.prepared import CachedCase, read_stack
 from leuda_core.io.files import atomic_path
 from leuda_core.methods.base import Method
 from leuda_core.types import Task
@@ -25,14 +25,15 @@ class Previewer:
     """Writes ``step-000100.png``: the middle slice of a target case, with the outlines of its current segmentation."""
 
     def __init__(self, folder: Path, case: CachedCase, task: Task) -> None:
-        self._image = read_slice(case.images, case.n_slices // 2).astype(np.float32)
+        self._stack = read_stack(case, case.n_slices // 2)
+        self._image = self._stack[task.context]
         self._colors = np.array([label.color for label in task.labels])
         self._folder = folder
 
     def write(self, method: Method, step: int) -> Path:
         """Segment the slice with the current weights, write the picture and return its path."""
         device = next(method.parameters()).device
-        logits = method.predict(torch.from_numpy(self._image)[None, None].to(device))
+        logits = method.predict(torch.from_numpy(self._stack)[None].to(device))
         labels = logits[0].argmax(0).cpu().numpy()
         rows, columns = self._image.shape
         factor = max(1, min(HEIGHT // rows, WIDTH // columns))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leuda_core.data.prepared import CachedCase, read_slice
+from leuda_core.data.prepared import CachedCase, read_slice, read_stack
 from leuda_core.data.slices import in_padding
 from leuda_core.methods.base import Method
 from leuda_core.networks.predictor import Predictor
@@ -20,7 +20,10 @@ AT_ONCE = 4  # slices, to limit the memory
 
 
 class Slices(NamedTuple):
-    """Prepared slices, each ``(rows, columns)``; ``labels`` are class indices, for the source alone."""
+    """Prepared slices, each ``(C, rows, columns)`` with its neighbours.
+
+    ``labels`` are the class indices of the slices themselves, ``(rows, columns)``, for the source alone.
+    """
 
     images: list[np.ndarray]
     labels: list[np.ndarray]
@@ -69,14 +72,14 @@ def answer(predictor: Predictor, slices: Slices, patch_size: int) -> Answer:
 
 
 def _batches(images: Sequence[np.ndarray]) -> list[Tensor]:
-    """Return neighbouring slices of one size as batches ``(B, 1, H, W)``."""
+    """Return successive slices of one size as batches ``(B, C, H, W)``."""
     groups: list[list[np.ndarray]] = []
     for image in images:
         if groups and groups[-1][0].shape == image.shape and len(groups[-1]) < AT_ONCE:
             groups[-1].append(image)
         else:
             groups.append([image])
-    return [torch.from_numpy(np.stack(group)).unsqueeze(1) for group in groups]
+    return [torch.from_numpy(np.stack(group)) for group in groups]
 
 
 def student(method: Method) -> Predictor | None:
@@ -123,6 +126,6 @@ def spread(cases: Sequence[CachedCase], count: int, indices_of: Callable[[Cached
         chosen += [(case, indices[place]) for place in sorted({round(float(place)) for place in places})]
     step = max(1.0, len(chosen) / count)
     kept = [chosen[int(number * step)] for number in range(min(count, len(chosen)))]
-    images = [read_slice(case.images, index).astype(np.float32) for case, index in kept]
+    images = [read_stack(case, index) for case, index in kept]
     labels = [read_slice(case.labels, index) for case, index in kept if case.labels is not None]
     return Slices(images, labels)

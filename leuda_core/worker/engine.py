@@ -34,7 +34,7 @@ from leuda_core.worker.requests import (
     read_options,
     read_request,
 )
-from leuda_core.worker.volumes import HeldVolume, clipped_box, file_stamp, one_slice, save_array, slice_at
+from leuda_core.worker.volumes import HeldVolume, clipped_box, file_stamp, save_array, slab_around, slice_at
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +125,14 @@ class Engine:
         wanted, clock = read_request(request, SliceRequest), _Clock()
         segmenter, volume, intensities = self._ready(wanted, request, clock)
         axis, index = slice_at(volume, segmenter.task, wanted.position)
-        part = one_slice(volume, axis, index)
-        prediction = segmenter(part, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled)
+        slab, box = slab_around(volume, segmenter.task, index)
+        prediction = segmenter(
+            slab, box=box, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled
+        )
         self._forget_if_moved()
         clock.seconds.update(prediction.seconds)
         with clock("write"):
-            labels = prediction.label_map.data.T.squeeze(2 - axis)
+            labels = prediction.label_map.data.take(box[axis][0], axis).T
             save_array(Path(wanted.output), labels, lambda done, total: request.check())
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leuda_core.data.geometry import plan_slices
+from leuda_core.data.geometry import plan_slices, stack_around
 from leuda_core.data.slices import intensity_range
 from leuda_core.errors import InputError
 from leuda_core.io.arrays import save_parts
@@ -103,11 +103,18 @@ def slice_at(volume: Volume, task: Task, position: tuple[float, float, float]) -
     return axis, round(float(np.clip(voxel[axis], 0, volume.shape[axis] - 1)))
 
 
-def one_slice(volume: Volume, axis: int, index: int) -> Volume:
-    """Return a slice as a volume that has the same slicing axis; its position is that of the first slice."""
-    part = [slice(None)] * 3
-    part[axis] = slice(index, index + 1)
-    return Volume(volume.data[tuple(part)], volume.affine)
+def slab_around(volume: Volume, task: Task, index: int) -> tuple[Volume, Box]:
+    """Return the part of a volume that segmenting a slice needs, with its neighbours, and the slice as a box of it.
+
+    It has the same slicing axis; its position is that of the first slice.
+    """
+    plan = plan_slices(volume.shape, volume.affine, task.plane, task.isotropic)
+    stack = stack_around(index, plan.offsets(task.context, task.context_mm), plan.n_slices)
+    part, box = [slice(None)] * 3, [(0, length) for length in volume.shape]
+    part[plan.axis] = slice(min(stack), max(stack) + 1)
+    box[plan.axis] = index - min(stack), index - min(stack) + 1
+    i, j, k = box
+    return Volume(volume.data[tuple(part)], volume.affine), (i, j, k)
 
 
 def save_array(path: Path, array: np.ndarray, check: Callable[[int, int], None]) -> None:

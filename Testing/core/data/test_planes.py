@@ -21,7 +21,7 @@ from leuda_core.io.volumes import Grid
 from leuda_core.networks.predictor import PredictorSpec
 from leuda_core.prediction.job import SliceJob
 from leuda_core.types import Case, Label, Task, Volume
-from leuda_core.worker.volumes import one_slice, slice_at
+from leuda_core.worker.volumes import slab_around, slice_at
 
 SHAPE = (20, 24, 22)
 
@@ -102,7 +102,9 @@ def test_one_slice_for_a_preview_equals_that_slice_of_the_volume():
     volume = Volume(np.random.default_rng(0).normal(size=SHAPE), stored.affine)
     axis, index = slice_at(volume, task, (0.0, 0.0, 5.0))
     assert axis == 1
-    part = SliceJob(one_slice(volume, axis, index), task, intensities=(-1, 1)).images([0])
+    slab, box = slab_around(volume, task, index)
+    assert slab.shape[1] == 1 and box[1] == (0, 1)
+    part = SliceJob(slab, task, intensities=(-1, 1)).images([0])
     assert np.array_equal(part, SliceJob(volume, task, intensities=(-1, 1)).images([index]))
 
 

@@ -268,7 +268,7 @@ def test_figures_of_two_segmentations_and_of_two_domains():
 
 def test_slices_of_several_sizes_are_answered_one_group_after_another(watched):
     _, method, _ = watched
-    images = [np.zeros(size, np.float32) for size in ((30, 40), (30, 40), (1, 60))]
+    images = [np.zeros((1, *size), np.float32) for size in ((30, 40), (30, 40), (1, 60))]
     found = answer(method.predictor(), Slices(images, []), 48)
     assert found.classes.size == 2 * 30 * 40 + 60 and len(found.features) == 3 and found.finite
     assert found.shares.sum() == pytest.approx(1)

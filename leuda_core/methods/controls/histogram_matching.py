@@ -14,10 +14,10 @@ from leuda_core.types import Batch
 
 
 def match_slices(images: Tensor, references: Tensor) -> Tensor:
-    """Match the histogram of each slice to the reference at the same index; references repeat if there are fewer.
+    """Match the histogram of each stack to the reference at the same index; references repeat if there are fewer.
 
     Shape:
-        images: ``(B, 1, H, W)``; references: ``(R, 1, H, W)``; result: as ``images``.
+        images: ``(B, C, H, W)``; references: ``(R, C, H, W)``; result: as ``images``.
     """
     matched = [
         torch.from_numpy(match_histograms(image.numpy(), references[i % len(references)].cpu().numpy()))
@@ -35,4 +35,4 @@ class HistogramMatching(Method):
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         order = torch.randperm(len(batch.target))
-        return self.supervised_step(match_slices(batch.source, batch.target[order]), batch.source_labels)
+        return self.supervised_step(match_slices(batch.source, batch.target[order]), batch.source_structures)

@@ -15,5 +15,4 @@ class TargetSupervised(Method):
     reads_target_labels = True
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        assert batch.target_labels is not None, "the loader adds them for this method"
-        return self.supervised_step(batch.target, batch.target_labels)
+        return self.supervised_step(batch.target, batch.target_structures)
