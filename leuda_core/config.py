@@ -27,7 +27,7 @@ DEFAULT_STEPS = 500
 
 Augmentation = Literal["paper", "strong"]
 
-RULES = 2
+RULES = 3
 """The rules of new runs; a run keeps those that it began with."""
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
@@ -61,6 +61,9 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),
     ] = "acquisition"
+    rotation_deg: Annotated[
+        float, Meta(ge=0, le=180, description="largest rotation in training, in degrees; 0: that of the augmentation level")
+    ] = 0.0
     context: Annotated[
         int, Meta(ge=0, le=4, description="neighbouring slices on each side that the segmenter sees besides a slice")
     ] = 0
@@ -80,7 +83,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
     rules: Annotated[
-        int, Meta(ge=1, le=RULES, description="how volumes become slices: 1 as in version 0.1, 2 as today")
+        int, Meta(ge=1, le=RULES, description="how volumes become slices and batches: 1 as in version 0.1, 3 as today")
     ] = 1
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +19,23 @@ from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.augment import random_affine
 from leuda_core.data.dataset import UnreadableCase, nothing_labelled, read_case_grid
 from leuda_core.data.planes import case_plan, isotropic_rule
-from leuda_core.data.prepared import CachedCase, prepare_cases, read_slices
+from leuda_core.data.prepared import CachedCase, prepare_cases, read_slice, read_slices
+from leuda_core.data.views import LIMITS, Limits, cut_square, cut_view, random_view
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import Grid
 from leuda_core.types import IGNORE, Batch, Case, Dataset, Normalization, Task
 
 TURNED = 0.5
 """Share of stacks whose slices are in reverse order: nothing says that volumes of two domains are stored alike."""
+
+BALANCED = 0.5
+"""Share of labelled slices that are drawn by class: first a class, then a slice that shows it."""
+
+FOCUSED = 0.67
+"""Share of views that are drawn where structures are in labelled slices, if slices are larger than a view."""
+
+PLACES = 8
+"""About so many places are kept of a structure in a slice."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +104,15 @@ def _context_mm(grids: Sequence[tuple[Case, Grid]], n_source: int, settings: Met
     return settings.context_mm or round(float(typical), 3)
 
 
+class _Drawn(NamedTuple):
+    """Views or patches of stacks, with what ``Batch`` says about them."""
+
+    images: Tensor
+    labels: Tensor | None
+    upright: Tensor | None = None
+    matrices: Tensor | None = None
+
+
 class SliceLoader:
     """Draws the batches of a run. ``batch(step)`` is a pure function of the seed, the step and the volumes."""
 
@@ -104,6 +124,7 @@ class SliceLoader:
         folder: Path,
         *,
         seed: int = 0,
+        rules: int = RULES,
         target_labels: bool = False,
         episodes: bool = False,
         on_case: Callable[[int, int], None] | None = None,
@@ -118,8 +139,8 @@ class SliceLoader:
             InputError: a volume is unusable, or no slice is labelled. LeudaError: the disk is full.
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
-        self._centre = task.context
-        self._episodes = episodes
+        self._centre, self._episodes, self._rules = task.context, episodes, rules
+        self._limits = _limits(settings)
         roles = [(case, True) for case in dataset.source.cases]
         roles += [(case, target_labels) for case in dataset.target.cases]
         cached, failures = prepare_cases(roles, task, folder, on_case=on_case, on_unreadable=on_unreadable)
@@ -128,6 +149,7 @@ class SliceLoader:
         self.labelled = [case for case in source if case.labelled]
         self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
         self._target_labels = target_labels
+        self._n_labels = len(task.labels)
         if failures and not (self.labelled and self.target):
             raise failures[0]
         if not self.labelled:
@@ -141,37 +163,71 @@ class SliceLoader:
             sum(len(case.labelled) for case in source),
             sum(case.n_slices for case in self.target),
         )
+        self._places = _places(self.labelled, self._n_labels)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
         rng = np.random.default_rng([self._seed, step])
         labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
-        source, structures = self._draw(rng, self.labelled, labelled, True)
-        source_unlabelled, _ = self._draw(rng, self.source, unlabelled, False)
-        target, target_structures = self._draw(
-            rng, self.target, labelled if self._target_labels else unlabelled, self._target_labels
-        )
-        assert structures is not None
+        source = self._draw(rng, self.labelled, labelled, True)
+        more_source = self._draw(rng, self.source, unlabelled, False)
+        target = self._draw(rng, self.target, labelled if self._target_labels else unlabelled, self._target_labels)
+        assert source.labels is not None
         return Batch(
-            source,
-            structures[:, self._centre],
-            source_unlabelled,
-            target,
-            target_labels=None if target_structures is None else target_structures[:, self._centre],
-            source_stack_labels=structures,
-            target_stack_labels=target_structures,
+            source.images,
+            source.labels[:, self._centre],
+            more_source.images,
+            target.images,
+            target_labels=None if target.labels is None else target.labels[:, self._centre],
+            source_stack_labels=source.labels,
+            target_stack_labels=target.labels,
+            upright=_joined(more_source.upright, target.upright),
+            upright_matrices=_joined(more_source.matrices, target.matrices),
+            source_is_labelled=len(self.labelled) == len(self.source),
         )
 
-    def _draw(
-        self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def _draw(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool) -> _Drawn:
         """Draw stacks of slices; all cases are equally likely, whatever their number of slices."""
         pools = self._pools(rng, cases, count)
-        patches = [self._patch_of(rng, pool[int(rng.integers(len(pool)))], with_labels) for pool in pools]
-        images = torch.from_numpy(np.stack([image for image, _ in patches]))
-        drawn = [label for _, label in patches if label is not None]
-        labels = torch.from_numpy(np.stack(drawn)).long() if with_labels else None
-        return random_affine(images, labels, self._settings.augmentation)
+        if self._rules < 3:
+            return self._draw_patches(rng, pools, with_labels)
+        choices = [self._choice(rng, pool, with_labels) for pool in pools]
+        drawn = [self._view_of(rng, case, index, with_labels) for case, index in choices]
+        images, labels, upright, matrices = zip(*drawn, strict=True)
+        together = torch.stack(labels) if with_labels else None
+        return _Drawn(torch.stack(images), together, torch.from_numpy(np.stack(upright)), torch.stack(matrices))
+
+    def _choice(self, rng: np.random.Generator, pool: Sequence[CachedCase], with_labels: bool) -> tuple[CachedCase, int]:
+        """Draw a case and a slice: any, or of a rare class as often as of a common one."""
+        shown = [c for c in range(self._n_labels) if any(case.showing[c] for case in pool)] if with_labels else []
+        if shown and rng.random() < BALANCED:
+            c = shown[int(rng.integers(len(shown)))]
+            pool = [case for case in pool if case.showing[c]]
+            case = pool[int(rng.integers(len(pool)))]
+            return case, int(rng.choice(case.showing[c]))
+        case = pool[int(rng.integers(len(pool)))]
+        return case, int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
+
+    def _view_of(
+        self, rng: np.random.Generator, case: CachedCase, index: int, with_labels: bool
+    ) -> tuple[Tensor, Tensor | None, np.ndarray, Tensor]:
+        """Return a view of a stack, its labels, the upright square, and where the view lies in it."""
+        stack = self._stack_of(rng, case, index)
+        images = read_slices(case.images, stack)
+        labels = read_slices(case.labels, stack) if with_labels and case.labels else None
+        around = None
+        if max(images.shape[1:]) > self._patch and rng.random() < FOCUSED:
+            place = self._places[int(rng.integers(len(self._places)))]
+            around = (place[0] * images.shape[1], place[1] * images.shape[2])
+        view = random_view(rng, images.shape[1:], self._patch, self._limits, around)
+        upright = cut_square(images, view.offset(), self._patch, -1.0).astype(np.float32)
+        return *cut_view(view, images, labels), upright, view.upright_matrix()
+
+    def _stack_of(self, rng: np.random.Generator, case: CachedCase, index: int) -> list[int]:
+        stack = case.stack(index)
+        if len(stack) > 1 and rng.random() < TURNED:
+            stack.reverse()
+        return stack
 
     def _pools(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int) -> list[Sequence[CachedCase]]:
         """Return, for each slice to draw, the cases to draw it from."""
@@ -181,23 +237,49 @@ class SliceLoader:
         half = len(order) // 2
         return [order[:half]] * (count // 2) + [order[half:]] * (count - count // 2)
 
+    def _draw_patches(
+        self, rng: np.random.Generator, pools: Sequence[Sequence[CachedCase]], with_labels: bool
+    ) -> _Drawn:
+        """Draw as runs of rules 1 and 2 do: patches that are turned and scaled afterwards."""
+        patches = [self._patch_of(rng, pool[int(rng.integers(len(pool)))], with_labels) for pool in pools]
+        images = torch.from_numpy(np.stack([image for image, _ in patches]))
+        drawn = [label for _, label in patches if label is not None]
+        labels = torch.from_numpy(np.stack(drawn)).long() if with_labels else None
+        return _Drawn(*random_affine(images, labels, self._settings.augmentation))
+
     def _patch_of(
         self, rng: np.random.Generator, case: CachedCase, with_labels: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         index = int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
-        stack = case.stack(index)
-        if len(stack) > 1 and rng.random() < TURNED:
-            stack.reverse()
+        stack = self._stack_of(rng, case, index)
         images = read_slices(case.images, stack).astype(np.float32)
         offset = [int(rng.integers(max(n - self._patch, 0) + 1)) for n in images.shape[1:]]
         labels = None
         if with_labels and case.labels is not None:
-            labels = _crop(read_slices(case.labels, stack), offset, self._patch, IGNORE)
-        return _crop(images, offset, self._patch, -1.0), labels
+            labels = cut_square(read_slices(case.labels, stack), offset, self._patch, IGNORE)
+        return cut_square(images, offset, self._patch, -1.0), labels
 
 
-def _crop(stack: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
-    """Cut squares at ``offset`` from slices ``(C, H, W)``; smaller slices are centred and padded with ``fill``."""
-    part = stack[:, offset[0] : offset[0] + side, offset[1] : offset[1] + side]
-    missing = [side - n for n in part.shape[1:]]
-    return np.pad(part, [(0, 0), *((m // 2, m - m // 2) for m in missing)], constant_values=fill)
+def _places(cases: Sequence[CachedCase], n_labels: int) -> np.ndarray:
+    """Return where structures are in labelled slices, ``(n, 2)``: row and column as a share of the slice's sides.
+
+    All structures have the same share of the places.
+    """
+    found = [
+        np.argwhere(labels == c)[:: max(1, int((labels == c).sum()) // PLACES)] / labels.shape
+        for case in cases
+        if case.labels
+        for c in range(1, n_labels + 1)
+        for index in case.showing[c - 1]
+        for labels in [read_slice(case.labels, index)]
+    ]
+    return np.concatenate(found) if found else np.full((1, 2), 0.5)
+
+
+def _limits(settings: MethodConfig) -> Limits:
+    limits = LIMITS[settings.augmentation]
+    return replace(limits, rotation_deg=settings.rotation_deg or limits.rotation_deg)
+
+
+def _joined(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else torch.cat([first, second])

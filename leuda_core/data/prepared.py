@@ -28,7 +28,8 @@ from leuda_core.types import IGNORE, Case, Label, Task
 class CachedCase:
     """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices.
 
-    ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them.
+    ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them. ``showing[c - 1]`` are
+    the labelled slices that show class ``c``.
     """
 
     id: str
@@ -37,6 +38,7 @@ class CachedCase:
     n_slices: int
     labelled: tuple[int, ...]
     offsets: tuple[int, ...] = (0,)
+    showing: tuple[tuple[int, ...], ...] = ()
 
     def stack(self, index: int) -> list[int]:
         """Return the indices of a slice and its neighbours."""
@@ -66,7 +68,13 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
     label_path = folder / "label.npy"
     labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
     save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
-    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets)
+    showing = _showing(label_path, labelled, len(task.labels))
+    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets, showing)
+
+
+def _showing(labels: Path, labelled: Sequence[int], n_labels: int) -> tuple[tuple[int, ...], ...]:
+    found = {index: set(np.unique(read_slice(labels, index))) for index in labelled}
+    return tuple(tuple(index for index in labelled if c in found[index]) for c in range(1, n_labels + 1))
 
 
 def _working_labels(

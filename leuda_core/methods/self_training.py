@@ -21,10 +21,14 @@ from msgspec import Meta
 from torch import Tensor
 
 from leuda_core.blocks.losses import pseudo_label_loss, segmentation_loss
-from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.schedules import delayed_ramp, sigmoid_ramp
+from leuda_core.data.views import into_views
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.types import Batch
+
+
+RAMP = 0.1  # of the run
 
 
 class SelfTraining(TranslatingMethod):
@@ -50,11 +54,10 @@ class SelfTraining(TranslatingMethod):
         with torch.no_grad():
             painted = self.translator.to_target(batch.source)
         shown = [self.appearance(one_of(batch.source, painted), batch.source_structures)]
-        weight = self.settings.pseudo_label_weight * delayed_ramp(progress, self.settings.ramp_start)
+        weight = self.settings.pseudo_label_weight * self.ramp(batch, progress)
         if weight:
-            looks = self.looks(batch.source_unlabelled, batch.target)
-            with torch.no_grad():
-                answer = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
+            looks = self.looks(batch, torch.cat([batch.source_unlabelled, batch.target]))
+            answer = self.answer(batch, looks)
             shown.append(self.appearance(one_of(looks[0], looks[-1])))
         logits = self.segmenter(torch.cat(shown))
 
@@ -64,13 +67,35 @@ class SelfTraining(TranslatingMethod):
         self.update_teacher()
         return detached(segmentation=segmentation, own=own)
 
+    def ramp(self, batch: Batch, progress: float) -> float:
+        """Return the share of the weight of pseudo-labels: 0 before ``ramp_start``, then rising to 1 within ``RAMP``."""
+        start = self.settings.ramp_start
+        if batch.upright is None:  # as a run of an earlier version began
+            return delayed_ramp(progress, start)
+        return sigmoid_ramp((progress - start) / RAMP) if progress >= start else 0.0
+
     @torch.no_grad()
-    def looks(self, source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        """Return slices of both domains and, with a translator, the same slices translated to the other domain."""
-        plain = torch.cat([source, target])
-        if not self.translates:
-            return (plain,)
-        return plain, torch.cat([self.translator.to_target(source), self.translator.to_source(target)])
+    def answer(self, batch: Batch, looks: tuple[Tensor, ...]) -> Tensor:
+        """Return the teacher's probabilities for unlabelled slices, from ``looks`` or from the upright slices."""
+        if batch.upright is not None:
+            looks = self.looks(batch, batch.upright)
+        maps = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
+        if batch.upright_matrices is None:
+            return maps
+        return into_views(maps, batch.upright_matrices[-len(maps) :])
+
+    @torch.no_grad()
+    def looks(self, batch: Batch, slices: Tensor) -> tuple[Tensor, ...]:
+        """Return source and then target slices and, with a translator, the same translated to the other domain.
+
+        If all source volumes are labelled, only the target's are returned: nothing new can be learnt from the others.
+        """
+        first = len(batch.source_unlabelled)
+        looks: tuple[Tensor, ...] = (slices,)
+        if self.translates:
+            source, target = slices[:first], slices[first:]
+            looks = slices, torch.cat([self.translator.to_target(source), self.translator.to_source(target)])
+        return tuple(look[first:] for look in looks) if batch.source_is_labelled else looks
 
 
 def one_of(first: Tensor, second: Tensor) -> Tensor:

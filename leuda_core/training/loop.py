@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from leuda_core.bundle.files import LIMITS
 from leuda_core.bundle.model import save_bundle
@@ -67,6 +68,7 @@ class Training:
             self.settings,
             self.cache,
             seed=self.config.seed,
+            rules=self.config.rules,
             target_labels=kind.reads_target_labels,
             episodes=kind.draws_episodes,
             on_case=self._prepared,
@@ -215,5 +217,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return a batch on a device."""
     if device.type == "cpu":
         return batch
-    moved = {name: x.to(device, non_blocking=True) for name, x in vars(batch).items() if x is not None}
+    moved = {name: x.to(device, non_blocking=True) for name, x in vars(batch).items() if isinstance(x, Tensor)}
     return replace(batch, **moved)
