@@ -62,7 +62,8 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),
     ] = "acquisition"
     rotation_deg: Annotated[
-        float, Meta(ge=0, le=180, description="largest rotation in training, in degrees; 0: that of the augmentation level")
+        float,
+        Meta(ge=0, le=180, description="largest rotation in training, in degrees; 0: that of the augmentation level"),
     ] = 0.0
     context: Annotated[
         int, Meta(ge=0, le=4, description="neighbouring slices on each side that the segmenter sees besides a slice")

@@ -197,7 +197,9 @@ class SliceLoader:
         together = torch.stack(labels) if with_labels else None
         return _Drawn(torch.stack(images), together, torch.from_numpy(np.stack(upright)), torch.stack(matrices))
 
-    def _choice(self, rng: np.random.Generator, pool: Sequence[CachedCase], with_labels: bool) -> tuple[CachedCase, int]:
+    def _choice(
+        self, rng: np.random.Generator, pool: Sequence[CachedCase], with_labels: bool
+    ) -> tuple[CachedCase, int]:
         """Draw a case and a slice: any, or of a rare class as often as of a common one."""
         shown = [c for c in range(self._n_labels) if any(case.showing[c] for case in pool)] if with_labels else []
         if shown and rng.random() < BALANCED:

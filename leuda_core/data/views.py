@@ -86,9 +86,7 @@ def random_view(
         reach = [max(n - side, 0) / 2 + limits.shift * side for n in size]
         row, column = (move * far for move, far in zip(moves, reach, strict=True))
     else:
-        row, column = (
-            at - (n - 1) / 2 + move * side / 4 for at, n, move in zip(around, size, moves, strict=True)
-        )
+        row, column = (at - (n - 1) / 2 + move * side / 4 for at, n, move in zip(around, size, moves, strict=True))
     return View(size, side, (row, column), angle, scale)
 
 

@@ -1,15 +1,17 @@
-"""Self-training between two looks: confident pseudo-labels, on unlabelled slices in the appearances of both domains.
+"""Self-training: the student learns in random views and appearances what its moving average says of slices as they are.
 
-Our combination of known methods. A CycleGAN translates every slice to the other domain, so that each slice has two
-looks: the original and the translation. On labelled slices, the student learns from either look. On unlabelled slices
-of both domains, the teacher (the student's moving average) predicts pseudo-labels from both looks without augmentation,
-and the student learns them from one look with a random appearance (mean teacher, Tarvainen and Valpola, NeurIPS 2017;
-weak to strong augmentation and a confidence threshold as in FixMatch, Sohn et al., NeurIPS 2020).
+Our combination of known methods: mean teacher (Tarvainen and Valpola, NeurIPS 2017), and pseudo-labels above a
+confidence threshold that go from a weak to a strong augmentation (FixMatch, Sohn et al., NeurIPS 2020).
 
-    L = L_seg(f(a(look(x_s))), y_s) + w(t) L_pseudo(f(a(look(x_u))), p),   p = sg mean over both looks of f'(x_u)
+    L = L_seg(f(a(v(x_s))), y_s) + w(t) L_pseudo(f(a(v(x_u))), v(p)),   p = sg f'(x_u)
 
-``look`` picks one of the two looks at random, ``a`` is the random appearance. Target slices are translated to the
-source domain before they are segmented.
+``v`` is a random view (turned, scaled, shifted) and ``a`` a random appearance. The teacher ``f'`` sees unlabelled
+slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view. ``x_u`` are target
+slices, and source slices if there are source volumes without labels.
+
+With ``translator_steps``, a CycleGAN translates every slice to the other domain, so that it has two looks: the student
+learns from either at random, the teacher's answer is the mean of both, and target slices are translated to the source
+domain before they are segmented.
 """
 
 from __future__ import annotations
@@ -32,15 +34,21 @@ RAMP = 0.1  # of the run
 
 
 class SelfTraining(TranslatingMethod):
-    """Supervised learning on labelled slices in both looks, and self-training on unlabelled slices of both domains."""
+    """Supervised learning on labelled slices, and self-training on unlabelled slices."""
 
-    title = "Self-training between two looks"
-    summary = "Uses every slice in the appearance of both modalities and learns from its own confident pseudo-labels."
-    paper = "our combination of CycleGAN, mean teacher and FixMatch"
+    title = "Self-training"
+    summary = "Learns from its own confident answers on unlabelled slices, in random positions and appearances."
+    paper = "our combination of mean teacher and FixMatch"
 
     default_steps = 1500  # its gain over random contrasts alone comes late
 
     class Config(TranslatorConfig, frozen=True):
+        unlabelled_batch_size: Annotated[
+            int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
+        ] = 4
+        translator_steps: Annotated[
+            int, Meta(ge=0, description="training steps of the image translator; 0: no translation")
+        ] = 0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
         confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.7
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="fraction of the run before pseudo-labels start")] = (

@@ -1,14 +1,17 @@
 """Batches are functions of seed and step; what nobody labelled is ignored; target labels stay unread."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from leuda_core.config import MethodConfig
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.loaders import BALANCED, SliceLoader, make_task
 from leuda_core.data.prepared import class_indices, read_slice
+from leuda_core.data.views import into_views
 from leuda_core.types import IGNORE, Label
 
 SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)
@@ -79,13 +82,53 @@ def test_prepared_slices_align_with_their_labels(tiny_dataset, tmp_path):
     assert ring > core > outside  # 500, 300 and 100 in the source's contrast
 
 
-def test_small_slices_are_centred_in_the_patch_and_the_rest_is_unlabelled(tiny_dataset, tmp_path):
-    settings = MethodConfig(patch_size=96, batch_size=2, unlabelled_batch_size=1, spacing_mm=1.25)
+def test_small_slices_are_padded_and_the_rest_is_unlabelled(tiny_dataset, tmp_path):
+    settings = MethodConfig(patch_size=96, batch_size=4, unlabelled_batch_size=1, spacing_mm=1.25)
     dataset = load_dataset(tiny_dataset)
     loader = SliceLoader(dataset, make_task(dataset, settings), settings, tmp_path)
     batch = loader.batch(0)
-    assert (batch.source_labels[:, :10] == IGNORE).all() and (batch.source_labels[:, :, -10:] == IGNORE).all()
-    assert (batch.source_labels[:, 40:56, 40:56] != IGNORE).all()
+    outside = batch.source_labels == IGNORE
+    assert outside[:, [0, 0, -1, -1], [0, -1, 0, -1]].all() and not outside[:, 46:50, 46:50].any()
+    assert (batch.source[:, 0][outside] < 0).all()
+
+
+def test_patches_of_earlier_rules_are_turned_about_their_centre_and_have_no_upright_slices(tiny_dataset, tmp_path):
+    torch.manual_seed(0)
+    batch = make_loader(tiny_dataset, tmp_path, rules=2).batch(0)
+    assert batch.upright is None and batch.upright_matrices is None
+    assert batch.source.shape == batch.source_structures.shape == (4, 1, 48, 48)
+    assert (batch.source_labels == 2)[:, 20:28, 20:28].any(-1).any(-1).all()  # the structure is in the middle
+
+
+def test_unlabelled_slices_come_upright_too(tiny_dataset, tmp_path):
+    loader = make_loader(tiny_dataset, tmp_path)
+    batch = loader.batch(3)
+    assert batch.upright.shape == (6, 1, 48, 48) and batch.upright_matrices.shape == (6, 2, 3)
+    stored = {read_slice(case.images, i).astype(np.float32).tobytes() for case in loader.source for i in range(6)}
+    assert all(image.numpy().tobytes() in stored for image in batch.upright[:3, 0])
+    seen = into_views(batch.upright + 2, batch.upright_matrices) - 2
+    known, shown = seen > -1.9, torch.cat([batch.source_unlabelled, batch.target])
+    assert known.float().mean() > 0.4
+    assert (seen - shown)[known].abs().max() < 0.01
+
+
+def test_rare_structures_are_drawn_as_often_as_common_ones(tiny_dataset, tmp_path):
+    loader = make_loader(tiny_dataset, tmp_path)
+    loader.labelled = [replace(case, showing=(case.labelled, case.labelled[:1])) for case in loader.labelled]
+    rng = np.random.default_rng(0)
+    drawn = [loader._choice(rng, loader.labelled, True) for _ in range(2000)]
+    assert all(index in case.labelled for case, index in drawn)
+    rare = sum(index == case.labelled[0] for case, index in drawn) / len(drawn)
+    count = len(loader.labelled[0].labelled)
+    assert rare == pytest.approx(1 / count + BALANCED / 2 * (1 - 1 / count), abs=0.05)
+
+
+def test_views_of_large_slices_are_drawn_where_structures_are(tiny_dataset, tmp_path):
+    settings = MethodConfig(patch_size=32, batch_size=64, unlabelled_batch_size=64, spacing_mm=0.5)
+    dataset = load_dataset(tiny_dataset)
+    loader = SliceLoader(dataset, make_task(dataset, settings), settings, tmp_path)
+    with_structure = [float((loader.batch(step).source_labels > 0).flatten(1).any(1).float().mean()) for step in (0, 1)]
+    assert min(with_structure) > 0.7
 
 
 def test_label_values_become_class_indices():
