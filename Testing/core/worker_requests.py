@@ -36,12 +36,18 @@ def volume_data(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     return (1000 * np.exp(-(distance**4)) + noise).astype(np.int16)
 
 
-def make_model(folder: Path, plane: str = "acquisition", *, patch_size: int = 32, seed: int = 0) -> Path:
-    """Write an untrained model with a translator, and labels beyond 255."""
+def make_model(
+    folder: Path, plane: str = "acquisition", *, patch_size: int = 32, seed: int = 0, context: int = 0
+) -> Path:
+    """Write an untrained model with a translator, and labels beyond 255; neighbours are two slices away."""
     torch.manual_seed(seed)
-    spec = PredictorSpec(n_classes=3, base_channels=4, translator_channels=4, translator_blocks=1)
+    spec = PredictorSpec(
+        n_classes=3, base_channels=4, translator_channels=4, translator_blocks=1, in_channels=2 * context + 1
+    )
     labels = (Label(3, "vessel", (1.0, 0.0, 0.5), "SCT^1^Vessel"), Label(300, "Leber"))
-    task = Task(labels=labels, spacing_mm=1.5, patch_size=patch_size, plane=plane)
+    task = Task(
+        labels=labels, spacing_mm=1.5, patch_size=patch_size, plane=plane, context=context, context_mm=6.0 * context
+    )
     domain = DomainSummary(name="d", modality="MR")
     return save_bundle(folder, Predictor(spec), task, BundleInfo(name="b", method="m", source=domain, target=domain))
 

@@ -97,7 +97,14 @@ WRONG: dict[str, tuple[str, object, str]] = {
     "a deep translator": ("predictor.translator_blocks", 33, "translator_blocks 33"),
     "a number as a choice": ("task.normalization", {"ignores_padding": 1}, "ignores_padding 1 is not one of True"),
     "an unknown norm": ("predictor.norm", "layer", "layer"),
-    "colour channels": ("predictor.in_channels", 3, "in_channels 3"),
+    "colour channels": ("predictor.in_channels", 3, r"in_channels 3 is not 2 \* context \+ 1 = 1"),
+    "neighbours that the network does not take": ("task.context", 2, r"in_channels 1 is not 2 \* context \+ 1 = 5"),
+    "an even number of slices": ("predictor.in_channels", 2, "in_channels 2 is not one of 1, 3, 5, 7, 9"),
+    "too many slices": ("predictor.in_channels", 11, "in_channels 11 is not one of 1, 3, 5, 7, 9"),
+    "too many neighbours": ("task.context", 5, "context 5 is not within 0 to 4"),
+    "half a neighbour": ("task.context", 0.5, "context 0.5 is not a whole number"),
+    "a distance below zero": ("task.context_mm", -1, "context_mm -1 is not within"),
+    "a distance in words": ("task.context_mm", "7.7", "context_mm '7.7' is not a number"),
     "a size below zero": ("files.README.md", {"size": -1, "sha256": "0" * 64}, "size"),
     "a hash that is none": ("files.README.md", {"size": 1, "sha256": "x"}, "sha256"),
     "files as a list": ("files", [], "files"),
@@ -134,7 +141,7 @@ def test_every_folder_that_is_no_model_leaves_the_others_listed(
 
 
 def test_the_limits_include_what_the_settings_of_a_training_allow() -> None:
-    limits = {"patch_size": (16, 1024), "base_channels": (1, 128), "spacing_mm": (0, 20)}
+    limits = {"patch_size": (16, 1024), "base_channels": (1, 128), "spacing_mm": (0, 20), "context": (0, 4)}
     limits |= {"translator_channels": (0, 128), "translator_blocks": (0, 32)}
     for method in METHODS.values():
         for name, field in config_schema(method.Config)["properties"].items():

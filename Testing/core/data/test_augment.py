@@ -80,3 +80,43 @@ def test_structures_of_one_contrast_get_contrasts_of_their_own_where_labels_tell
 
     assert told_apart() <= 3  # a bias field alone
     assert 10 < told_apart(labels, 2) < 32
+
+
+def stacks(count):
+    """Stacks of three slices: a disk, nothing, another disk; each with its labels."""
+    disk, inside = disks(count)
+    other, there = disk.flip(3), inside.flip(2)
+    images = torch.cat([disk, torch.full_like(disk, -0.6), other], dim=1)
+    return images, torch.stack([inside, torch.zeros_like(inside), there], dim=1)
+
+
+def test_all_slices_of_a_stack_move_alike_with_their_labels():
+    torch.manual_seed(0)
+    images, labels = stacks(8)
+    moved, moved_labels = random_affine(images, labels, "strong")
+    torch.manual_seed(0)
+    for place in range(3):
+        alone, alone_labels = random_affine(images[:, place : place + 1], labels[:, place], "strong")
+        assert torch.allclose(moved[:, place : place + 1], alone, atol=1e-6)
+        assert torch.equal(moved_labels[:, place], alone_labels)
+        torch.manual_seed(0)
+
+
+def test_all_slices_of_a_stack_look_alike():
+    torch.manual_seed(0)
+    images, _ = disks(64)
+    changed = random_appearance(images.expand(-1, 3, -1, -1).contiguous())
+    assert (changed[:, 0] - changed[:, 2]).mean((1, 2)).abs().max() < 0.02  # noise alone
+    assert changed.mean((1, 2, 3)).std() > 0.05
+
+
+def test_structures_are_painted_in_their_own_slice_alone():
+    """The outline of a slice must not show in its neighbours, which would give the answer away."""
+    torch.manual_seed(0)
+    images, labels = torch.full((64, 3, 48, 48), 0.2), torch.zeros(64, 3, 48, 48, dtype=torch.long)
+    labels[:, 1, :, 24:] = 1
+    changed = random_appearance(images, labels, 2)
+    halves = changed.unflatten(3, (2, 24)).mean((2, 4))
+    told_apart = ((halves[..., 0] - halves[..., 1]).abs() > 0.25).sum(0)
+    assert 10 < told_apart[1] < 32
+    assert max(told_apart[0], told_apart[2]) <= 3  # a bias field alone

@@ -66,11 +66,13 @@ def test_outside_a_box_nothing_is_computed(plane: str, worker: WorkerProcess, fi
     assert told == {slices}
 
 
-@pytest.mark.parametrize(("plane", "axis"), [("acquisition", 2), ("coronal", 1), ("sagittal", 0)])
+@pytest.mark.parametrize(
+    ("plane", "axis", "context"), [("acquisition", 2, 0), ("coronal", 1, 0), ("sagittal", 0, 0), ("acquisition", 2, 1)]
+)
 def test_a_slice_is_that_of_segment(
-    plane: str, axis: int, worker: WorkerProcess, fields: dict[str, object], tmp_path: Path
+    plane: str, axis: int, context: int, worker: WorkerProcess, fields: dict[str, object], tmp_path: Path
 ) -> None:
-    fields = {**fields, "model": make_model(tmp_path / "model", plane)}
+    fields = {**fields, "model": make_model(tmp_path / "model", plane, context=context)}
     whole = segmented(fields)
     for index in (0, 5, whole.shape[2 - axis] - 1):
         voxel = [20.0, 11.0, 3.0, 1.0]
@@ -82,10 +84,13 @@ def test_a_slice_is_that_of_segment(
         assert found.shape == expected.shape and (found == expected).mean() > 0.999
 
 
-def test_a_slice_of_full_size_is_exactly_that_of_segment(worker: WorkerProcess, fields: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", [0, 1])
+def test_a_slice_of_full_size_is_exactly_that_of_segment(
+    context: int, worker: WorkerProcess, fields: dict, tmp_path: Path
+) -> None:
     """From 256 x 256 pixels on, slices are segmented one by one anyway; tests have one thread."""
     np.save(fields["volume"], volume_data((3, 256, 256)))
-    fields = {**fields, "model": make_model(tmp_path / "model", patch_size=256)}
+    fields = {**fields, "model": make_model(tmp_path / "model", patch_size=256, context=context)}
     call(worker, "segment", **fields)
     whole = np.load(fields["output"])
     for index in range(3):
