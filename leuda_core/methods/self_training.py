@@ -29,7 +29,6 @@ from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.types import Batch
 
-
 RAMP = 0.1  # of the run
 
 
@@ -76,7 +75,7 @@ class SelfTraining(TranslatingMethod):
         return detached(segmentation=segmentation, own=own)
 
     def ramp(self, batch: Batch, progress: float) -> float:
-        """Return the share of the weight of pseudo-labels: 0 before ``ramp_start``, then rising to 1 within ``RAMP``."""
+        """Return the share of the weight of pseudo-labels: 0 before ``ramp_start``, then rising to 1 in ``RAMP``."""
         start = self.settings.ramp_start
         if batch.upright is None:  # as a run of an earlier version began
             return delayed_ramp(progress, start)
