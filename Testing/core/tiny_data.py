@@ -66,11 +66,11 @@ def write_dataset(folder: Path) -> Path:
     return path
 
 
-def tiny_loader(path: Path, folder: Path, settings: MethodConfig) -> tuple[SliceLoader, Task]:
-    """Prepare the slices of a dataset file in a folder; return the loader and the task."""
+def tiny_loader(path: Path, folder: Path, settings: MethodConfig, **rules: int) -> tuple[SliceLoader, Task]:
+    """Prepare the slices of a dataset file in a folder; return the loader and the task. ``rules``: as for both."""
     from leuda_core.data.dataset import load_dataset
     from leuda_core.data.loaders import SliceLoader, make_task
 
     dataset = load_dataset(path)
-    task = make_task(dataset, settings)
-    return SliceLoader(dataset, task, settings, folder), task
+    task = make_task(dataset, settings, **rules)
+    return SliceLoader(dataset, task, settings, folder, **rules), task
