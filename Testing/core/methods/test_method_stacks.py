@@ -190,13 +190,15 @@ def test_sifa_translates_stacks_and_draws_their_central_slices() -> None:
     assert torch.equal(images.fake_target, images.painted[:, 1:2])
 
 
-def test_labels_of_neighbours_are_not_learnt() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["source_only", "tcsm", "le_uda", "mt_uda", "meta_hallucinator", "sifa"])
+def test_labels_of_neighbours_are_not_learnt(name: str) -> None:
     batch = make_batch()
     other = batch.source_structures.clone()
     other[:, [0, 2]] = IGNORE
     results = []
     for structures in (batch.source_structures, other):
-        method = make("source_only", augmentation="paper")
+        method = make(name, augmentation="paper")
         take_steps(method, replace(batch, source_stack_labels=structures))
         results.append(weights(method))
     assert torch.equal(*results)

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.io import imread
 
 import leuda_core
 from leuda_core.bundle.model import load_bundle
+from leuda_core.data.prepared import CachedCase
 from leuda_core.io.volumes import read_volume, write_volume
+from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.events import read_events
 from leuda_core.training.planning import make_plan
+from leuda_core.training.preview import Previewer
 from leuda_core.training.run import create_run, resume, train
-from leuda_core.types import Volume
+from leuda_core.types import Label, Task, Volume
 from stopped_runs import stop_at
 
 SETTINGS = {"base_channels": 4, "patch_size": 48, "batch_size": 2, "unlabelled_batch_size": 2, "context": 1}
@@ -38,6 +42,16 @@ def test_a_run_with_neighbours_ends_in_a_model_that_says_so(tiny_dataset: Path, 
 
 def test_a_plan_counts_steps_with_neighbours(tiny_dataset: Path) -> None:
     assert make_plan(tiny_dataset, "source_only", device="cpu", settings=SETTINGS).seconds > 0
+
+
+def test_previews_show_the_central_slice(tmp_path: Path) -> None:
+    task = Task((Label(1, "a"),), spacing_mm=1.0, patch_size=32, context=1)
+    slices = np.linspace(-0.8, 0.8, 5, dtype=np.float16)[:, None, None] + np.zeros((5, 32, 32), np.float16)
+    np.save(tmp_path / "image.npy", slices)
+    case = CachedCase("c", tmp_path / "image.npy", None, 5, (), (-2, 0, 2))
+    method = SourceOnly(task, SourceOnly.Config(base_channels=4, patch_size=32, context=1))
+    picture = imread(Previewer(tmp_path / "previews", case, task).write(method, 1))
+    assert np.median(picture) == pytest.approx(127.5, abs=1)
 
 
 @pytest.mark.slow
