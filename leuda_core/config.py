@@ -71,6 +71,24 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context_mm: Annotated[
         float, Meta(ge=0, le=100, description="distance of neighbouring slices; 0: chosen from the data")
     ] = 0.0
+    ct_window_low: Annotated[
+        float,
+        Meta(
+            ge=-2000, le=20_000, description="CT: Hounsfield units that become black, and all below; both 0: automatic"
+        ),
+    ] = 0.0
+    ct_window_high: Annotated[
+        float,
+        Meta(
+            ge=-1000, le=30_000, description="CT: Hounsfield units that become white, and all above; both 0: automatic"
+        ),
+    ] = 0.0
+
+    @property
+    def ct_window(self) -> tuple[float, float] | None:
+        """The given window of CT in Hounsfield units; ``None`` if it is chosen from the data."""
+        window = (self.ct_window_low, self.ct_window_high)
+        return window if any(window) else None
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,13 +140,17 @@ def make_config(kind: type[C], values: Mapping[str, Any], *, where: str = "--set
             hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(sorted(names))}"
             raise InputError(f"{where}: unknown setting {key!r}", hint)
     try:
-        return msgspec.convert(values, kind, strict=False)
+        made = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
         raise InputError(f"{where}: {key}={values.get(key)!r} is not allowed", _allowed(kind, key, reason)) from error
     except UnicodeEncodeError as error:
         raise InputError(f"{where}: {error.object!a} is not text", "write it as UTF-8") from error
+    if isinstance(made, MethodConfig) and made.ct_window and made.ct_window_low >= made.ct_window_high:
+        what = f"ct_window_low={made.ct_window_low:g} is not below ct_window_high={made.ct_window_high:g}"
+        raise InputError(f"{where}: {what}", "give a lower and a higher value, or 0 for both to have them chosen")
+    return made
 
 
 def _allowed(kind: type[msgspec.Struct], key: str, reason: str) -> str:

@@ -7,7 +7,7 @@ library.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,11 +109,15 @@ class Normalization:
 
     ``ignores_padding``: a constant far below the values of air, with which CT scanners fill what they did not measure,
     does not count for the percentiles. Models of version 0.1 do not have it.
+
+    ``window``: volumes in Hounsfield units are clipped to these two values instead, so that a tissue has the same grey
+    in every volume; see ``data.slices.intensity_range``.
     """
 
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
     ignores_padding: bool = False
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,9 @@ class Task:
     ``labels[c - 1]``. ``spacing_mm`` is the in-plane pixel size of the network's input. ``isotropic`` says how plane
     ``acquisition`` cuts volumes without a clearly largest spacing, see ``data.geometry.plan_slices``. The segmenter
     sees every slice with ``context`` neighbours on each side, about ``context_mm`` apart (0 mm: the next slices).
+
+    ``normalization`` is that of the target, which models are made for; ``source_normalization`` that of the source in
+    training, ``None`` if it is the same.
     """
 
     labels: tuple[Label, ...]
@@ -132,12 +139,18 @@ class Task:
     plane: Plane = "acquisition"
     isotropic: str = ""
     normalization: Normalization = field(default_factory=Normalization)
+    source_normalization: Normalization | None = None
     context: int = 0
     context_mm: float = 0.0
 
     @property
     def n_classes(self) -> int:
         return len(self.labels) + 1
+
+    @property
+    def for_source(self) -> Task:
+        """The same task with the normalisation of the source."""
+        return replace(self, normalization=self.source_normalization or self.normalization)
 
     @property
     def in_channels(self) -> int:

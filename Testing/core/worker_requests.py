@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,13 @@ def volume_data(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
 
 
 def make_model(
-    folder: Path, plane: str = "acquisition", *, patch_size: int = 32, seed: int = 0, context: int = 0
+    folder: Path,
+    plane: str = "acquisition",
+    *,
+    patch_size: int = 32,
+    seed: int = 0,
+    context: int = 0,
+    **task_fields: Any,
 ) -> Path:
     """Write an untrained model with a translator, and labels beyond 255; neighbours are two slices away."""
     torch.manual_seed(seed)
@@ -45,9 +52,8 @@ def make_model(
         n_classes=3, base_channels=4, translator_channels=4, translator_blocks=1, in_channels=2 * context + 1
     )
     labels = (Label(3, "vessel", (1.0, 0.0, 0.5), "SCT^1^Vessel"), Label(300, "Leber"))
-    task = Task(
-        labels=labels, spacing_mm=1.5, patch_size=patch_size, plane=plane, context=context, context_mm=6.0 * context
-    )
+    fields = {"labels": labels, "spacing_mm": 1.5, "patch_size": patch_size, "plane": plane, **task_fields}
+    task = Task(**fields, context=context, context_mm=6.0 * context)
     domain = DomainSummary(name="d", modality="MR")
     return save_bundle(folder, Predictor(spec), task, BundleInfo(name="b", method="m", source=domain, target=domain))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
-from leuda_core.types import Task
+from leuda_core.types import Normalization, Task
 
 _TRAINED = "It was trained on the data above only: with other scanners or patients, check every result."
 _UNLABELLED = "The target domain had no labels in training, so systematic errors there could not be detected."
@@ -12,7 +12,6 @@ _UNLABELLED = "The target domain had no labels in training, so systematic errors
 def model_card(task: Task, info: BundleInfo) -> str:
     """Return the card's text."""
     limits = [_across(task), _TRAINED, *(() if info.target.labelled_cases else (_UNLABELLED,)), *info.limits]
-    normalization = task.normalization
     names = ", ".join(label.name for label in task.labels)
     parts = [
         f"# {info.name}",
@@ -22,8 +21,7 @@ def model_card(task: Task, info: BundleInfo) -> str:
         + (f"\n\n{info.citation}" if info.citation else ""),
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
         f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to "
-        f"percentiles {normalization.lower_percentile:g} and {normalization.upper_percentile:g} of the volume. "
-        "The label map has the grid of the input volume.",
+        f"{_range(task.normalization)}. The label map has the grid of the input volume." + _source_range(task),
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
         _metrics(info),
         "## Warnings of the training\n\n" + "\n".join(f"- {warning}" for warning in info.warnings)
@@ -42,6 +40,19 @@ def _across(task: Task) -> str:
     distance = f", about {task.context_mm:g} mm apart" if task.context_mm else ""
     count = "1 neighbour" if task.context == 1 else f"{task.context} neighbours"
     return f"Each slice is segmented with {count} on each side{distance}, without information from other slices."
+
+
+def _range(normalization: Normalization) -> str:
+    low, high = normalization.lower_percentile, normalization.upper_percentile
+    if normalization.window is None:
+        return f"percentiles {low:g} and {high:g} of the volume"
+    window = "{:g} to {:g} Hounsfield units".format(*normalization.window)
+    return f"{window} (to percentiles {low:g} and {high:g} of a volume that is not in Hounsfield units)"
+
+
+def _source_range(task: Task) -> str:
+    source = task.source_normalization
+    return f"\n\nIn training, source volumes were clipped to {_range(source)}." if source else ""
 
 
 def _count(domain: DomainSummary) -> str:

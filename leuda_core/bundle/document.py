@@ -63,9 +63,8 @@ def parse_document(data: bytes) -> dict[str, Any]:
     values = [label["value"] for label in document["task"]["labels"]]
     if len(set(values)) != len(values):
         raise ValueError(f"label values {_shown(values)} are not unique")
-    low, high = (document["task"].get("normalization", {}).get(key, at) for key, at in _PERCENTILES.items())
-    if not low < high:
-        raise ValueError(f"percentiles {low} and {high} are not a range within 0 to 100")
+    for name in ("normalization", "source_normalization"):
+        _check_order(document["task"].get(name) or {})
     classes = document["predictor"]["n_classes"]
     if classes != len(values) + 1:
         raise ValueError(f"n_classes {classes} is not labels + 1 = {len(values) + 1}")
@@ -73,6 +72,15 @@ def parse_document(data: bytes) -> dict[str, Any]:
     if channels != 2 * context + 1:
         raise ValueError(f"in_channels {channels} is not 2 * context + 1 = {2 * context + 1}")
     return document
+
+
+def _check_order(normalization: Mapping[str, Any]) -> None:
+    low, high = (normalization.get(key, at) for key, at in _PERCENTILES.items())
+    if not low < high:
+        raise ValueError(f"percentiles {low} and {high} are not a range within 0 to 100")
+    low, high = normalization.get("window") or (0, 1)
+    if not low < high:
+        raise ValueError(f"window {low} to {high} is not a range")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -210,6 +218,15 @@ _LABEL = _record(
     {"color": _list(_number(0, 1), 3, 3), "terminology": _text},
     closed=False,
 )
+_NORMALIZATION = _record(
+    {},
+    {
+        **dict.fromkeys(_PERCENTILES, _number(0, 100)),
+        "ignores_padding": _one_of(True, False),
+        "window": _optional(_list(_number(-1e5, 1e5), 2, 2)),
+    },
+    closed=False,
+)
 _TASK = _record(
     {
         "labels": _list(_LABEL, 1, 254),
@@ -218,9 +235,8 @@ _TASK = _record(
     },
     {
         "plane": _one_of(*PLANES),
-        "normalization": _record(
-            {}, {**dict.fromkeys(_PERCENTILES, _number(0, 100)), "ignores_padding": _one_of(True, False)}, closed=False
-        ),
+        "normalization": _NORMALIZATION,
+        "source_normalization": _optional(_NORMALIZATION),
         "isotropic": _isotropic,
         "context": _whole(0, MOST_NEIGHBOURS),
         "context_mm": _number(0, math.inf),

@@ -18,8 +18,10 @@ from leuda_core.data.dataset import (
     read_case_labels,
     structure_problems,
 )
+from leuda_core.data.hounsfield import is_ct
 from leuda_core.data.planes import case_plan, isotropic_rule, plane_name
-from leuda_core.data.plausibility import doubts, is_noise, nothing_to_learn, only_class
+from leuda_core.data.plausibility import doubts, is_noise, nothing_to_learn, only_class, unit_doubts
+from leuda_core.data.slices import in_hounsfield
 from leuda_core.errors import Cancelled, InputError, as_leuda_error
 from leuda_core.io.volumes import Grid, read_grid, read_volume
 from leuda_core.types import Case, Dataset
@@ -72,7 +74,8 @@ def check_dataset(path: Path | str) -> DatasetReport:
         "labelled_source_slices": labelled,
         "volumes": rows,
     }
-    return DatasetReport(tuple(problems), summary, tuple(doubts(rows)))
+    ct = [role for role in ("source", "target") if is_ct(getattr(dataset, role).modality)]
+    return DatasetReport(tuple(problems), summary, (*doubts(rows), *unit_doubts(rows, ct)))
 
 
 def _isotropic_rule(dataset: Dataset) -> str:
@@ -108,6 +111,7 @@ def _check_case(case: Case, dataset: Dataset, isotropic: str) -> dict[str, Any]:
         "labelled_slices": 0,
         "plane": plane_name(grid, plan),
         "noise": is_noise(plan.view(volume.data)),
+        "hounsfield": in_hounsfield(volume.data),
         "only_label": None,
     }
     if case.label is not None:

@@ -18,7 +18,7 @@ from leuda_core.errors import InputError, reason_of
 from leuda_core.io.files import write_bytes
 from leuda_core.io.private import open_private
 from leuda_core.io.volumes import detached_files, volume_digest
-from leuda_core.types import Case, Dataset, Task
+from leuda_core.types import Case, Dataset, Normalization, Task
 
 _REMEDY = "put the earlier data back, or train again into a new folder"
 
@@ -57,8 +57,8 @@ class LeftOut(msgspec.Struct, frozen=True):
 class DataRecord(msgspec.Struct, frozen=True):
     """What a run learns from. ``labels`` are (value, name); the order of the cases matters.
 
-    ``spacing_mm``, ``isotropic`` and ``context_mm`` are those of the task, which the headers of cases that are left out
-    may have influenced.
+    ``spacing_mm``, ``isotropic``, ``context_mm`` and the normalisations are those of the task, which cases that are
+    left out may have influenced.
     """
 
     labels: tuple[tuple[int, str], ...]
@@ -67,6 +67,8 @@ class DataRecord(msgspec.Struct, frozen=True):
     spacing_mm: float | None = None
     isotropic: str = ""
     context_mm: float = 0.0
+    normalization: Normalization | None = None
+    source_normalization: Normalization | None = None
 
     def digest(self) -> str:
         """Return the hash of all that is learnt from."""
@@ -131,6 +133,13 @@ class DataGuard:
         role, case, _ = self._roles[index]
         self._left_out.append(LeftOut(role, case.id, error.message, error.remedy))
 
+    @property
+    def normalizations(self) -> tuple[Normalization, Normalization | None] | None:
+        """Those of target and source with which the run began; ``None`` if they are not recorded."""
+        if self._before is None or self._before.normalization is None:
+            return None
+        return self._before.normalization, self._before.source_normalization
+
     def as_begun(self, task: Task) -> Task:
         """Return the task as it was decided when the run began."""
         before = self._before
@@ -141,7 +150,16 @@ class DataGuard:
     def finish(self, task: Task) -> DataRecord:
         """Write and return the record of all cases and of the task."""
         cases, gone = tuple(self._cases), tuple(self._left_out)
-        record = DataRecord(self._labels, cases, gone, task.spacing_mm, task.isotropic, task.context_mm)
+        record = DataRecord(
+            self._labels,
+            cases,
+            gone,
+            task.spacing_mm,
+            task.isotropic,
+            task.context_mm,
+            task.normalization,
+            task.source_normalization,
+        )
         write_bytes(self._path, msgspec.json.format(msgspec.json.encode(record), indent=1), private=True)
         return record
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.augment import random_affine
 from leuda_core.data.dataset import UnreadableCase, nothing_labelled, read_case_grid
+from leuda_core.data.hounsfield import Normalizations, normalizations
 from leuda_core.data.planes import case_plan, isotropic_rule
 from leuda_core.data.prepared import CachedCase, prepare_cases, read_slice, read_slices
 from leuda_core.data.views import LIMITS, Limits, cut_square, cut_view, random_view
@@ -40,20 +41,38 @@ PLACES = 8
 logger = logging.getLogger(__name__)
 
 
-def make_task(dataset: Dataset, settings: MethodConfig, rules: int = RULES) -> Task:
-    """Determine the task of a run: labels, slicing plane, pixel size, neighbours. ``rules`` as in ``RunConfig``."""
+def make_task(
+    dataset: Dataset,
+    settings: MethodConfig,
+    rules: int = RULES,
+    *,
+    target_labels: bool = False,
+    begun: Normalizations | None = None,
+) -> Task:
+    """Determine the task of a run: labels, slicing plane, pixel size, neighbours, normalisation.
+
+    Args:
+        rules: as in ``RunConfig``.
+        target_labels: whether the run reads the labels of the target.
+        begun: the normalisations that the run began with; ``None`` decides them, for which CT volumes are read.
+    """
     readable, _ = readable_part(dataset)  # what is wrong with the others is told when they are read
     grids = [(case, read_case_grid(case)) for case in (*readable.source.cases, *readable.target.cases)]
     isotropic = ""
     if rules > 1 and settings.plane == "acquisition":
         isotropic = isotropic_rule(grid for _, grid in grids)
+    usual = Normalization(ignores_padding=rules > 1)
+    target, source = begun or (usual, None)
+    if rules > 2 and begun is None:
+        target, source = normalizations(readable, usual, settings, isotropic=isotropic, target_labels=target_labels)
     return Task(
         labels=dataset.labels,
         spacing_mm=settings.spacing_mm or _automatic_spacing(grids, settings, isotropic),
         patch_size=settings.patch_size,
         plane=settings.plane,
         isotropic=isotropic,
-        normalization=Normalization(ignores_padding=rules > 1),
+        normalization=target,
+        source_normalization=source,
         context=settings.context,
         context_mm=_context_mm(grids, len(readable.source.cases), settings, isotropic) if settings.context else 0.0,
     )
@@ -141,9 +160,9 @@ class SliceLoader:
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
         self._centre, self._episodes, self._rules = task.context, episodes, rules
         self._limits = _limits(settings)
-        roles = [(case, True) for case in dataset.source.cases]
-        roles += [(case, target_labels) for case in dataset.target.cases]
-        cached, failures = prepare_cases(roles, task, folder, on_case=on_case, on_unreadable=on_unreadable)
+        roles = [(case, task.for_source, True) for case in dataset.source.cases]
+        roles += [(case, task, target_labels) for case in dataset.target.cases]
+        cached, failures = prepare_cases(roles, folder, on_case=on_case, on_unreadable=on_unreadable)
         first = len(dataset.source.cases)
         source, target = ([case for case in part if case] for part in (cached[:first], cached[first:]))
         self.labelled = [case for case in source if case.labelled]

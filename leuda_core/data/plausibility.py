@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from leuda_core.data.planes import disagreement
+from leuda_core.data.planes import AGREEING, disagreement
 
 Row = Mapping[str, Any]
 
@@ -60,6 +60,17 @@ def noise_text(cases: Sequence[str]) -> str:
 NOISE_REMEDY = "look at the volumes; they may be damaged or read in a wrong format"
 
 
+def units_text(cases: Sequence[str]) -> str:
+    """Return the message about CT volumes that are not in Hounsfield units, unlike most of their domain."""
+    verb = "is" if len(cases) == 1 else "are"
+    return f"{', '.join(map(repr, cases))} {verb} not in Hounsfield units, unlike the other CT volumes"
+
+
+UNITS_REMEDY = (
+    "give all CT volumes as the scanner stored them; grey values of the others are taken relative to each volume"
+)
+
+
 def doubts(rows: Sequence[Row]) -> Iterator[str]:
     """Return what does not prevent a training, each with its remedy."""
     learnt = [row for row in rows if row["role"] in ("source", "target")]
@@ -70,6 +81,15 @@ def doubts(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{noise_text(noisy)}; {NOISE_REMEDY}"
     if found := disagreement({row["id"]: row["plane"] for row in rows}):
         yield f"{found}; {PLANE_REMEDY}"
+
+
+def unit_doubts(rows: Sequence[Row], ct: Iterable[str]) -> Iterator[str]:
+    """Return which volumes of the roles that are CT are not in Hounsfield units, if most of a role are."""
+    for role in ct:
+        mine = [row for row in rows if row["role"] == role]
+        others = [row["id"] for row in mine if not row["hounsfield"]]
+        if others and len(mine) - len(others) >= AGREEING * len(mine):
+            yield f"{units_text(others)}; {UNITS_REMEDY}"
 
 
 def nothing_to_learn(rows: Sequence[Row]) -> list[str]:

@@ -29,7 +29,7 @@ class CachedCase:
     """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices.
 
     ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them. ``showing[c - 1]`` are
-    the labelled slices that show class ``c``.
+    the labelled slices that show class ``c``. ``other_units``: it is not in Hounsfield units, unlike its domain.
     """
 
     id: str
@@ -39,6 +39,7 @@ class CachedCase:
     labelled: tuple[int, ...]
     offsets: tuple[int, ...] = (0,)
     showing: tuple[tuple[int, ...], ...] = ()
+    other_units: bool = False
 
     def stack(self, index: int) -> list[int]:
         """Return the indices of a slice and its neighbours."""
@@ -55,13 +56,14 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
     plan = case_plan(case, Grid(volume.shape, volume.affine), task.plane, task.isotropic)
     size = plan.working_size(task.spacing_mm)
     intensities = intensity_range(volume.data, task.normalization)
+    other_units = task.normalization.window not in (None, intensities)
     slices = plan.view(volume.data)
     image_path = _new_folder(folder) / "image.npy"
     images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
     save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
     offsets = plan.offsets(task.context, task.context_mm)
     if not with_labels or case.label is None:
-        return CachedCase(case.id, image_path, None, plan.n_slices, (), offsets)
+        return CachedCase(case.id, image_path, None, plan.n_slices, (), offsets, other_units=other_units)
 
     label_map = read_case_labels(case, task.labels)
     labelled = labelled_slices(case, label_map, plan)
@@ -69,7 +71,7 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
     labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
     save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
     showing = _showing(label_path, labelled, len(task.labels))
-    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets, showing)
+    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets, showing, other_units)
 
 
 def _showing(labels: Path, labelled: Sequence[int], n_labels: int) -> tuple[tuple[int, ...], ...]:
@@ -105,14 +107,13 @@ def class_indices(values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
 
 
 def prepare_cases(
-    roles: Sequence[tuple[Case, bool]],
-    task: Task,
+    roles: Sequence[tuple[Case, Task, bool]],
     folder: Path,
     *,
     on_case: Callable[[int, int], None] | None,
     on_unreadable: Callable[[int, UnreadableCase], None] | None,
 ) -> tuple[list[CachedCase | None], list[UnreadableCase]]:
-    """Prepare cases, each given with whether its labels are read; ``None`` for one that cannot be read.
+    """Prepare cases, each given with its task and whether its labels are read; ``None`` for one that cannot be read.
 
     Arguments and errors are those of ``SliceLoader``; nothing is left in ``folder`` after an error.
     """
@@ -120,7 +121,7 @@ def prepare_cases(
     failures: list[UnreadableCase] = []
     places = [folder / f"{index:04d}" for index in range(len(roles))]
     try:
-        for place, (case, with_labels) in zip(places, roles, strict=True):
+        for place, (case, task, with_labels) in zip(places, roles, strict=True):
             try:
                 cached.append(prepare_case(case, task, place, with_labels=with_labels))
             except UnreadableCase as error:

@@ -13,6 +13,10 @@ from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
 
 LARGEST_LOGITS = 2**28  # values of one enlarged slice: 1 GiB, reached by 255 classes on 1024 x 1024 pixels
+OTHER_UNITS = (
+    "the volume does not seem to be in Hounsfield units, as those of the training were: its own range of grey values "
+    "was used; check the result"
+)
 CLASSES_AT_ONCE = 8  # interpolated together: limits the memory for a hundred classes
 
 
@@ -42,6 +46,7 @@ class SliceJob:
         self.plan = plan_slices(volume.shape, volume.affine, task.plane, task.isotropic)
         self.size = self.plan.working_size(task.spacing_mm, min(LARGEST_SLICE, LARGEST_LOGITS // task.n_classes))
         self._range = intensities or intensity_range(volume.data, task.normalization)
+        self.notes = (OTHER_UNITS,) if task.normalization.window not in (None, self._range) else ()
         i, j, k = volume.shape
         self._window = self.plan.window(box or ((0, i), (0, j), (0, k)))
         self._offsets = self.plan.offsets(task.context, task.context_mm)

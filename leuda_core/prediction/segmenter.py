@@ -111,7 +111,7 @@ class SliceSegmenter:
             self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start
         label_map = LabelMap(job.label_map, volume.affine, self.task.labels)
-        return Prediction(label_map, job.probabilities, str(self.device), tuple(self.notes), seconds)
+        return Prediction(label_map, job.probabilities, str(self.device), (*self.notes, *job.notes), seconds)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits of slices of any size, padded as in training.

@@ -60,7 +60,14 @@ class Training:
         self.device = choose_device(self.config.device)
         self.guard = DataGuard(run.data, self.dataset, target_labels=kind.reads_target_labels)
         self.dataset = self.guard.dataset
-        self.task = self.guard.as_begun(make_task(self.dataset, self.settings, self.config.rules))
+        task = make_task(
+            self.dataset,
+            self.settings,
+            self.config.rules,
+            target_labels=kind.reads_target_labels,
+            begun=self.guard.normalizations,
+        )
+        self.task = self.guard.as_begun(task)
         self.cache = run.cache
         self.loader = SliceLoader(
             self.dataset,

@@ -96,7 +96,7 @@ def make_plan(
     place, note = find_device(config.device)
     free = memory_gb(place)[1]
     data, unreadable = readable_part(data)
-    task = make_task(data, chosen)
+    task = make_task(data, chosen, target_labels=kind.reads_target_labels)
     survey = _Survey(data, task, kind.reads_target_labels)
     with temporary_folder(Path(tempfile.gettempdir()), prefix="leuda-plan-") as folder:
         probe = _Probe(data, survey, kind, chosen, place, folder, task=task)

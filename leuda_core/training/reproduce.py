@@ -24,7 +24,7 @@ from leuda_core.runs.folder import Run
 from leuda_core.training.identity import case_digests, with_places
 from leuda_core.training.loop import OnProgress
 from leuda_core.training.run import make_run_config, resume, train
-from leuda_core.types import Dataset
+from leuda_core.types import Dataset, Task
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: O
     first = Run(recorded.path.resolve().parent).config
     settings = with_places(info.settings, read_run_config(first).settings) if first.is_file() else info.settings
     options: dict[str, Any] = {"settings": settings, "steps": info.steps, "seed": info.seed}
+    options["rules"] = _rules_of(recorded.task)
     if isinstance(training, TrainingRecord) and training.device == "cpu":
         options["device"] = "cpu"
     run = Run(out)
@@ -115,6 +116,14 @@ def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: O
     if same:
         return resume(run, on_progress=on_progress)
     return train(dataset, info.method, out, on_progress=on_progress, **options)
+
+
+def _rules_of(task: Task) -> int:
+    """Return the rules that prepare the data as they were for a model; without any window, 2 and 3 are the same."""
+    both = [one for one in (task.normalization, task.source_normalization) if one]
+    if any(one.window for one in both):
+        return 3
+    return 2 if any(one.ignores_padding for one in both) else 1
 
 
 def _data_differences(recorded: ModelBundle, dataset: Dataset) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def train(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
+    rules: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Adapt a segmenter from the source to the target domain of a dataset and return the finished run.
@@ -57,6 +58,7 @@ def train(
         steps: training steps of the segmenter, by default the method's ``default_steps``; a translator's are added.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
+        rules: as in ``RunConfig``, by default those of today.
         on_progress: called with the step, the number of steps and the latest losses.
 
     Raises:
@@ -66,7 +68,7 @@ def train(
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     kept = existing(Path(out))
-    options = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
+    options = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every, "rules": rules}
     run = create_run(dataset, method, out, settings=settings, **options)
     try:
         return resume(run, on_progress=on_progress)

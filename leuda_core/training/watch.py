@@ -18,10 +18,12 @@ from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.plausibility import (
     COVERED_REMEDY,
     NOISE_REMEDY,
+    UNITS_REMEDY,
     covered_text,
     is_noise,
     noise_text,
     only_class,
+    units_text,
 )
 from leuda_core.data.prepared import CachedCase, read_slice
 from leuda_core.devices import is_out_of_memory
@@ -238,6 +240,8 @@ def data_warnings(loader: SliceLoader, task: Task) -> list[TrainingWarning]:
         if index:
             found.append(TrainingWarning("covered", covered_text(names[index], case), COVERED_REMEDY))
     for domain in (loader.source, loader.target):
+        if others := [case.id for case in domain if case.other_units]:
+            found.append(TrainingWarning("units", units_text(others), UNITS_REMEDY))
         if noisy := [case.id for case in domain if is_noise(np.load(case.images, mmap_mode="r"))]:
             found.append(TrainingWarning("noise", noise_text(noisy), NOISE_REMEDY))
     return found

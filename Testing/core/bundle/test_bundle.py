@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -95,13 +96,28 @@ def test_model_card_says_what_a_user_must_know(folder: Path) -> None:
     assert "undefined" in card
 
 
+def test_windows_of_ct_are_kept_and_told(predictor: Predictor, tmp_path: Path) -> None:
+    plain, window = Normalization(ignores_padding=True), Normalization(window=(-175.0, 275.5))
+    for normalization, source in ((window, None), (window, plain), (plain, window)):
+        task = replace(TASK, normalization=normalization, source_normalization=source)
+        folder = save_bundle(tmp_path / "bundle", predictor, task, INFO)
+        assert load_bundle(folder).task == task
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert card.count("-175 to 275.5 Hounsfield units") == 1 and ("In training" in card) is (source is not None)
+    with pytest.raises(InputError, match=r"window 9\.0 to -9\.0 is not a range"):
+        save_bundle(
+            tmp_path / "bundle", predictor, replace(TASK, normalization=Normalization(window=(9.0, -9.0))), INFO
+        )
+
+
 def test_a_bundle_from_before_a_setting_existed_is_still_read(folder: Path) -> None:
     path = folder / "bundle.json"
     document = json.loads(path.read_bytes())
-    del document["predictor"]["norm"]
+    del document["predictor"]["norm"], document["task"]["source_normalization"]
+    del document["task"]["normalization"]["window"]
     document["checksum"] = content_hash(document)
     path.write_text(json.dumps(document))
-    assert load_bundle(folder).spec.norm == "group"
+    assert load_bundle(folder).spec.norm == "group" and load_bundle(folder).task == TASK
 
 
 def test_an_older_bundle_is_replaced_and_nothing_else_is(folder: Path, predictor: Predictor, tmp_path: Path) -> None:

@@ -224,6 +224,13 @@ def test_each_kind_of_setting_has_its_field(slicer_app) -> None:
     assert form.changed_values == {}
 
 
+def test_names_of_settings_are_readable(slicer_app) -> None:
+    from LEUDATrainingLib.method.schema_form import readable
+
+    found = [readable(name) for name in ("patch_size", "spacing_mm", "ema_decay", "ct_window_low", "direct_loss")]
+    assert found == ["Patch size", "Spacing (mm)", "EMA decay", "CT window low", "Direct loss"]
+
+
 def test_an_unknown_kind_of_setting_is_refused(slicer_app) -> None:
     from LEUDATrainingLib.method.setting_fields import make_field
 
