@@ -11,9 +11,10 @@ import pytest
 from ct_volumes import AIR, BONE, FAT, LUNG, METAL, body, mr, windowed, write_cases
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.data.check import check_dataset
-from leuda_core.data.dataset import load_dataset
+from leuda_core.data.dataset import load_dataset, read_case_grid
 from leuda_core.data.hounsfield import SOFT_TISSUE, is_ct
 from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.planes import case_plan
 from leuda_core.data.slices import in_hounsfield, intensity_range, to_working
 from leuda_core.errors import InputError
 from leuda_core.training.watch import data_warnings
@@ -229,9 +230,11 @@ def test_runs_of_earlier_rules_have_no_window(task_of, rules):
 def test_slices_are_prepared_with_the_normalisation_of_their_domain(tmp_path):
     path = write_cases(tmp_path, ("CT", "MR"), [(HU, LABEL)], [(mr(HU), None)])
     dataset = load_dataset(path)
-    loader = SliceLoader(dataset, make_task(dataset, SETTINGS), SETTINGS, tmp_path / "cache")
+    task = make_task(dataset, SETTINGS)
+    loader = SliceLoader(dataset, task, SETTINGS, tmp_path / "cache")
+    plan = case_plan(dataset.source.cases[0], read_case_grid(dataset.source.cases[0]), task.plane, task.isotropic)
     for case, data, intensities in ((loader.source[0], HU, SOFT_TISSUE), (loader.target[0], mr(HU), None)):
-        expected = to_working(case.plan.view(data), (40, 40), intensities or intensity_range(data, PLAIN))[:, 0]
+        expected = to_working(plan.view(data), (40, 40), intensities or intensity_range(data, PLAIN))[:, 0]
         assert np.abs(np.load(case.images).astype(np.float32) - expected.numpy()).max() < 2e-3
 
 
