@@ -58,7 +58,7 @@ def _labelled(case: dict[str, Any], data: Path, out: Path) -> dict[str, Any] | N
 
 
 def _whole_label(image: Path, data: Path, out: Path) -> Path:
-    """Write the label of a whole heart volume from that of its crop; the path does not exist if there is none to use."""
+    """Write the label of a whole heart volume from that of its crop; no file at the path if there is none."""
     number = image.name.removeprefix("subject").partition("_")[0]
     crop = data / "mscmr" / "lge" / f"p{number}_lge.nii.gz"
     label = crop.with_name(f"p{number}_lge_label.nii.gz")
