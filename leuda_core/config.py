@@ -61,6 +61,14 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),
     ] = "acquisition"
+    rotation_deg: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=180,
+            description="largest rotation in training, in degrees; 0: that of the augmentation level",
+        ),
+    ] = 0.0
     context: Annotated[
         int, Meta(ge=0, le=4, description="neighbouring slices on each side that the segmenter sees besides a slice")
     ] = 0
@@ -70,7 +78,10 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run."""
+    """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run.
+
+    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen; they do not influence the run.
+    """
 
     dataset: str
     method: str
@@ -82,6 +93,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rules: Annotated[
         int, Meta(ge=1, le=RULES, description="how volumes become slices: 1 as in version 0.1, 2 as today")
     ] = 1
+    budget_minutes: Annotated[float, Meta(gt=0, description="time for which the steps were chosen")] | None = None
+    reasons: dict[str, str] = {}
 
 
 C = TypeVar("C", bound=msgspec.Struct)

@@ -246,6 +246,7 @@ _INFO = _record(
     {
         "citation": _text,
         "settings": _table(_anything),
+        "reasons": _table(_text),
         "steps": _COUNT,
         "seed": _COUNT,
         "metrics": _table(_optional(_number(-math.inf, math.inf))),
