@@ -46,8 +46,9 @@ class Plan:
 
     ``settings`` are all of the method, ``reasons`` those of the values that were chosen and of the steps.
     ``seconds`` is the total time, including the preparation of the volumes. ``steps`` and ``seconds_per_step`` are per
-    phase, ``segmenter_steps`` those of ``train``. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of this process; ``predicted_memory_mib`` is that
-    of the training by the rules. ``budget_minutes`` is ``None`` if the steps were given.
+    phase; ``segmenter_steps`` are the steps of a call. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of
+    this process; ``predicted_memory_mib`` is what the rules expect of the training. ``budget_minutes`` is ``None`` if
+    the steps were given.
     """
 
     device: str
