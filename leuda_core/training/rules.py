@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from leuda_core.config import MethodConfig
 from leuda_core.data.geometry import LARGEST_SLICE
 from leuda_core.data.survey import Survey
-from leuda_core.training.costs import peak_mib
+from leuda_core.training.costs import peak_mib, step_mib
 
 PLANNED = ("spacing_mm", "patch_size", "base_channels", "batch_size", "unlabelled_batch_size", "rotation_deg")
 """The settings that a plan chooses, besides the numbers of steps."""
@@ -72,16 +72,18 @@ def choose_sizes(survey: Survey, machine: Machine, method: str, start: MethodCon
 
     The largest network, patch and batch are taken whose training fits into the memory.
     """
-    largest = None
-    for tier in _tiers(machine):
-        largest = largest or tier
-        chosen = _sizes(survey, machine, start, given=given, tier=tier, largest=largest)
+    limit = USED * machine.memory_gb * 1e9 / 2**20
+    tiers = list(_tiers(machine))
+    for tier in tiers:
+        chosen = _sizes(survey, machine, start, given=given, tier=tier, largest=tiers[0])
         settings = msgspec.structs.replace(start, **chosen.settings)
-        needed = peak_mib(method, settings, survey, machine.kind)
-        if needed * 2**20 <= USED * machine.memory_gb * 1e9:
-            return chosen
-    what = f"training needs about {needed / 1024:.1f} GB, but little of {machine.memory_gb:g} GB of memory is to spare"
-    return Choice(chosen.settings, chosen.reasons, ((what, "close other programs, or use smaller volumes"),))
+        if step_mib(method, settings, survey, machine.kind) <= limit:
+            break
+    needed = peak_mib(method, settings, survey, machine.kind)
+    if needed <= limit:
+        return chosen
+    what = f"training needs about {needed / 1024:.1f} GB of memory; about {machine.memory_gb:g} GB are free"
+    return replace(chosen, warnings=((what, "close other programs, or use smaller volumes or settings"),))
 
 
 @dataclass(frozen=True)

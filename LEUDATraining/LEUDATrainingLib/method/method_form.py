@@ -65,7 +65,7 @@ class MethodForm(qt.QWidget):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the method that differ from their defaults; the others are chosen for data and machine."""
+        """The settings of the method that differ from their defaults; the plan chooses among the others."""
         return self._form.changed_values
 
     def set_values(
@@ -79,7 +79,8 @@ class MethodForm(qt.QWidget):
     ) -> None:
         """Show these values; ``None`` keeps the current one. An unknown method is ignored.
 
-        ``steps`` other than 0 count more than ``budget``. ``settings`` are those that differ from the defaults: all others are reset.
+        ``steps`` other than 0 count more than ``budget``. ``settings`` are those that differ from the defaults: all
+        others are reset.
         """
         self._filling = True
         try:
