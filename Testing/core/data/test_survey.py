@@ -95,7 +95,7 @@ def test_intensities_are_read_on_request(tmp_path: Path) -> None:
     survey = look(write(tmp_path, shapes()), intensities=True).survey
     for domain in (survey.source, survey.target):
         assert len(domain.intensities) == 5 and sorted(domain.intensities) == list(domain.intensities)
-        assert -1 <= domain.intensities[0] and domain.intensities[-1] <= 1
+        assert domain.intensities[0] >= -1 and domain.intensities[-1] <= 1
     assert 0.3 < survey.gap < 2  # most of the source is dark background, the target is noise
 
 
