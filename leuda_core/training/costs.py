@@ -1,7 +1,7 @@
 """The peak memory of a training by its sizes: a model with a few constants, fitted to measured runs.
 
 Measured on a CPU in float32, for 12 combinations of patch (32 to 160), batch (2 to 16), channels (4 to 32) and method;
-`Testing/benchmarks/bench_plan_memory.py` measures them again. A GPU is not measured: there the same model holds without
+`Testing/benchmarks/bench_plan.py` measures them again. A GPU is not measured: there the same model holds without
 the memory of the process, which overestimates, since most values are bfloat16.
 """
 
@@ -23,9 +23,18 @@ VOXEL_BYTES = 8  # of the largest volume, while it is prepared
 _WEIGHTS = 7_600
 """Weights of the segmenter per squared base channel."""
 
-_STREAMS = {"source_only": (1.0, 0.0), "self_training": (1.0, 1.2)}
-_MOST_STREAMS = (3.0, 3.0)
-"""How often a step keeps the maps of its labelled slices, and of its unlabelled slices of both domains."""
+_STREAMS = {
+    **dict.fromkeys(
+        ("source_only", "contrast_randomization", "histogram_matching", "adabn", "adda", "early_features", "cyclegan"),
+        (1.0, 0.0),
+    ),
+    **dict.fromkeys(("self_training", "mean_teacher", "tcsm"), (1.0, 1.2)),
+    "meta_hallucinator": (3.0, 0.6),
+    "mt_uda": (2.0, 2.4),
+}
+_MOST_STREAMS = (2.0, 2.7)
+"""How often a step keeps the maps of its labelled slices, and of its unlabelled slices of both domains. The last one is
+that of ``le_uda``, and of methods that are not listed."""
 
 
 def peak_mib(method: str, settings: MethodConfig, survey: Survey, kind: str) -> int:
