@@ -45,7 +45,12 @@ def train_job(job: Job, bench: Bench) -> Run:
     run = Run(bench.out / "runs" / job.name)
     if not run.config.exists():
         name, _ = parse_variant(job.method)
-        choice = {"steps": bench.steps, "seed": job.seed, "device": bench.device, "settings": _settings(job, bench)}
+        choice: dict[str, Any] = {
+            "steps": bench.steps,
+            "seed": job.seed,
+            "device": bench.device,
+            "settings": _settings(job, bench),
+        }
         shutil.rmtree(run.path, ignore_errors=True)
         create_run(_file_of(job), name, run.path, checkpoint_every=500, **choice)
     _finish(run)

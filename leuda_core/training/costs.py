@@ -31,6 +31,7 @@ _STREAMS = {
     **dict.fromkeys(("self_training", "mean_teacher", "tcsm"), (1.0, 1.2)),
     "meta_hallucinator": (3.0, 0.6),
     "mt_uda": (2.0, 2.4),
+    "sifa": (2.0, 1.2),
 }
 _MOST_STREAMS = (2.0, 2.7)
 """How often a step keeps the maps of its labelled slices, and of its unlabelled slices of both domains. The last one is

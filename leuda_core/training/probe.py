@@ -91,12 +91,13 @@ class _Probe:
         folder: Path,
     ) -> None:
         def prepare(source: Case, target: Case, on_unreadable: OnUnreadable) -> SliceLoader:
-            domains = {
-                "source": replace(dataset.source, cases=(source,)),
-                "target": replace(dataset.target, cases=(target,)),
-            }
+            small = replace(
+                dataset,
+                source=replace(dataset.source, cases=(source,)),
+                target=replace(dataset.target, cases=(target,)),
+            )
             return SliceLoader(
-                replace(dataset, **domains),
+                small,
                 task,
                 settings,
                 folder,
@@ -160,8 +161,12 @@ def _prepared(
     while True:
         source, target = (queue[0] for queue in queues)
         unreadable: list[int] = []
+
+        def leave_out(index: int, _error: UnreadableCase, found: list[int] = unreadable) -> None:
+            found.append(index)
+
         try:
-            loader = prepare(source, target, lambda index, _error, found=unreadable: found.append(index))
+            loader = prepare(source, target, leave_out)
         except UnreadableCase:
             if any(len(queues[index]) == 1 for index in unreadable):
                 raise
