@@ -109,7 +109,7 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
-    plan = _add(commands, "plan", "planning:plan", "estimate the duration of a training by running a few steps")
+    plan = _add(commands, "plan", "planning:plan", "show what a training would choose, why, and its cost")
     _add_training(plan)
     train = _add(commands, "train", "runs:train", "adapt a model to an unlabelled target domain")
     _add_training(train)
@@ -148,11 +148,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"one of `leuda methods` (default: {DEFAULT_METHOD})",
     )
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="training steps of the segmenter (default: depends on the method)"
-    )
+    parser.add_argument("--budget", metavar="20m|2h", help="time for which sizes and steps are chosen (default: 25m)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of the segmenter, instead of a budget")
     _add_device(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method, kept as it is"
+    )
 
 
 def _add_volumes(commands: argparse._SubParsersAction) -> None:

@@ -92,7 +92,10 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run."""
+    """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run.
+
+    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen; they do not influence the run.
+    """
 
     dataset: str
     method: str
@@ -104,6 +107,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rules: Annotated[
         int, Meta(ge=1, le=RULES, description="how volumes become slices and batches: 1 as in version 0.1, 3 as today")
     ] = 1
+    budget_minutes: Annotated[float, Meta(gt=0, description="time for which the steps were chosen")] | None = None
+    reasons: dict[str, str] = {}
 
 
 C = TypeVar("C", bound=msgspec.Struct)

@@ -60,6 +60,7 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         *,
         out: Path | str | None = None,
         steps: int | None = None,
+        budget: float | None = None,
         seed: int = 0,
         device: str = "auto",
         settings: Mapping[str, Any] | None = None,
@@ -75,6 +76,8 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         Args:
             dataset: a dataset file, or the parameter node of the module; its dataset is then written first.
             out: the run folder to create; by default a new one in the folder of all runs.
+            steps: training steps of the segmenter; by default, as many as fit into the budget.
+            budget: minutes for the whole training; 25 if neither this nor ``steps`` is given.
             settings: settings of the method that differ from its defaults.
             wait: return when the model is ready. Otherwise return immediately and call ``onProgress(stage, fraction)``
                 and ``onLine(text)`` before the run starts, ``onStarted(run)``, then ``onDone(run)`` or
@@ -90,7 +93,7 @@ class LEUDATrainingLogic(ScriptedLoadableModuleLogic):
         run = Run(Path(out) if out else self.newRunFolder(_name_of(dataset, method)))
         writes = not isinstance(dataset, (str, Path))
         path = run.path.parent / DATASET_FILE if writes else Path(dataset).absolute()
-        call = TrainingCall(path, method, run.path, steps, seed, device, dict(settings or {}))
+        call = TrainingCall(path, method, run.path, steps, seed, device, dict(settings or {}), budget)
         listeners = Listeners(
             on_progress=onProgress or ignore,
             on_started=onStarted or ignore,

@@ -13,8 +13,8 @@ from typing import Any
 
 from LEUDASegmentationLib.widgets.method_titles import METHODS_FILE
 
-RECOMMENDED, RECOMMENDED_STEPS = "self_training", 1500
-"""The default method and its default number of steps."""
+RECOMMENDED = "self_training"
+"""The default method."""
 
 
 @dataclass(frozen=True)

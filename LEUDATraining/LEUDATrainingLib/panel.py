@@ -169,15 +169,16 @@ class TrainingPanel:
             return
         with slicer.util.NodeModify(node.parameterNode):
             node.method, node.steps, node.seed, node.device = form.method, form.steps, form.seed, form.device
+            node.budget = form.budget or node.budget
             node.settings = json.dumps(form.settings)
 
     def _show_method(self) -> None:
         """Show the choices of the scene in the form."""
         node, form = self._node, self.form
         settings = present_settings(read_json(node.settings, {}))
-        kept = (node.method, node.steps, node.seed, node.device, settings)
-        if kept != (form.method, form.steps, form.seed, form.device, form.settings):
-            form.set_values(node.method, node.steps, node.seed, node.device, settings)
+        kept = (node.method, node.steps, node.seed, node.device, settings, 0.0 if node.steps else node.budget)
+        if kept != (form.method, form.steps, form.seed, form.device, form.settings, form.budget):
+            form.set_values(node.method, node.steps, node.seed, node.device, settings, node.budget)
 
     def _dataset_for_estimate(self) -> EstimateDataset:
         """Return a dataset for an estimate, to be written first.

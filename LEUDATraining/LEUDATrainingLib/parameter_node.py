@@ -12,7 +12,8 @@ from typing import Any
 
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
-from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS
+from leuda_core.durations import DEFAULT_BUDGET
+from LEUDATrainingLib.method_catalog import RECOMMENDED
 
 
 @parameterNodeWrapper
@@ -20,7 +21,8 @@ class LEUDATrainingParameterNode:
     """The input and the settings of a training.
 
     ``structures``, ``sourceCases``, ``targetCases``, ``testCases`` and ``settings`` are JSON; read and write them
-    through :mod:`structures`, :mod:`cases` and :func:`read_json`.
+    through :mod:`structures`, :mod:`cases` and :func:`read_json`. ``budget`` are the minutes for which sizes and steps
+    are chosen; ``steps`` other than 0, as in scenes of earlier versions, count instead of it.
     """
 
     runName: str = ""
@@ -32,7 +34,8 @@ class LEUDATrainingParameterNode:
     testCases: str = "{}"
     currentCase: str = ""
     method: str = RECOMMENDED
-    steps: int = RECOMMENDED_STEPS
+    steps: int = 0
+    budget: float = DEFAULT_BUDGET
     seed: int = 0
     device: str = "auto"
     settings: str = "{}"

@@ -69,7 +69,8 @@ def write_dataset(folder: Path) -> Path:
 def tiny_loader(path: Path, folder: Path, settings: MethodConfig, **rules: int) -> tuple[SliceLoader, Task]:
     """Prepare the slices of a dataset file in a folder; return the loader and the task. ``rules``: as for both."""
     from leuda_core.data.dataset import load_dataset
-    from leuda_core.data.loaders import SliceLoader, make_task
+    from leuda_core.data.loaders import SliceLoader
+    from leuda_core.data.tasks import make_task
 
     dataset = load_dataset(path)
     task = make_task(dataset, settings, **rules)

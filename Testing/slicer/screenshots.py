@@ -19,6 +19,7 @@ WORK = ROOT / "build" / "screenshots"
 PICTURES = ROOT / "docs" / "images"
 RUN_NAME = "Hearts MR to CT"
 SETTINGS = {"patch_size": 64}
+STEPS = 1500
 MARKED = (3, 8, 12)
 """Slices that are called complete in the picture of marking."""
 
@@ -86,7 +87,7 @@ class Tutorial:
         import slicer
 
         self._show_sections("method", "start")
-        self.app.choose(slicer.util.findChild(self.training.panel.form, "presetBox"), "Quick look")
+        self.app.choose(slicer.util.findChild(self.training.panel.form, "presetBox"), "10 minutes")
         estimate = slicer.util.findChild(self.training.panel.form, "estimateButton")
         result = slicer.util.findChild(self.training.panel.form, "estimateResult")
         self.app.click(estimate)
@@ -98,10 +99,8 @@ class Tutorial:
         """A training, its learning curve and a preview; trains first unless that was done before."""
         panel = self.training.panel
         if not self._finished_runs():
-            from LEUDATrainingLib.method_catalog import RECOMMENDED_STEPS
-
             parameters = self.training.logic.getParameterNode()
-            parameters.settings, parameters.steps = json.dumps(SETTINGS), RECOMMENDED_STEPS
+            parameters.settings, parameters.steps = json.dumps(SETTINGS), STEPS
             self._settle()
             self.app.click(panel.start.start_button)
             self.app.wait_until(self._finished_runs, TRAINING_S, "the training")

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from leuda_core.bench.plan import Job, parse_variant
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.errors import LeudaError
@@ -47,7 +45,12 @@ def train_job(job: Job, bench: Bench) -> Run:
     run = Run(bench.out / "runs" / job.name)
     if not run.config.exists():
         name, _ = parse_variant(job.method)
-        choice = {"steps": bench.steps, "seed": job.seed, "device": bench.device, "settings": _settings(job, bench)}
+        choice: dict[str, Any] = {
+            "steps": bench.steps,
+            "seed": job.seed,
+            "device": bench.device,
+            "settings": _settings(job, bench),
+        }
         shutil.rmtree(run.path, ignore_errors=True)
         create_run(_file_of(job), name, run.path, checkpoint_every=500, **choice)
     _finish(run)
@@ -77,8 +80,7 @@ def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -
     """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
     run = Run(bench.out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():
-        config = METHODS["cyclegan"].Config
-        chosen = msgspec.to_builtins(make_config(config, _known(config, settings)))
+        chosen = _known(METHODS["cyclegan"].Config, settings)
         create_run(_file_of(job), "cyclegan", run.path, steps=1, seed=job.seed, device=bench.device, settings=chosen)
     if not (run.path / TRANSLATOR_FILE).exists():
         _finish(run)

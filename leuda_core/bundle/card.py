@@ -19,6 +19,7 @@ def model_card(task: Task, info: BundleInfo) -> str:
         f"{info.source.modality} ({info.source.name}).",
         f"## Method\n\n`{info.method}`, {info.steps} steps, seed {info.seed}."
         + (f"\n\n{info.citation}" if info.citation else ""),
+        _chosen(info),
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
         f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to "
         f"{_range(task.normalization)}. The label map has the grid of the input volume." + _source_range(task),
@@ -31,6 +32,15 @@ def model_card(task: Task, info: BundleInfo) -> str:
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _chosen(info: BundleInfo) -> str:
+    """List what was chosen for the data and the machine."""
+    if not info.reasons:
+        return ""
+    values = {**info.settings, "steps": info.steps}
+    rows = [f"| {name} | {values.get(name, '')} | {why} |" for name, why in info.reasons.items()]
+    return "\n".join(["## Chosen for these data", "", "| setting | value | why |", "|---|---|---|", *rows])
 
 
 def _across(task: Task) -> str:

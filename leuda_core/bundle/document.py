@@ -256,12 +256,15 @@ _DOMAIN = _record(
     {"name": _text, "modality": _text}, dict.fromkeys(("cases", "labelled_cases", "labelled_slices"), _COUNT)
 )
 _CASE = _record({"image": _hash}, {"label": _optional(_hash), "labelled_slices": _optional(_list(_COUNT))})
-_TRAINING = _record({"source": _list(_CASE), "target": _list(_CASE), "device": _text}, {"threads": _COUNT})
+_TRAINING = _record(
+    {"source": _list(_CASE), "target": _list(_CASE), "device": _text}, {"threads": _COUNT, "rules": _COUNT}
+)
 _INFO = _record(
     {"name": _text, "method": _text, "source": _DOMAIN, "target": _DOMAIN},
     {
         "citation": _text,
         "settings": _table(_anything),
+        "reasons": _table(_text),
         "steps": _COUNT,
         "seed": _COUNT,
         "metrics": _table(_optional(_number(-math.inf, math.inf))),

@@ -40,18 +40,21 @@ class CaseDigest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What must be the same, besides settings, seed and software, for a training with the same weights.
 
-    ``threads`` are those of the CPU, which change the order of sums; 0 on a GPU.
+    ``threads`` are those of the CPU, which change the order of sums; 0 on a GPU. ``rules`` are those of the run, by
+    which volumes become batches; 0 in bundles that do not name them.
     """
 
     source: tuple[CaseDigest, ...]
     target: tuple[CaseDigest, ...]
     device: str
     threads: Count = 0
+    rules: Count = 0
 
 
 class BundleInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a model comes from, for users: shown in the model card and next to the model in lists.
 
+    ``reasons`` say why settings and ``steps`` were chosen; those without a reason were given or are defaults.
     ``metrics`` maps a name such as ``dice/myocardium`` to its value on held-out cases (``None``: undefined).
     ``warnings`` are those of the training that held at its end. ``software`` is filled in by ``save_bundle`` if empty.
     ``created`` is a date as text, or empty. ``training`` is absent from bundles of earlier versions.
@@ -63,6 +66,7 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     target: DomainSummary
     citation: str = ""
     settings: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
     steps: Count = 0
     seed: Count = 0
     metrics: dict[str, float | None] = {}

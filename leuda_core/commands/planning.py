@@ -1,17 +1,19 @@
-"""``leuda plan``: the cost of a training, before it starts."""
+"""``leuda plan``: what a training would choose, and its cost, before it starts."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
 
 from leuda_core.commands.output import Progress, Result, table
 from leuda_core.config import parse_settings
 from leuda_core.durations import estimated_duration
-from leuda_core.io.streams import join_lines
+from leuda_core.io.streams import join_lines, one_line
 
 
 def plan(args: Namespace) -> Result:
-    """Run a few steps of each phase, estimate total time and memory, and warn of likely problems."""
+    """Choose what is left open, run a few steps of each phase, estimate the cost, and warn of likely problems."""
     from leuda_core.training.planning import make_plan
 
     with Progress() as progress:
@@ -19,6 +21,7 @@ def plan(args: Namespace) -> Result:
             args.dataset,
             args.method,
             steps=args.steps,
+            budget=args.budget,
             device=args.device,
             settings=parse_settings(args.set),
             on_step=progress,
@@ -29,4 +32,18 @@ def plan(args: Namespace) -> Result:
         f"{found.labelled_slices} labelled slices to learn from",
         *(f"warning: {warning.message}; {warning.remedy}" for warning in found.warnings),
     ]
-    return Result(found.as_dict(), f"{table(('phase', 'steps', 'ms per step'), rows)}\n{join_lines(lines)}")
+    parts = [table(("phase", "steps", "ms per step"), rows), join_lines(lines)]
+    if found.reasons:
+        parts.insert(0, choice_table(found.settings, found.segmenter_steps, found.reasons) + "\n")
+    return Result(found.as_dict(), "\n".join(parts))
+
+
+def choice_table(settings: Mapping[str, Any], steps: int, reasons: Mapping[str, str]) -> str:
+    """Return what a plan chose: setting, value, why."""
+    values = {**settings, "steps": steps}
+    rows = [(name, _shown(values[name]), one_line(why)) for name, why in reasons.items()]
+    return table(("setting", "value", "why"), rows)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

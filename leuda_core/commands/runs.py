@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from leuda_core.commands.output import Progress, Result, say, table
-from leuda_core.config import parse_settings, read_run_config
+from leuda_core.commands.planning import choice_table
+from leuda_core.config import RunConfig, parse_settings, read_run_config
 from leuda_core.durations import duration, estimated_duration
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.io.private import open_private
-from leuda_core.io.streams import SafeFormatter, join_lines, one_line
+from leuda_core.io.streams import SafeFormatter, join_lines, log, one_line
 from leuda_core.runs import control, state
 from leuda_core.runs.events import EventWriter
 from leuda_core.runs.folder import Run
@@ -35,6 +36,8 @@ def train(args: Namespace) -> Result:
 
     choice = {
         "steps": args.steps,
+        "budget": args.budget,
+        "on_plan": _tell_plan,
         "seed": args.seed,
         "device": args.device,
         "settings": parse_settings(args.set),
@@ -44,6 +47,11 @@ def train(args: Namespace) -> Result:
     run = Run(args.out)
     with Progress() as progress, _stopping(run), _logging_to(run.log):
         return _ended(training.train(args.dataset, args.method, args.out, on_progress=progress, **choice))
+
+
+def _tell_plan(config: RunConfig) -> None:
+    if config.reasons:
+        log(choice_table(config.settings, config.steps, config.reasons))
 
 
 def resume(args: Namespace) -> Result:

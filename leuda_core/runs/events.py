@@ -1,6 +1,7 @@
 """The event stream of a run: a file of JSON lines, written by one process and read by any number of others.
 
-Kinds: ``start``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``watch``, ``warning``, ``end``, ``error``.
+Kinds: ``start``, ``plan``, ``progress``, ``metric``, ``preview``, ``checkpoint``, ``watch``, ``warning``, ``end``,
+``error``.
 Readers ignore kinds and keys they do not know. Standard library only.
 """
 

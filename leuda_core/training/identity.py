@@ -45,11 +45,11 @@ def with_places(settings: Mapping[str, Any], of_the_run: Mapping[str, Any]) -> d
     return {name: of_the_run.get(name, value) if name in _MOVABLE else value for name, value in settings.items()}
 
 
-def training_record(data: DataRecord, device: torch.device) -> TrainingRecord:
-    """Return what the bundle of a run records, to reproduce it."""
+def training_record(data: DataRecord, device: torch.device, rules: int) -> TrainingRecord:
+    """Return what the bundle of a run records, to reproduce it; ``rules`` as in ``RunConfig``."""
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     source, target = case_digests(data, "source"), case_digests(data, "target")
-    return TrainingRecord(source=source, target=target, device=device.type, threads=threads)
+    return TrainingRecord(source=source, target=target, device=device.type, threads=threads, rules=rules)
 
 
 def case_digests(data: DataRecord, role: str) -> tuple[CaseDigest, ...]:

@@ -22,8 +22,9 @@ from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import DataGuard
-from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.prepared import CachedCase
+from leuda_core.data.tasks import make_task
 from leuda_core.devices import autocast, choose_device, peak_memory_mib
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.io.files import atomic_path
@@ -54,6 +55,7 @@ class Training:
         events("start", run=str(run.path))
         self.run, self.events, self.on_progress = run, events, on_progress
         self.config = read_run_config(run.config)
+        self._tell_plan()
         kind = find_method(self.config.method)
         self.settings = make_config(kind.Config, self.config.settings, where=run.config.name)
         self.dataset = load_dataset(self.config.dataset)
@@ -121,6 +123,17 @@ class Training:
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")
         self._finish()
+
+    def _tell_plan(self) -> None:
+        """Record once what was chosen for this run, and why."""
+        reasons = self.config.reasons
+        if not reasons or any(event["event"] == "plan" for event in read_events(self.run.events)[0]):
+            return
+        known = {**self.config.settings, "steps": self.config.steps}
+        values = {name: known.get(name) for name in reasons}
+        self.events("plan", values=values, reasons=reasons, budget_minutes=self.config.budget_minutes)
+        for name, why in reasons.items():
+            logger.info("%s = %s: %s", name, values[name], why)
 
     def _prepared(self, done: int, total: int) -> None:
         self.guard.prepared(done - 1)
@@ -200,11 +213,12 @@ class Training:
             method=config.method,
             citation=self.method.paper,
             settings=without_places(config.settings),
+            reasons=config.reasons,
             steps=config.steps,
             seed=config.seed,
             source=_summary(self.dataset, self.loader.source, is_source=True),
             target=_summary(self.dataset, self.loader.target, is_source=False),
-            training=training_record(self.data, self.device),
+            training=training_record(self.data, self.device, config.rules),
             warnings=tuple(map(str, self.watch.warnings)),
         )
 

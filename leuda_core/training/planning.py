@@ -1,46 +1,36 @@
-"""Estimates the cost of a training by running a few of its steps, and warns of likely problems.
-
-The steps are those of a real training, with its loader, method and phases, on the chosen device. They use one source
-and one target case, which are prepared in a temporary folder. The time of a step does not depend on the number of
-cases; the time to prepare all cases is estimated in proportion to their voxels.
-"""
+"""Plans a training: chooses what the caller left open, and estimates what it costs by running a few of its steps."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import prod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+import msgspec
 
-from leuda_core.config import MethodConfig, make_config
-from leuda_core.data.dataset import labelled_slices, load_dataset, nothing_labelled, read_case_labels
-from leuda_core.data.loaders import SliceLoader, make_task, readable_part
-from leuda_core.data.planes import case_plan
-from leuda_core.devices import autocast, find_device, is_out_of_memory, memory_gb, peak_memory_mib
-from leuda_core.errors import MemoryShortage
+from leuda_core.config import MethodConfig, RunConfig, make_config
+from leuda_core.data.dataset import load_dataset
+from leuda_core.data.survey import Survey, Surveyed, take_survey
+from leuda_core.data.tasks import make_task, readable_part
+from leuda_core.devices import find_device, memory_gb, peak_memory_mib
+from leuda_core.durations import DEFAULT_BUDGET, budget_minutes
+from leuda_core.earlier import present_settings
+from leuda_core.errors import InputError
 from leuda_core.io.leftovers import temporary_folder
-from leuda_core.io.volumes import Grid, read_grid
 from leuda_core.methods import METHODS
-from leuda_core.methods.base import Method, Phase
-from leuda_core.training.loop import to_device
-from leuda_core.training.run import make_run_config
-from leuda_core.types import Case, Dataset, Domain, Task
+from leuda_core.training.call import make_run_config
+from leuda_core.training.costs import peak_mib
+from leuda_core.training.probe import OnStep, Timing, time_steps
+from leuda_core.training.rules import PLANNED, Choice, Machine, Pace, choose_sizes, choose_steps
+from leuda_core.types import Task
 
-PROBE_STEPS = 4  # timed steps of each phase, after one untimed step that allocates memory and selects kernels
-PROBE_LIMIT_S = 20.0  # of each phase, once two steps are timed
 FEW_SLICES = 6
 SPACING_FACTOR = 2.0
 LONG_S = 3600.0
 MEMORY_SHARE = 0.8  # of the free memory: above this, the system may start to swap
-
-OnStep = Callable[[int, int], None]
+STEPS_SUFFIX = "_steps"  # of the settings that are the steps of a phase
 
 
 @dataclass(frozen=True)
@@ -53,10 +43,13 @@ class PlanWarning:
 
 @dataclass(frozen=True)
 class Plan:
-    """The estimated cost of a training.
+    """What was chosen for a training, why, and what it costs.
 
+    ``settings`` are all of the method, ``reasons`` those of the values that were chosen and of the steps.
     ``seconds`` is the total time, including the preparation of the volumes. ``steps`` and ``seconds_per_step`` are per
-    phase. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of this process.
+    phase; ``segmenter_steps`` are the steps of a call. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of
+    this process; ``predicted_memory_mib`` is what the rules expect of the training. ``budget_minutes`` is ``None`` if
+    the steps were given.
     """
 
     device: str
@@ -66,6 +59,12 @@ class Plan:
     peak_memory_mib: int
     labelled_slices: int
     warnings: tuple[PlanWarning, ...] = ()
+    segmenter_steps: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    budget_minutes: float | None = None
+    predicted_memory_mib: int = 0
+    survey: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain, JSON-ready values under the same names."""
@@ -77,165 +76,188 @@ def make_plan(
     method: str,
     *,
     steps: int | None = None,
+    budget: str | float | None = None,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
 ) -> Plan:
-    """Run a few steps of each phase of a training and estimate its total cost. Nothing is left behind.
+    """Choose what is left open, run a few steps of each phase and estimate the total cost. Nothing is left behind.
 
     Args:
-        dataset, method, steps, device, settings: as for ``training.train``.
+        dataset, method, steps, budget, device, settings: as for ``training.train``.
         on_step: called with the number of finished probe steps and their total.
 
     Raises:
         InputError: the call or a volume is unusable. DeviceError: the device does not work or has too little memory.
     """
-    config = make_run_config(dataset, method, steps=steps, device=device, settings=settings)
-    kind, data = METHODS[method], load_dataset(dataset)
-    chosen = make_config(kind.Config, config.settings)
-    place, note = find_device(config.device)
-    free = memory_gb(place)[1]
-    data, unreadable = readable_part(data)
-    task = make_task(data, chosen, target_labels=kind.reads_target_labels)
-    survey = _Survey(data, task, kind.reads_target_labels)
-    with temporary_folder(Path(tempfile.gettempdir()), prefix="leuda-plan-") as folder:
-        probe = _Probe(data, survey, kind, chosen, place, folder, task=task)
-        phases = probe.method.phases(config.steps)
-        per_step = probe.seconds_per_step(phases, on_step or (lambda done, total: None))
-    numbers = {phase.name: phase.steps for phase in phases}
+    draft = _Draft(dataset, method, steps=steps, budget=budget, device=device, settings=settings)
+    draft.look(intensities=True)
+    timing = draft.time(on_step)
+    draft.choose_steps(timing)
+    numbers = draft.phase_steps(timing)
+    survey, config = draft.surveyed.survey, draft.config
     plan = Plan(
-        device=str(place),
-        seconds=round(probe.prepare_seconds + sum(numbers[name] * per_step[name] for name in numbers), 1),
+        device=str(draft.device),
+        seconds=round(timing.prepare + sum(numbers[name] * timing.per_step[name] for name in numbers), 1),
         steps=numbers,
-        seconds_per_step={name: round(seconds, 5) for name, seconds in per_step.items()},
-        peak_memory_mib=peak_memory_mib(place),
-        labelled_slices=sum(survey.labelled.values()),
+        seconds_per_step={name: round(seconds, 5) for name, seconds in timing.per_step.items()},
+        peak_memory_mib=peak_memory_mib(draft.device),
+        labelled_slices=survey.labelled_slices,
+        segmenter_steps=config.steps,
+        settings=config.settings,
+        reasons=config.reasons,
+        budget_minutes=config.budget_minutes,
+        predicted_memory_mib=peak_mib(method, draft.chosen, survey, draft.device.type),
+        survey=survey.as_dict(),
     )
     left_out = [
-        PlanWarning(f"{error.message}: the training leaves this case out", error.remedy) for error in unreadable
+        PlanWarning(f"{error.message}: the training leaves this case out", error.remedy)
+        for error in (*draft.unreadable, *draft.surveyed.unreadable)
     ]
-    return replace(plan, warnings=(*left_out, *_warnings(plan, survey, place, free, note)))
+    own = [PlanWarning(*warning) for warning in draft.warnings]
+    return replace(plan, warnings=(*left_out, *own, *_warnings(plan, survey, draft)))
 
 
-class _Survey:
-    """Facts about a dataset from its headers and label maps.
+def planned_config(
+    dataset: Path | str,
+    method: str,
+    *,
+    steps: int | None = None,
+    budget: str | float | None = None,
+    **options: Any,
+) -> tuple[RunConfig, list[PlanWarning]]:
+    """Return the config of a run, with what the caller left open chosen, and what the user should know.
 
-    ``labelled`` maps the cases whose labels the method learns from to their number of labelled slices.
+    With ``steps``, no clock is read: the choice depends only on the data and on the class of the machine. If all
+    settings and steps are given, no volume is opened.
+
+    Raises: as ``make_plan``.
     """
-
-    def __init__(self, dataset: Dataset, task: Task, target_labels: bool) -> None:
-        self.grids = {case.id: read_grid(case.image) for case in (*dataset.source.cases, *dataset.target.cases)}
-        self.source_mm = _typical_spacing_mm(dataset.source, self.grids, task)
-        self.target_mm = _typical_spacing_mm(dataset.target, self.grids, task)
-        self.in_source = self._count(dataset.source, task)
-        if not any(self.in_source.values()):
-            raise nothing_labelled(dataset)
-        self.in_target = self._count(dataset.target, task) if target_labels else {}
-        self.labelled = self.in_target if target_labels else self.in_source
-
-    def voxels(self, cases: Sequence[Case]) -> int:
-        return sum(prod(self.grids[case.id].shape) for case in cases)
-
-    def _count(self, domain: Domain, task: Task) -> dict[str, int]:
-        counts = {}
-        for case in domain.cases:
-            if case.label is not None:
-                plan = case_plan(case, self.grids[case.id], task.plane, task.isotropic)
-                counts[case.id] = len(labelled_slices(case, read_case_labels(case, task.labels), plan))
-        return counts
+    draft = _Draft(dataset, method, steps=steps, budget=budget, **options)
+    if draft.minutes is not None or not draft.given.issuperset(PLANNED):
+        draft.look()
+        if draft.minutes is not None:
+            draft.choose_steps(draft.time(None))
+    return draft.config, [PlanWarning(*warning) for warning in draft.warnings]
 
 
-def _typical_spacing_mm(domain: Domain, grids: Mapping[str, Grid], task: Task) -> tuple[float, float]:
-    """Return the median pixel size and the median distance between slices."""
-    found = []
-    for case in domain.cases:
-        grid = grids[case.id]
-        plan = case_plan(case, grid, task.plane, task.isotropic)
-        found.append((np.mean(plan.pixel_mm), np.linalg.norm(grid.affine[:3, plan.axis])))
-    pixel, distance = np.median(found, axis=0)
-    return float(pixel), float(distance)
+class _Draft:
+    """A call whose open values are chosen one after another: first ``look``, then ``time`` and ``choose_steps``."""
 
-
-class _Probe:
-    """A training on one case per domain, ready to run steps. ``prepare_seconds`` is estimated for all cases."""
+    surveyed: Surveyed
+    side: Mapping[str, str]
+    """The settings that are the steps of a phase, each with this phase."""
 
     def __init__(
         self,
-        dataset: Dataset,
-        survey: _Survey,
-        kind: type[Method],
-        settings: MethodConfig,
-        device: torch.device,
-        folder: Path,
+        dataset: Path | str,
+        method: str,
         *,
-        task: Task,
+        steps: int | None,
+        budget: str | float | None,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
-        small = _one_case_each(dataset, survey)
-        start = time.perf_counter()
-        self.loader = SliceLoader(
-            small, task, settings, folder, target_labels=kind.reads_target_labels, episodes=kind.draws_episodes
+        if steps is not None and budget is not None:
+            raise InputError(f"both {steps} steps and the budget {budget!r} are given", "give one of them")
+        self.minutes = None if steps is not None else budget_minutes(DEFAULT_BUDGET if budget is None else budget)
+        self.config = make_run_config(dataset, method, steps=steps, settings=settings, **options)
+        self.kind = METHODS[method]
+        self.given = frozenset(present_settings(settings or {}))
+        self.warnings: list[tuple[str, str]] = []
+
+    @property
+    def chosen(self) -> MethodConfig:
+        """All settings as they are now."""
+        return make_config(self.kind.Config, self.config.settings)
+
+    def _task(self) -> Task:
+        labels = self.kind.reads_target_labels
+        return make_task(self.data, self.chosen, self.config.rules, target_labels=labels)
+
+    def look(self, *, intensities: bool = False) -> None:
+        """Read the data set, look at data and machine, and choose all sizes."""
+        data = load_dataset(self.config.dataset)
+        self.device, self.note = find_device(self.config.device)
+        self.free_gb = memory_gb(self.device)[1]
+        self.data, self.unreadable = readable_part(data)
+        self.surveyed = take_survey(
+            self.data,
+            self._task(),
+            target_labels=self.kind.reads_target_labels,
+            intensities=intensities,
         )
-        cases, probed = (dataset.source.cases + dataset.target.cases), (small.source.cases + small.target.cases)
-        self.prepare_seconds = (time.perf_counter() - start) * survey.voxels(cases) / survey.voxels(probed)
-        self.device = device
-        try:
-            self.method = kind(task, settings).to(device)
-        except (RuntimeError, MemoryError) as error:
-            raise self._explained(error) from error
-        self.method.train()
-        self.method.teacher.eval()
+        machine = Machine.of(self.device.type, self.free_gb)
+        self._take(choose_sizes(self.surveyed.survey, machine, self.config.method, self.chosen, self.given))
 
-    def seconds_per_step(self, phases: Sequence[Phase], on_step: OnStep) -> dict[str, float]:
-        """Return the median time of a step of each phase."""
-        total, found = len(phases) * (1 + PROBE_STEPS), {}
-        for index, phase in enumerate(phases):
-            times: list[float] = []
-            while len(times) < 1 + PROBE_STEPS and (len(times) < 3 or sum(times) < PROBE_LIMIT_S):
-                times.append(self._timed_step(phase, len(times)))
-                on_step(index * (1 + PROBE_STEPS) + len(times), total)
-            found[phase.name] = statistics.median(times[1:])
-        on_step(total, total)
-        return found
+    def time(self, on_step: OnStep | None) -> Timing:
+        """Take a few steps at the chosen sizes."""
+        with temporary_folder(Path(tempfile.gettempdir()), prefix="leuda-plan-") as folder:
+            timing = time_steps(
+                self.data,
+                self._task(),
+                self.kind,
+                self.chosen,
+                self.surveyed,
+                device=self.device,
+                folder=folder,
+                on_step=on_step or (lambda done, total: None),
+            )
+        self.side = _side_phases(self.config.settings, timing)
+        return timing
 
-    def _timed_step(self, phase: Phase, step: int) -> float:
-        """Run a step as in the middle of a phase, where all loss terms are active; return its seconds."""
-        start = time.perf_counter()
-        try:
-            with autocast(self.device):
-                phase.step(to_device(self.loader.batch(step), self.device), 0.5)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-        except (RuntimeError, MemoryError) as error:
-            raise self._explained(error) from error
-        return time.perf_counter() - start
+    def choose_steps(self, timing: Timing) -> None:
+        """Choose the steps for the budget, if there is one."""
+        if self.minutes is None:
+            return
+        free = {setting: phase for setting, phase in self.side.items() if setting not in self.given}
+        constant = {name: steps for name, (steps, _) in timing.phases.items() if name not in free.values()}
+        pace = Pace(
+            prepare=timing.prepare,
+            step=sum(share * timing.per_step[name] for name, (_, share) in timing.phases.items()),
+            fixed=sum(steps * timing.per_step[name] for name, steps in constant.items()),
+            side={setting: (timing.phases[name][0], timing.per_step[name]) for setting, name in free.items()},
+        )
+        self._take(choose_steps(self.minutes, pace))
+        self.config = msgspec.structs.replace(self.config, budget_minutes=self.minutes)
 
-    def _explained(self, error: RuntimeError | MemoryError) -> Exception:
-        if not is_out_of_memory(error):
-            return error
-        what = f"not enough memory on {self.device} for one training step"
-        return MemoryShortage(what, "lower batch_size, patch_size or base_channels, or close other programs")
+    def phase_steps(self, timing: Timing) -> dict[str, int]:
+        """Return the steps of each phase as they were chosen."""
+        side = {phase: self.config.settings[setting] for setting, phase in self.side.items()}
+        return timing.phase_steps(self.config.steps) | side
 
-
-def _one_case_each(dataset: Dataset, survey: _Survey) -> Dataset:
-    """Return the dataset with one labelled source case and one target case (a labelled one if there is any)."""
-    source = next(case for case in dataset.source.cases if survey.in_source.get(case.id))
-    labelled = (case for case in dataset.target.cases if survey.in_target.get(case.id))
-    target = next(labelled, dataset.target.cases[0])
-    return replace(
-        dataset,
-        source=replace(dataset.source, cases=(source,)),
-        target=replace(dataset.target, cases=(target,)),
-    )
+    def _take(self, choice: Choice) -> None:
+        """Put what was chosen into the config."""
+        values = dict(choice.settings)
+        self.warnings += choice.warnings
+        self.config = msgspec.structs.replace(
+            self.config,
+            steps=values.pop("steps", self.config.steps),
+            settings={**self.config.settings, **values},
+            reasons={**self.config.reasons, **choice.reasons},
+        )
 
 
-def _warnings(plan: Plan, survey: _Survey, device: torch.device, free_gb: float | None, note: str) -> list[PlanWarning]:
-    """Return warnings before a training starts; ``note`` says why a GPU cannot be used."""
-    found = []
+def _side_phases(settings: Mapping[str, Any], timing: Timing) -> dict[str, str]:
+    phases = {name: steps for name, (steps, share) in timing.phases.items() if not share}
+    found = {}
+    for setting in (name for name in settings if name.endswith(STEPS_SUFFIX)):
+        phase = next((name for name, steps in phases.items() if steps == settings[setting]), None)
+        if phase is not None:
+            found[setting] = phase
+            del phases[phase]
+    return found
+
+
+def _warnings(plan: Plan, survey: Survey, draft: _Draft) -> list[PlanWarning]:
+    """Return warnings before a training starts."""
+    found, device, free_gb, note = [], draft.device, draft.free_gb, draft.note
     if plan.labelled_slices < FEW_SLICES:
         count = "1 slice is" if plan.labelled_slices == 1 else f"{plan.labelled_slices} slices are"
         remedy = f"label {FEW_SLICES} or more, spread over the structures and over several cases"
         found.append(PlanWarning(f"only {count} labelled", remedy))
-    for what, source, target in zip(("pixels", "slices"), survey.source_mm, survey.target_mm, strict=True):
+    for what, measured in (("pixels", "pixel_mm"), ("slices", "slice_mm")):
+        source, target = (getattr(domain, measured) for domain in (survey.source, survey.target))
         if max(source, target) > SPACING_FACTOR * min(source, target):
             measure = "in size" if what == "pixels" else "apart"
             message = f"{what} are {source:.3g} mm {measure} in the source and {target:.3g} mm in the target"

@@ -9,22 +9,24 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from leuda_core.bundle.model import ModelBundle, installed_software, load_bundle
 from leuda_core.bundle.schema import CaseDigest, TrainingRecord
-from leuda_core.config import read_run_config
+from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import record_data
 from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
 from leuda_core.methods import find_method
 from leuda_core.runs.folder import Run
+from leuda_core.training.call import make_run_config
 from leuda_core.training.identity import case_digests, with_places
 from leuda_core.training.loop import OnProgress
-from leuda_core.training.run import make_run_config, resume, train
-from leuda_core.types import Dataset, Task
+from leuda_core.training.run import resume, train
+from leuda_core.types import Dataset
 
 
 @dataclass(frozen=True)
@@ -107,23 +109,28 @@ def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: O
     info, training = recorded.info, recorded.info.training
     first = Run(recorded.path.resolve().parent).config
     settings = with_places(info.settings, read_run_config(first).settings) if first.is_file() else info.settings
-    options: dict[str, Any] = {"settings": settings, "steps": info.steps, "seed": info.seed}
-    options["rules"] = _rules_of(recorded.task)
+    complete = msgspec.to_builtins(make_config(find_method(info.method).Config, settings))  # so that nothing is planned
+    options: dict[str, Any] = {"settings": complete, "steps": info.steps, "seed": info.seed}
+    options["rules"] = _rules_of(recorded)
     if isinstance(training, TrainingRecord) and training.device == "cpu":
         options["device"] = "cpu"
     run = Run(out)
-    same = run.config.exists() and read_run_config(run.config) == make_run_config(dataset, info.method, **options)
-    if same:
+    if run.config.exists() and _bare(run.config) == make_run_config(dataset, info.method, **options):
         return resume(run, on_progress=on_progress)
     return train(dataset, info.method, out, on_progress=on_progress, **options)
 
 
-def _rules_of(task: Task) -> int:
-    """Return the rules that prepare the data as they were for a model; without any window, 2 and 3 are the same."""
-    both = [one for one in (task.normalization, task.source_normalization) if one]
-    if any(one.window for one in both):
-        return 3
-    return 2 if any(one.ignores_padding for one in both) else 1
+def _rules_of(recorded: ModelBundle) -> int:
+    """Return the rules of the training; bundles of before rules 3 do not name them."""
+    training = recorded.info.training
+    if isinstance(training, TrainingRecord) and training.rules:
+        return training.rules
+    return 2 if recorded.task.normalization.ignores_padding else 1
+
+
+def _bare(path: Path) -> RunConfig:
+    """Return the config of a run without how it was chosen."""
+    return msgspec.structs.replace(read_run_config(path), budget_minutes=None, reasons={})
 
 
 def _data_differences(recorded: ModelBundle, dataset: Dataset) -> tuple[str, ...]:

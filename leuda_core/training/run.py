@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from leuda_core.config import RULES, RunConfig, make_config
-from leuda_core.data.dataset import load_dataset
+from leuda_core.config import RunConfig
 from leuda_core.devices import explained_memory
 from leuda_core.errors import (
     Cancelled,
@@ -23,7 +23,6 @@ from leuda_core.errors import (
 )
 from leuda_core.io.files import check_output_folder, existing, remove_new, write_bytes
 from leuda_core.io.leftovers import remove, remove_leftovers
-from leuda_core.methods import find_method
 from leuda_core.runs.control import clear_stop
 from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run, as_run
@@ -31,6 +30,11 @@ from leuda_core.runs.lock import RunLock
 from leuda_core.runs.model import model_problem
 from leuda_core.runs.state import status
 from leuda_core.training.loop import OnProgress, Training
+from leuda_core.training.planning import planned_config
+
+logger = logging.getLogger(__name__)
+
+OnPlan = Callable[[RunConfig], None]
 
 _MEMORY_REMEDY = "close other programs and continue with `leuda resume`, or train again with a lower batch_size"
 _NOBODY = -math.inf  # of any age: no process of an earlier version writes to a run that is locked
@@ -42,23 +46,32 @@ def train(
     out: Path | str,
     *,
     steps: int | None = None,
+    budget: str | float | None = None,
     seed: int = 0,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
     rules: int | None = None,
+    on_plan: OnPlan | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
     """Adapt a segmenter from the source to the target domain of a dataset and return the finished run.
+
+    Spacing, patch, network, batch and steps are chosen for the data, the machine and the budget, as ``training.rules``
+    says; ``steps`` and ``settings`` are kept as they are given. With ``steps``, no clock is read: the choice depends
+    only on the data, the kind of device and the class of its free memory.
 
     Args:
         dataset: a dataset file.
         method: one of ``list_methods()``.
         out: the run folder to create; must not contain a run.
-        steps: training steps of the segmenter, by default the method's ``default_steps``; a translator's are added.
+        steps: training steps of the segmenter; a translator's are added. By default, as many as fit into the budget.
+        budget: time for the whole training, such as ``"20m"``, ``"2h"`` or minutes; 25 minutes if neither this nor
+            ``steps`` is given.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         rules: as in ``RunConfig``, by default those of today.
+        on_plan: called with the config of the run, before it starts.
         on_progress: called with the step, the number of steps and the latest losses.
 
     Raises:
@@ -68,8 +81,8 @@ def train(
         Cancelled: interrupted, or stopped by ``stop``; the run can be resumed.
     """
     kept = existing(Path(out))
-    options = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every, "rules": rules}
-    run = create_run(dataset, method, out, settings=settings, **options)
+    options = {"steps": steps, "budget": budget, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
+    run = create_run(dataset, method, out, settings=settings, on_plan=on_plan, rules=rules, **options)
     try:
         return resume(run, on_progress=on_progress)
     except (InputError, DeviceError) as error:
@@ -79,23 +92,30 @@ def train(
         raise
 
 
-def create_run(dataset: Path | str, method: str, out: Path | str, **options: Any) -> Run:
-    """Check a call and create the folder of a run; ``resume`` or ``runs.control.launch`` starts it.
+def create_run(
+    dataset: Path | str, method: str, out: Path | str, *, on_plan: OnPlan | None = None, **options: Any
+) -> Run:
+    """Check a call, choose what it leaves open, and create the run; ``resume`` or ``runs.control.launch`` starts it.
 
     Args:
-        dataset, method, out: as for ``train``.
+        dataset, method, out, on_plan: as for ``train``.
         options: those of ``train``, except ``on_progress``.
 
     Raises:
-        InputError: the call is wrong, or ``out`` already contains a run. LeudaError: the disk is full.
+        InputError: the call or a volume is unusable, or ``out`` already contains a run. DeviceError: the device does
+            not work. LeudaError: the disk is full.
     """
-    config = make_run_config(dataset, method, **options)
     run = Run(Path(out))
     if run.config.exists():
         raise InputError(
             f"{run.path} already contains a run", "resume it with `leuda resume`, or choose another folder"
         )
     check_output_folder(run.path)
+    config, warnings = planned_config(dataset, method, **options)
+    for warning in warnings:
+        logger.warning("%s; %s", warning.message, warning.remedy)
+    if on_plan:
+        on_plan(config)
     kept = existing(run.path)
     try:
         write_bytes(run.config, msgspec.json.format(msgspec.json.encode(config), indent=1), private=True)
@@ -103,26 +123,6 @@ def create_run(dataset: Path | str, method: str, out: Path | str, **options: Any
         remove_new(run.path, kept)
         raise
     return run
-
-
-def make_run_config(
-    dataset: Path | str, method: str, *, settings: Mapping[str, Any] | None = None, **options: Any
-) -> RunConfig:
-    """Check a call and return the config of its run; an option that is ``None`` takes its default.
-
-    Raises:
-        InputError: the method, a setting, an option or the dataset file is wrong. Volumes are not opened.
-    """
-    kind = find_method(method)
-    values = {
-        "dataset": str(load_dataset(dataset).path),
-        "method": method,
-        "settings": msgspec.to_builtins(make_config(kind.Config, settings or {})),
-        "steps": kind.default_steps,
-        "rules": RULES,
-        **{name: value for name, value in options.items() if value is not None},
-    }
-    return make_config(RunConfig, values, where="train")
 
 
 def resume(run: Run | Path | str, *, on_progress: OnProgress | None = None) -> Run:

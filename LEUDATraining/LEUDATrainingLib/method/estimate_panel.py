@@ -22,6 +22,7 @@ from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
 from LEUDATrainingLib.dataset.dataset_writer import WriteProgress
+from LEUDATrainingLib.method.schema_form import readable, shown
 
 
 def _nothing_to_write() -> Generator[WriteProgress, None, None]:
@@ -157,7 +158,7 @@ class EstimatePanel:
 
 
 def plan_html(plan: Mapping[str, Any]) -> str:
-    """Return the result of ``leuda plan`` as rich text: time, memory, labels, and each warning with its remedy."""
+    """Return the result of ``leuda plan`` as rich text: time, memory, labels, what was chosen, and the warnings."""
     time = estimated_duration(plan["seconds"])
     facts = [_("about {time} on {device}").format(time=time, device=html.escape(plan["device"]))]
     if plan.get("peak_memory_mib"):
@@ -165,6 +166,9 @@ def plan_html(plan: Mapping[str, Any]) -> str:
     if plan.get("labelled_slices") is not None:
         facts.append(_("{count} labelled slices").format(count=plan["labelled_slices"]))
     lines = [f"<b>{_sentence(', '.join(facts))}</b>"]
+    values = {**plan.get("settings", {}), "steps": plan.get("segmenter_steps")}
+    for name, why in plan.get("reasons", {}).items():
+        lines.append(html.escape(f"{readable(name)}: {shown(values.get(name))} ({why})"))
     for warning in plan.get("warnings", []):
         message, remedy = (html.escape(_sentence(str(warning.get(key, "")))) for key in ("message", "remedy"))
         lines.append(f"⚠ {message} {remedy}".rstrip())

@@ -9,20 +9,21 @@ import ctk
 import qt
 from slicer.i18n import tr as _
 
+from leuda_core.durations import DEFAULT_BUDGET
 from LEUDASegmentationLib.widgets.device_box import AUTO, DeviceBox
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset, EstimatePanel
-from LEUDATrainingLib.method.presets import all_presets, matching_preset
+from LEUDATrainingLib.method.presets import all_presets, preset_of
 from LEUDATrainingLib.method.schema_form import SchemaForm
 from LEUDATrainingLib.method.setting_fields import ChoiceBox, WholeBox
 from LEUDATrainingLib.method_catalog import RECOMMENDED, MethodInfo, load_methods
 
 _MOST_STEPS, _MOST_SEED = 1_000_000, 2**31 - 1
-_CUSTOM = ""
+_OWN_STEPS = 0.0
 
 
 class MethodForm(qt.QWidget):
-    """Method, preset, steps, device, every setting of the method, and "Estimate time and memory".
+    """Method, time or steps, device, every setting of the method, and "Estimate time and memory".
 
     ``on_changed`` is called without arguments after every change by the user, not after ``set_values``.
     """
@@ -44,8 +45,13 @@ class MethodForm(qt.QWidget):
 
     @property
     def steps(self) -> int:
-        """The number of training steps of the segmenter."""
+        """The number of training steps of the segmenter; 0 if it is chosen for the time."""
         return self._steps.value
+
+    @property
+    def budget(self) -> float:
+        """The minutes for which sizes and steps are chosen; 0 if the steps are given."""
+        return self._preset.itemData(self._preset.currentIndex)
 
     @property
     def seed(self) -> int:
@@ -59,7 +65,7 @@ class MethodForm(qt.QWidget):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the method that differ from their defaults."""
+        """The settings of the method that differ from their defaults; the plan chooses among the others."""
         return self._form.changed_values
 
     def set_values(
@@ -69,18 +75,23 @@ class MethodForm(qt.QWidget):
         seed: int | None = None,
         device: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        budget: float | None = None,
     ) -> None:
         """Show these values; ``None`` keeps the current one. An unknown method is ignored.
 
-        ``settings`` are those that differ from the defaults: all others are reset.
+        ``steps`` other than 0 count more than ``budget``. ``settings`` are those that differ from the defaults: all
+        others are reset.
         """
         self._filling = True
         try:
             if method in self._methods and method != self.method:
                 self._method.setCurrentIndex(self._method.findData(method))
                 self._show_method()
+            if budget:
+                self._show_budget(budget)
             if steps is not None:
                 self._steps.setValue(steps)
+                self._show_budget(_OWN_STEPS if steps else self.budget or DEFAULT_BUDGET)
             if seed is not None:
                 self._seed.setValue(seed)
             if device is not None:
@@ -117,8 +128,9 @@ class MethodForm(qt.QWidget):
         form.addRow(self._about)
         self._preset = self._make_preset_box()
         form.addRow(_("How long:"), self._preset)
-        self._steps = self._make_number("stepsBox", 1, _MOST_STEPS, _("Training steps of the segmenter"))
-        self._steps.setValue(self._info().default_steps)
+        tip = _("Training steps of the segmenter")
+        self._steps = self._make_number("stepsBox", 0, _MOST_STEPS, tip, on_changed=self._on_steps)
+        self._steps.setSpecialValueText(_("as many as fit"))
         form.addRow(_("Steps:"), self._steps)
         combo = ChoiceBox()
         combo.objectName = "trainingDeviceBox"
@@ -141,19 +153,22 @@ class MethodForm(qt.QWidget):
         box = ChoiceBox()
         box.objectName = "presetBox"
         for preset in all_presets():
-            box.addItem(preset.title, preset.key)
+            box.addItem(preset.title, preset.minutes)
             box.setItemData(box.count - 1, preset.description, qt.Qt.ToolTipRole)
-        box.addItem(_("Custom"), _CUSTOM)
+        box.addItem(_("Own number of steps"), _OWN_STEPS)
+        box.setCurrentIndex(box.findData(DEFAULT_BUDGET))
         box.connect("currentIndexChanged(int)", self._on_preset)
         return box
 
-    def _make_number(self, name: str, least: int, most: int, tip: str) -> Any:
+    def _make_number(
+        self, name: str, least: int, most: int, tip: str, *, on_changed: Callable[[], None] | None = None
+    ) -> Any:
         box = WholeBox()
         box.objectName = name
         box.toolTip = tip
         box.setRange(least, most)
         box.setKeyboardTracking(False)
-        box.connect("valueChanged(int)", lambda _value: self._edited())
+        box.connect("valueChanged(int)", lambda _value: (on_changed or self._edited)())
         return box
 
     def _make_advanced(self) -> Any:
@@ -192,28 +207,33 @@ class MethodForm(qt.QWidget):
     def _on_method(self, _index: int) -> None:
         if self._filling:
             return
-        preset = self._preset.itemData(self._preset.currentIndex)
         self._filling = True
         self._show_method()
         self._filling = False
-        self._apply_preset(preset)
         self._edited()
 
-    def _on_preset(self, index: int) -> None:
-        if not self._filling:
-            self._apply_preset(self._preset.itemData(index))
-            self._edited()
-
-    def _apply_preset(self, key: str) -> None:
-        """Set the numbers of steps of a preset; for Custom, nothing changes."""
-        preset = next((preset for preset in all_presets() if preset.key == key), None)
-        if preset is None:
+    def _on_preset(self, _index: int) -> None:
+        if self._filling:
             return
-        values = preset.values(self._info())
         self._filling = True
-        self._steps.setValue(values.pop("steps"))
-        self._form.set_values(values)
+        self._steps.setValue(0 if self.budget else self._info().default_steps)
         self._filling = False
+        self._edited()
+
+    def _on_steps(self) -> None:
+        """Steps of one's own replace the time."""
+        if self._filling:
+            return
+        self._filling = True
+        self._show_budget(_OWN_STEPS if self.steps else self.budget or DEFAULT_BUDGET)
+        self._filling = False
+        self._edited()
+
+    def _show_budget(self, minutes: float) -> None:
+        """Select a time, which is added to the list if it is another one."""
+        if self._preset.findData(minutes) < 0:
+            self._preset.addItem(preset_of(minutes).title, minutes)
+        self._preset.setCurrentIndex(self._preset.findData(minutes))
 
     def _on_reset(self) -> None:
         self._form.reset()
@@ -227,18 +247,13 @@ class MethodForm(qt.QWidget):
             self.on_changed()
 
     def _after_change(self) -> None:
-        """Update the shown preset and mark the estimate as outdated."""
-        names = all_presets()[0].values(self._info())
-        values = {"steps": self.steps} | self._form.values
-        key = matching_preset({name: values[name] for name in names}, self._info())
-        self._filling = True
-        self._preset.setCurrentIndex(self._preset.findData(key or _CUSTOM))
-        self._filling = False
+        """Mark the estimate as outdated."""
         self._estimate.set_outdated()
 
     def _training_words(self) -> list[str]:
         """Return the arguments of ``leuda plan`` after the dataset."""
-        words = ["--method", self.method, "--steps", str(self.steps), "--device", self.device or AUTO]
+        words = ["--method", self.method, "--device", self.device or AUTO]
+        words += ["--budget", f"{self.budget:g}m"] if self.budget else ["--steps", str(self.steps)]
         for name, value in self.settings.items():
             words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
         return words

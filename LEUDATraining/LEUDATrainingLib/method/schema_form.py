@@ -141,7 +141,7 @@ class _Row:
 def readable(name: str) -> str:
     """Return the label of a setting: ``patch_size`` becomes ``Patch size``, ``spacing_mm`` ``Spacing (mm)``."""
     name = f"CT {name[3:]}" if name.startswith("ct_") else name
-    words = name.replace("_mm", " (mm)").replace("ema_", "EMA ").replace("_", " ")
+    words = name.replace("_mm", " (mm)").replace("_deg", " (degrees)").replace("ema_", "EMA ").replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -38,12 +38,14 @@ class TrainingCall:
     seed: int = 0
     device: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    budget: float | None = None
 
     def words(self) -> list[str]:
         """Return the arguments of the command line."""
         words = ["train", str(self.dataset), "--method", self.method, "--out", str(self.out)]
         words += ["--seed", str(self.seed), "--device", self.device]
         words += ["--steps", str(self.steps)] if self.steps is not None else []
+        words += ["--budget", f"{self.budget:g}m"] if self.budget is not None else []
         for key, value in self.settings.items():
             words += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
         return [*words, "--detach"]

@@ -94,7 +94,8 @@ class StartPanel:
         self._logic.train(
             self._parameter_node,
             self._form.method,
-            steps=self._form.steps,
+            steps=self._form.steps or None,
+            budget=self._form.budget or None,
             seed=self._form.seed,
             device=self._form.device,
             settings=self._form.settings,

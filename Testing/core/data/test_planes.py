@@ -14,8 +14,9 @@ from leuda_core.config import MethodConfig
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import AS_STORED, plan_slices
-from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.planes import case_plan, disagreement, isotropic_rule, plane_name
+from leuda_core.data.tasks import make_task
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import Grid
 from leuda_core.networks.predictor import PredictorSpec

@@ -15,7 +15,8 @@ from leuda_core.config import MethodConfig
 from leuda_core.data import loaders
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import plan_slices, stack_around
-from leuda_core.data.loaders import SliceLoader, make_task
+from leuda_core.data.loaders import SliceLoader
+from leuda_core.data.tasks import make_task
 from leuda_core.io.nifti import write_nifti
 from leuda_core.types import IGNORE, Batch, Task
 from tiny_data import tiny_loader

@@ -11,7 +11,7 @@ import pytest
 
 from leuda_core.data.dataset import load_dataset
 from leuda_core.errors import InputError
-from leuda_core.training.run import make_run_config
+from leuda_core.training.call import make_run_config
 from refusals import Place, Words, refuses, spoil
 
 

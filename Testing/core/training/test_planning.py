@@ -19,7 +19,7 @@ import torch
 
 from leuda_core.errors import DeviceError, InputError
 from leuda_core.methods.base import Method
-from leuda_core.training import planning
+from leuda_core.training import planning, probe
 from leuda_core.training.planning import Plan, make_plan
 from refusals import Place, refuses, spoil
 from repository import ROOT
@@ -70,19 +70,19 @@ def test_the_first_step_does_not_count(tiny_dataset: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Method, "training_step", slow_first)
     found = plan(tiny_dataset, steps=1000)
-    assert len(calls) == 1 + planning.PROBE_STEPS
+    assert len(calls) == 1 + probe.PROBE_STEPS
     assert 0.02 < found.seconds_per_step["train"] < 0.5 and found.seconds > 20
 
 
 def test_preparing_all_volumes_is_counted(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = planning.SliceLoader
+    loader = probe.SliceLoader
 
     def slow(dataset: object, *args: object, **options: object) -> object:
         assert [len(domain.cases) for domain in (dataset.source, dataset.target)] == [1, 1]
         time.sleep(0.5)
         return loader(dataset, *args, **options)
 
-    monkeypatch.setattr(planning, "SliceLoader", slow)
+    monkeypatch.setattr(probe, "SliceLoader", slow)
     assert 1.25 < plan(tiny_dataset, steps=1).seconds < allowed(10)  # five cases like the two that were prepared
 
 

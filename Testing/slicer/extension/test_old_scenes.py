@@ -46,6 +46,8 @@ def test_what_was_chosen_and_labelled_in_training_is_there(modules, tmp_path: Pa
     widget = modules[1]
     node = widget._parameterNode
     assert (node.method, node.runName) == ("le_uda", "MR to CT")
+    form = widget.panel.form
+    assert (node.steps, form.steps, form.budget) == (1500, 1500, 0)  # its steps, not a time
     assert (node.sourceModality, node.targetModality) == ("MR", "CT")
     assert [(one.value, one.name) for one in read_structures(node)] == [(1, "Herz ♥"), (3, "liver")]
     dataset = widget.logic.writeDataset(node, tmp_path / "dataset")

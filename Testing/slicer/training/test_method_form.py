@@ -45,10 +45,10 @@ def type_text(box, text: str) -> None:
 
 @pytest.mark.slow
 def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
-    assert (form.method, form.steps, form.seed, form.device) == ("self_training", 1500, 0, "auto")
+    assert (form.method, form.steps, form.seed, form.device) == ("self_training", 0, 0, "auto")
     assert form.settings == {}
     assert child(form, "methodBox").currentText == "Self-training between two looks (recommended)"
-    assert child(form, "presetBox").currentText == "Standard"
+    assert child(form, "presetBox").currentText == "25 minutes" and form.budget == 25.0
     assert "combination" in child(form, "methodAbout").text
 
 
@@ -67,34 +67,36 @@ def test_every_method_is_listed_and_explained(form) -> None:
 
 
 @pytest.mark.slow
-def test_presets_set_the_steps_of_every_phase(form, told) -> None:
-    choose(child(form, "presetBox"), "Quick look")
-    assert (form.steps, form.settings) == (375, {"translator_steps": 250})
-    choose(child(form, "presetBox"), "Thorough")
-    assert (form.steps, form.settings) == (4500, {"translator_steps": 3000})
-    choose(child(form, "presetBox"), "Standard")
-    assert (form.steps, form.settings) == (1500, {}) and len(told) == 3
-
-
-@pytest.mark.slow
-def test_a_preset_stays_when_the_method_changes(form) -> None:
-    choose(child(form, "presetBox"), "Quick look")
-    choose(child(form, "methodBox"), "Mean teacher")
-    assert (form.method, form.steps, form.settings) == ("mean_teacher", 125, {})
-    choose(child(form, "methodBox"), "MT-UDA")
-    assert form.settings == {"translator_steps": 250} and child(form, "presetBox").currentText == "Quick look"
-
-
-@pytest.mark.slow
-def test_own_numbers_are_custom(form) -> None:
+def test_a_time_or_own_steps(form, told) -> None:
+    choose(child(form, "presetBox"), "3 hours")
+    assert (form.budget, form.steps, form.settings) == (180.0, 0, {}) and child(
+        form, "stepsBox"
+    ).text == "as many as fit"
+    choose(child(form, "presetBox"), "Own number of steps")
+    assert (form.budget, form.steps) == (0, 1500)
     child(form, "stepsBox").setValue(801)
-    assert child(form, "presetBox").currentText == "Custom"
+    assert (form.budget, form.steps) == (0, 801) and len(told) == 3
+    child(form, "stepsBox").setValue(0)
+    assert (form.budget, form.steps) == (25.0, 0) and child(form, "presetBox").currentText == "25 minutes"
+
+
+@pytest.mark.slow
+def test_time_and_steps_stay_when_the_method_changes(form) -> None:
+    choose(child(form, "presetBox"), "1 hour")
+    choose(child(form, "methodBox"), "Mean teacher")
+    assert (form.method, form.budget, form.steps) == ("mean_teacher", 60.0, 0)
+    child(form, "stepsBox").setValue(801)
+    assert child(form, "presetBox").currentText == "Own number of steps"
     choose(child(form, "methodBox"), "CycleGAN")
-    assert form.steps == 801
-    child(form, "stepsBox").setValue(500)
-    assert child(form, "presetBox").currentText == "Standard"
-    child(form, "translator_steps").setValue(10)
-    assert child(form, "presetBox").currentText == "Custom"
+    assert (form.budget, form.steps) == (0, 801)
+
+
+def test_the_words_name_a_time_or_steps(form) -> None:
+    assert "--budget 25m" in " ".join(form._training_words()) and "--steps" not in form._training_words()
+    form.set_values(steps=12)
+    assert "--steps 12" in " ".join(form._training_words()) and "--budget" not in form._training_words()
+    form.set_values(steps=0, budget=37.5)
+    assert form.budget == 37.5 and "--budget 37.5m" in " ".join(form._training_words())
 
 
 @pytest.mark.slow
@@ -199,7 +201,7 @@ def test_the_wheel_scrolls_the_panel_and_not_the_numbers(form) -> None:
         QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.NoButton, Qt.NoModifier, Qt.ScrollUpdate, False
     )
     QApplication.sendEvent(box, turn)
-    assert form.steps == 1500 and not turn.isAccepted()
+    assert form.steps == 0 and not turn.isAccepted()
 
 
 # a form for any schema
@@ -249,11 +251,16 @@ def test_a_plan_is_told_in_a_sentence_with_its_warnings(slicer_app) -> None:
         "seconds": 660.0,
         "peak_memory_mib": 620,
         "labelled_slices": 4,
+        "settings": {"spacing_mm": 3.0, "patch_size": 80},
+        "segmenter_steps": 900,
+        "reasons": {"spacing_mm": "'kidney' <spans> 6 pixels", "steps": "what fits"},
         "warnings": [{"message": "only 4 labelled slices", "remedy": "mark at least 10"}],
     }
     text = plan_html(plan)
     assert "About 11 min on cpu, 0.6 GB of memory, 4 labelled slices." in text
     assert "Only 4 labelled slices. Mark at least 10." in text
+    assert "Spacing (mm): 3 (&#x27;kidney&#x27; &lt;spans&gt; 6 pixels)" in text
+    assert "Steps: 900 (what fits)" in text and "Patch" not in text
 
 
 def test_there_is_no_estimate_without_a_dataset(form) -> None:

@@ -26,14 +26,14 @@ def test_the_file_is_what_the_command_prints() -> None:
 
 def test_the_recommended_method_is_first_and_comparisons_are_last(slicer_app) -> None:
     from leuda_core.config import DEFAULT_METHOD
+    from leuda_core.durations import DEFAULT_BUDGET
     from LEUDATrainingLib.logic import LEUDATrainingLogic
-    from LEUDATrainingLib.method_catalog import RECOMMENDED, RECOMMENDED_STEPS, load_methods
+    from LEUDATrainingLib.method_catalog import RECOMMENDED, load_methods
 
     methods = list(load_methods().values())
     assert methods[0].name == DEFAULT_METHOD == RECOMMENDED
-    assert methods[0].default_steps == RECOMMENDED_STEPS
     node = LEUDATrainingLogic().getParameterNode()
-    assert (node.method, node.steps) == (RECOMMENDED, RECOMMENDED_STEPS)
+    assert (node.method, node.steps, node.budget) == (RECOMMENDED, 0, DEFAULT_BUDGET)
     assert [method.name for method in methods if method.needs_target_labels] == ["target_supervised"]
     assert methods[-1].needs_target_labels
     assert all(method.summary and method.paper for method in methods)
@@ -51,24 +51,14 @@ def test_the_module_names_the_default_method_and_the_paper_of_the_project(slicer
         assert words in text
 
 
-def test_presets_scale_the_steps_of_the_core(slicer_app) -> None:
-    from leuda_core.config import make_config
-    from leuda_core.methods import METHODS
-    from LEUDATrainingLib.method.presets import all_presets, matching_preset
-    from LEUDATrainingLib.method_catalog import load_methods
+def test_the_presets_are_times_that_the_command_takes(slicer_app) -> None:
+    from leuda_core.durations import DEFAULT_BUDGET, budget_minutes
+    from LEUDATrainingLib.method.presets import all_presets, preset_of
 
-    quick, standard, thorough = all_presets()
-    for name, method in load_methods().items():
-        values = standard.values(method)
-        assert values["steps"] == METHODS[name].default_steps
-        assert {key: 3 * value for key, value in values.items()} == thorough.values(method)
-        assert ("translator_steps" in values) == ("translator_steps" in method.properties)
-        for preset in (quick, standard, thorough):
-            numbers = preset.values(method)
-            assert matching_preset(numbers, method) == preset.key
-            numbers.pop("steps")
-            make_config(METHODS[name].Config, numbers)  # raises when out of range
-        assert matching_preset(values | {"steps": values["steps"] + 1}, method) == ""
+    minutes = [preset.minutes for preset in all_presets()]
+    assert minutes == sorted(minutes) and DEFAULT_BUDGET in minutes
+    assert [budget_minutes(f"{one:g}m") for one in minutes] == minutes
+    assert preset_of(60.0).title == "1 hour" and preset_of(37.5).title == "37.5 minutes"
 
 
 def test_a_method_without_a_paper_is_refused(slicer_app, tmp_path: Path) -> None:
