@@ -108,9 +108,8 @@ class _Probe:
 
         start = time.perf_counter()
         self.loader, used = _prepared(dataset, surveyed, prepare)
-        self.loader.source_is_labelled = all(
-            case.label for case in dataset.source.cases
-        )  # a step of some methods depends on it
+        # The work of a step may depend on it, and the cases of the probe are labelled.
+        self.loader.source_is_labelled = all(case.label for case in dataset.source.cases)
         voxels = surveyed.voxels
         self.prepare_seconds = (
             (time.perf_counter() - start) * sum(voxels.values()) / sum(voxels[one.id] for one in used)

@@ -14,7 +14,7 @@ from ct_volumes import AFFINE, BONE, METAL, body, mr, windowed, write_cases
 from leuda_core.bundle.model import load_bundle, save_bundle
 from leuda_core.cli import main
 from leuda_core.config import read_run_config
-from leuda_core.data import loaders
+from leuda_core.data import tasks
 from leuda_core.data.fingerprint import DataRecord
 from leuda_core.evaluation import score_bundle
 from leuda_core.io.nifti import write_nifti
@@ -81,7 +81,7 @@ def test_a_run_continues_with_the_window_that_it_began_with(ct_to_mr: Path, tmp_
     run, whole = (create_run(ct_to_mr, "source_only", tmp_path / name, **OPTIONS) for name in ("stopped", "whole"))
     resume(whole)
     stop_at(run, 2)
-    monkeypatch.setattr(loaders, "normalizations", None)  # it is not decided again, for which volumes would be read
+    monkeypatch.setattr(tasks, "normalizations", None)  # it is not decided again, for which volumes would be read
     resume(run)
     first, second = load_bundle(run.bundle), load_bundle(whole.bundle)
     assert first.task == second.task and first.task.source_normalization.window[1] > BONE
