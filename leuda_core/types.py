@@ -170,7 +170,7 @@ class Batch:
             ``None``: those of the central slices are all.
         upright: ``(2 B, C, H, W)``, the slices of ``source_unlabelled`` and then of ``target`` as they are stored, not
             turned or scaled; upright_matrices: ``(2 B, 2, 3)``, from the augmented to the upright ones, see
-            ``data.views``. ``None`` in runs of earlier versions.
+            ``data.batches.views``. ``None`` in runs of earlier versions.
         source_is_labelled: every source volume has labels; the unlabelled slices are of the same volumes.
     """
 

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from leuda_core.config import make_config
+from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.phantom.cohort import make_phantom
 from leuda_core.data.tasks import make_task
 from leuda_core.devices import autocast, has_bf16, kernel_problem

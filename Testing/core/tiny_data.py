@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from leuda_core.config import MethodConfig
-    from leuda_core.data.loaders import SliceLoader
+    from leuda_core.data.batches.loaders import SliceLoader
     from leuda_core.types import Task
 
 OBLIQUE = np.array([[0.98, -0.12, 0.3, -40.0], [0.1, 1.4, -0.9, 25.0], [-0.2, 0.25, 7.9, 310.0], [0, 0, 0, 1.0]])
@@ -68,8 +68,8 @@ def write_dataset(folder: Path) -> Path:
 
 def tiny_loader(path: Path, folder: Path, settings: MethodConfig, **rules: int) -> tuple[SliceLoader, Task]:
     """Prepare the slices of a dataset file in a folder; return the loader and the task. ``rules``: as for both."""
+    from leuda_core.data.batches.loaders import SliceLoader
     from leuda_core.data.dataset import load_dataset
-    from leuda_core.data.loaders import SliceLoader
     from leuda_core.data.tasks import make_task
 
     dataset = load_dataset(path)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from scipy.ndimage import find_objects
 
+from leuda_core.data.batches.prepared import class_indices
 from leuda_core.data.dataset import (
     UnreadableCase,
     labelled_slices,
@@ -24,7 +25,6 @@ from leuda_core.data.dataset import (
 )
 from leuda_core.data.geometry import SlicePlan
 from leuda_core.data.planes import case_plan, plane_name
-from leuda_core.data.prepared import class_indices
 from leuda_core.data.slices import intensity_range
 from leuda_core.types import Case, Dataset, Domain, Normalization, Task
 

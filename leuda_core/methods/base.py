@@ -18,7 +18,7 @@ from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.stacks import central
 from leuda_core.config import DEFAULT_STEPS, MethodConfig
-from leuda_core.data.augment import random_appearance
+from leuda_core.data.batches.augment import random_appearance
 from leuda_core.data.slices import in_padding
 from leuda_core.earlier import present_weights
 from leuda_core.networks.predictor import Predictor, PredictorSpec

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from leuda_core.blocks.losses import pseudo_label_loss, segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp, sigmoid_ramp
-from leuda_core.data.views import into_views
+from leuda_core.data.batches.views import into_views
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.types import Batch

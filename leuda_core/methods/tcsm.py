@@ -22,7 +22,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
 from leuda_core.blocks.stacks import central
-from leuda_core.data.augment import resample
+from leuda_core.data.batches.augment import resample
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.mean_teacher import MeanTeacher, with_noise
 from leuda_core.types import Batch

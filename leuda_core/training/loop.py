@@ -20,10 +20,10 @@ from leuda_core.bundle.files import LIMITS
 from leuda_core.bundle.model import save_bundle
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
+from leuda_core.data.batches.loaders import SliceLoader
+from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import DataGuard
-from leuda_core.data.loaders import SliceLoader
-from leuda_core.data.prepared import CachedCase
 from leuda_core.data.tasks import make_task
 from leuda_core.devices import autocast, choose_device, peak_memory_mib
 from leuda_core.errors import Cancelled, LeudaError

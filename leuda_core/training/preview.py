@@ -10,7 +10,7 @@ from skimage.io import imsave
 from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 
-from leuda_core.data.prepared import CachedCase, read_stack
+from leuda_core.data.batches.prepared import CachedCase, read_stack
 from leuda_core.io.files import atomic_path
 from leuda_core.methods.base import Method
 from leuda_core.types import Task

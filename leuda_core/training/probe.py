@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from leuda_core.config import MethodConfig
+from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.dataset import UnreadableCase
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.survey import Surveyed
 from leuda_core.devices import autocast, is_out_of_memory
 from leuda_core.errors import MemoryShortage

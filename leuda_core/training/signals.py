@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leuda_core.data.prepared import CachedCase, read_slice, read_stack
+from leuda_core.data.batches.prepared import CachedCase, read_slice, read_stack
 from leuda_core.data.slices import in_padding
 from leuda_core.methods.base import Method
 from leuda_core.networks.predictor import Predictor

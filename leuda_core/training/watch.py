@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from leuda_core.data.batches.loaders import SliceLoader
+from leuda_core.data.batches.prepared import CachedCase, read_slice
 from leuda_core.data.fingerprint import DataRecord
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.plausibility import (
     COVERED_REMEDY,
     NOISE_REMEDY,
@@ -25,7 +26,6 @@ from leuda_core.data.plausibility import (
     only_class,
     units_text,
 )
-from leuda_core.data.prepared import CachedCase, read_slice
 from leuda_core.devices import is_out_of_memory
 from leuda_core.errors import InputError
 from leuda_core.methods.base import Method

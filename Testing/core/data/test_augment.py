@@ -2,7 +2,7 @@
 
 import torch
 
-from leuda_core.data.augment import random_affine, random_appearance
+from leuda_core.data.batches.augment import random_affine, random_appearance
 from leuda_core.types import IGNORE
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from ct_volumes import AIR, BONE, FAT, LUNG, METAL, body, mr, windowed, write_cases
 from leuda_core.config import MethodConfig, make_config
+from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset, read_case_grid
 from leuda_core.data.hounsfield import SOFT_TISSUE, is_ct
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.planes import case_plan
 from leuda_core.data.slices import in_hounsfield, intensity_range, to_working
 from leuda_core.data.tasks import make_task

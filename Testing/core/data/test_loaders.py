@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from leuda_core.config import MethodConfig
+from leuda_core.data.batches.loaders import BALANCED, SliceLoader
+from leuda_core.data.batches.prepared import class_indices, read_slice
+from leuda_core.data.batches.views import into_views
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.loaders import BALANCED, SliceLoader
-from leuda_core.data.prepared import class_indices, read_slice
 from leuda_core.data.tasks import make_task
-from leuda_core.data.views import into_views
 from leuda_core.types import IGNORE, Label
 
 SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)

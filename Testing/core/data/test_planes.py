@@ -11,10 +11,10 @@ import pytest
 
 from leuda_core.bundle.schema import BundleInfo, Document, DomainSummary, FileRecord, content_hash, decode
 from leuda_core.config import MethodConfig
+from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import AS_STORED, plan_slices
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.planes import case_plan, disagreement, isotropic_rule, plane_name
 from leuda_core.data.tasks import make_task
 from leuda_core.io.nifti import write_nifti

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from leuda_core.config import MethodConfig
-from leuda_core.data import loaders
+from leuda_core.data.batches import loaders
+from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.geometry import plan_slices, stack_around
-from leuda_core.data.loaders import SliceLoader
 from leuda_core.data.tasks import make_task
 from leuda_core.io.nifti import write_nifti
 from leuda_core.types import IGNORE, Batch, Task

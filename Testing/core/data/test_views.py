@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from leuda_core.data.views import LIMITS, Limits, View, cut_square, cut_view, into_views, random_view
+from leuda_core.data.batches.views import LIMITS, Limits, View, cut_square, cut_view, into_views, random_view
 from leuda_core.types import IGNORE
 
 

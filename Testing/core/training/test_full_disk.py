@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leuda_core.data import prepared
+from leuda_core.data.batches import prepared
 from leuda_core.errors import LeudaError
 from leuda_core.methods.cyclegan import TranslatingMethod
 from leuda_core.runs.state import status

@@ -11,7 +11,7 @@ import torch
 from skimage.io import imread
 
 from leuda_core.config import make_config
-from leuda_core.data.prepared import CachedCase
+from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.data.slices import in_padding
 from leuda_core.io.nifti import write_nifti
 from leuda_core.methods import METHODS

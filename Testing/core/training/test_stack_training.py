@@ -12,7 +12,7 @@ from skimage.io import imread
 
 import leuda_core
 from leuda_core.bundle.model import load_bundle
-from leuda_core.data.prepared import CachedCase
+from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.io.volumes import read_volume, write_volume
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.events import read_events

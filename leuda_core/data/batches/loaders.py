@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from leuda_core.config import RULES, MethodConfig
-from leuda_core.data.augment import random_affine
+from leuda_core.data.batches.augment import random_affine
+from leuda_core.data.batches.prepared import CachedCase, prepare_cases, read_slice, read_slices
+from leuda_core.data.batches.views import LIMITS, Limits, cut_square, cut_view, random_view
 from leuda_core.data.dataset import UnreadableCase, nothing_labelled
-from leuda_core.data.prepared import CachedCase, prepare_cases, read_slice, read_slices
-from leuda_core.data.views import LIMITS, Limits, cut_square, cut_view, random_view
 from leuda_core.errors import InputError
 from leuda_core.types import IGNORE, Batch, Dataset, Task
 
