@@ -283,7 +283,7 @@ def test_an_estimate_by_probe_steps(form, tiny_dataset: Path, slicer_app) -> Non
     form.set_values(method="source_only", steps=50, settings={"patch_size": 32, "base_channels": 4})
     child(form, "estimateButton").click()
     assert not child(form, "estimateButton").isVisible() and child(form, "cancelButton").isVisible()
-    slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 60)
+    slicer_app.wait_until(lambda: child(form, "estimateButton").isVisible(), 120)
     text = child(form, "estimateResult").text
     assert "on cpu" in text and "GB of memory" in text and "labelled slices" in text, text
     child(form, "stepsBox").setValue(60)
