@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -238,5 +239,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return a batch on a device."""
     if device.type == "cpu":
         return batch
-    moved = {name: x.to(device, non_blocking=True) for name, x in vars(batch).items() if isinstance(x, Tensor)}
+    moved: dict[str, Any] = {
+        name: x.to(device, non_blocking=True) for name, x in vars(batch).items() if isinstance(x, Tensor)
+    }
     return replace(batch, **moved)
