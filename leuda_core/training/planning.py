@@ -161,6 +161,7 @@ class _Draft:
         if steps is not None and budget is not None:
             raise InputError(f"both {steps} steps and the budget {budget!r} are given", "give one of them")
         self.minutes = None if steps is not None else budget_minutes(DEFAULT_BUDGET if budget is None else budget)
+        self.hurries = budget is not None
         self.config = make_run_config(dataset, method, steps=steps, settings=settings, **options)
         self.kind = METHODS[method]
         self.given = frozenset(present_settings(settings or {}))
@@ -218,7 +219,9 @@ class _Draft:
             fixed=sum(steps * timing.per_step[name] for name, steps in constant.items()),
             side={setting: (timing.phases[name][0], timing.per_step[name]) for setting, name in free.items()},
         )
-        self._take(choose_steps(self.minutes, pace))
+        # A machine that is busy must not make a poor model of a run for which nobody asked to hurry.
+        least = 0 if self.hurries else self.kind.default_steps
+        self._take(choose_steps(self.minutes, pace, least))
         self.config = msgspec.structs.replace(self.config, budget_minutes=self.minutes)
 
     def phase_steps(self, timing: Timing) -> dict[str, int]:

@@ -214,22 +214,23 @@ class Pace:
     side: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
-def choose_steps(minutes: float, pace: Pace) -> Choice:
-    """Choose the number of steps that fit into a budget; ``steps`` are those of the segmenter."""
+def choose_steps(minutes: float, pace: Pace, least: int = 0) -> Choice:
+    """Choose the number of steps that fit into a budget, not below ``least``; ``steps`` are those of the segmenter."""
+    least = max(least, FEWEST_STEPS)
     left = 60 * minutes * (1 - RESERVE) - pace.prepare - pace.fixed
     usual = sum(steps * seconds for steps, seconds in pace.side.values())
     factor = min(SIDE_FACTOR, max(0.0, SIDE_SHARE * left / usual)) if usual else 0.0
     found = {name: max(min(steps, FEWEST_STEPS), _tens(factor * steps)) for name, (steps, _) in pace.side.items()}
     left -= sum(found[name] * seconds for name, (_, seconds) in pace.side.items())
     fitting = left / pace.step
-    steps = min(MOST_STEPS, max(FEWEST_STEPS, _tens(fitting)))
+    steps = min(MOST_STEPS, max(least, _tens(fitting)))
     reasons = {name: _why_side(factor, minutes) for name in found}
-    ends = {FEWEST_STEPS: "the fewest that are planned", MOST_STEPS: "the most that are planned"}
+    ends = {least: "the fewest that are planned", MOST_STEPS: "the most that are planned"}
     reasons["steps"] = ends.get(steps, f"what fits into {minutes:g} minutes on this machine")
     warnings: tuple[tuple[str, str], ...] = ()
-    if fitting < FEWEST_STEPS:
-        needed = (60 * minutes * (1 - RESERVE) - left + FEWEST_STEPS * pace.step) / (1 - RESERVE) / 60
-        what = f"{minutes:g} minutes are too short for {FEWEST_STEPS} steps, which take about {needed:.3g} minutes"
+    if fitting < least:
+        needed = (60 * minutes * (1 - RESERVE) - left + least * pace.step) / (1 - RESERVE) / 60
+        what = f"{minutes:g} minutes are too short for {least} steps, which take about {needed:.3g} minutes"
         warnings = ((what, "allow more time, or give the number of steps"),)
     return Choice({**found, "steps": steps}, reasons, warnings)
 

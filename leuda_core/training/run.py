@@ -67,7 +67,7 @@ def train(
         out: the run folder to create; must not contain a run.
         steps: training steps of the segmenter; a translator's are added. By default, as many as fit into the budget.
         budget: time for the whole training, such as ``"20m"``, ``"2h"`` or minutes; 25 minutes if neither this nor
-            ``steps`` is given.
+            ``steps`` is given, or longer for the method's usual number of steps on a slow machine.
         settings: the method's settings by name; values may be strings.
         checkpoint_every: steps between checkpoints and previews.
         rules: as in ``RunConfig``, by default those of today.

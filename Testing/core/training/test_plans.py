@@ -13,6 +13,7 @@ import leuda_core
 from leuda_core.config import read_run_config
 from leuda_core.durations import DEFAULT_BUDGET, budget_minutes
 from leuda_core.errors import InputError
+from leuda_core.methods import METHODS
 from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run
 from leuda_core.training import planning, rules
@@ -51,6 +52,14 @@ def choose(dataset: Path, method: str = "source_only", **options: Any):
         **options.pop("settings", {}),
     }
     return planned_config(dataset, method, device="cpu", settings=settings, **options)[0]
+
+
+def test_without_a_budget_a_slow_machine_takes_longer_instead_of_few_steps(
+    tiny_dataset: Path, paced: Callable[..., None]
+) -> None:
+    paced(train=(0, 60.0))
+    assert choose(tiny_dataset).steps == METHODS["source_only"].default_steps
+    assert choose(tiny_dataset, budget="25m").steps < METHODS["source_only"].default_steps
 
 
 @pytest.mark.slow

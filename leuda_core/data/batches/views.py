@@ -30,7 +30,7 @@ class Limits:
     shift: float
 
 
-LIMITS: dict[Augmentation, Limits] = {"paper": Limits(10.0, 1.1, 0.0), "strong": Limits(45.0, 1.6, 0.1)}
+LIMITS: dict[Augmentation, Limits] = {"paper": Limits(10.0, 1.1, 0.0), "strong": Limits(45.0, 1.25, 0.1)}
 """``paper``: the rotations and scalings of MT-UDA's released code. ``strong``: our choice, see docs/RESULTS.md."""
 
 
