@@ -58,17 +58,17 @@ TABLE = {
     # (spacing, patch, channels, batch, rotation)
     "hearts on a CPU": (HEARTS, CPU16, (1.46, 96, 16, 8, 45.0)),
     "hearts on an H200": (HEARTS, H200, (1.46, 96, 48, 16, 45.0)),
-    "whole hearts on a small CPU": (WHOLE_HEARTS, CPU4, (1.652, 96, 16, 8, 45.0)),
-    "whole hearts on 24 GB": (WHOLE_HEARTS, GPU24, (1.433, 192, 32, 16, 45.0)),
+    "whole hearts on a small CPU": (WHOLE_HEARTS, CPU4, (3.65, 96, 16, 8, 45.0)),
+    "whole hearts on 24 GB": (WHOLE_HEARTS, GPU24, (1.825, 192, 32, 16, 45.0)),
     "abdomen on a CPU": (ABDOMEN, CPU16, (3.0, 80, 16, 8, 20.0)),
     "abdomen on 80 GB": (ABDOMEN, GPU80, (3.0, 80, 48, 16, 20.0)),
-    "lesions on 80 GB": (LESIONS, GPU80, (0.8125, 256, 48, 16, 20.0)),
+    "lesions on 80 GB": (LESIONS, GPU80, (0.9, 256, 48, 16, 20.0)),
     "twenty structures on 24 GB": (TWENTY, GPU24, (2.133, 192, 32, 16, 20.0)),
     "tiny volumes on a CPU": (TINY, CPU4, (1.25, 48, 16, 8, 20.0)),
     "microscopy on 8 GB": (MICROSCOPIC, GPU8, (0.02708, 192, 32, 16, 20.0)),
-    "huge volumes on a CPU": (HUGE, CPU16, (2.0, 96, 16, 8, 20.0)),
+    "huge volumes on a CPU": (HUGE, CPU16, (4.267, 96, 16, 8, 20.0)),
     "one coarse structure": (COARSE, GPU6, (8.333, 48, 16, 16, 20.0)),
-    "nothing labelled shows a structure": (BLANK, CPU16, (1.0, 96, 16, 8, 20.0)),
+    "nothing labelled shows a structure": (BLANK, CPU16, (2.667, 96, 16, 8, 20.0)),
 }
 SURVEYS = [HEARTS, WHOLE_HEARTS, ABDOMEN, LESIONS, TWENTY, TINY, MICROSCOPIC, HUGE, COARSE, BLANK]
 MACHINES = [Machine("cpu", gb) for gb in (1.0, 2.0, 4.0, 16.0, 64.0)]
