@@ -1,6 +1,6 @@
 """The peak memory of a training by its sizes: a model with a few constants, fitted to measured runs.
 
-Measured on a CPU in float32, for 12 combinations of patch (32 to 160), batch (2 to 16), channels (4 to 32) and method;
+Measured on a CPU in float32, for 13 combinations of patch (32 to 160), batch (2 to 16), channels (4 to 32) and method;
 `Testing/benchmarks/bench_plan.py` measures them again. A GPU is not measured: there the same model holds without
 the memory of the process, which overestimates, since most values are bfloat16.
 """
@@ -25,10 +25,20 @@ _WEIGHTS = 7_600
 
 _STREAMS = {
     **dict.fromkeys(
-        ("source_only", "contrast_randomization", "histogram_matching", "adabn", "adda", "early_features", "cyclegan"),
+        (
+            "source_only",
+            "contrast_randomization",
+            "histogram_matching",
+            "adabn",
+            "adda",
+            "early_features",
+            "cyclegan",
+            "istn",
+        ),
         (1.0, 0.0),
     ),
     **dict.fromkeys(("self_training", "mean_teacher", "tcsm"), (1.0, 1.2)),
+    **dict.fromkeys(("glua", "voxelmorph"), (1.0, 0.8)),
     "meta_hallucinator": (3.0, 0.6),
     "mt_uda": (2.0, 2.4),
     "sifa": (2.0, 1.2),

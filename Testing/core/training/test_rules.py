@@ -166,6 +166,50 @@ def test_free_memory_counts_in_classes() -> None:
     assert Machine.of("cpu", None) == Machine("cpu", 4.0) and Machine.of("cpu", 0.5) == Machine("cpu", 0.5)
 
 
+MEASURED = {
+    # (method, patch, batch, unlabelled batch, channels): peak MiB of a training of tiny volumes on a CPU
+    ("source_only", 32, 2, 4, 4): 394,
+    ("source_only", 48, 2, 4, 8): 403,
+    ("source_only", 96, 8, 4, 16): 575,
+    ("source_only", 160, 4, 4, 16): 639,
+    ("source_only", 96, 2, 4, 32): 719,
+    ("source_only", 48, 16, 4, 32): 759,
+    ("source_only", 96, 16, 4, 32): 1202,
+    ("source_only", 160, 16, 4, 16): 1241,
+    ("self_training", 96, 8, 2, 16): 651,
+    ("self_training", 96, 8, 8, 16): 972,
+    ("self_training", 96, 4, 4, 32): 1009,
+    ("self_training", 160, 4, 4, 16): 1070,
+    ("cyclegan", 96, 8, 2, 16): 588,
+    ("cyclegan", 160, 8, 4, 16): 959,
+    ("cyclegan", 160, 2, 8, 8): 1316,
+    ("le_uda", 96, 8, 8, 16): 1488,
+    ("mt_uda", 96, 8, 8, 16): 1404,
+    ("meta_hallucinator", 96, 8, 8, 16): 1035,
+    ("mean_teacher", 96, 8, 8, 16): 918,
+    ("tcsm", 96, 8, 8, 16): 928,
+    ("sifa", 96, 8, 8, 16): 1062,
+    ("glua", 96, 8, 8, 16): 800,
+    ("early_features", 96, 8, 8, 16): 582,
+    ("istn", 96, 8, 8, 16): 571,
+    ("voxelmorph", 96, 8, 8, 16): 714,
+    ("adda", 96, 8, 8, 16): 678,
+    ("histogram_matching", 96, 8, 8, 16): 585,
+    ("adabn", 96, 8, 8, 16): 566,
+}
+
+
+@pytest.mark.parametrize("sizes", MEASURED, ids=str)
+def test_predicted_memory_is_that_of_measured_trainings(sizes: tuple[str, int, int, int, int]) -> None:
+    method, patch, batch, unlabelled, channels = sizes
+    given = {"patch_size": patch, "batch_size": batch, "base_channels": channels, "unlabelled_batch_size": unlabelled}
+    if "translator_steps" in METHODS[method].Config.__struct_fields__:
+        given["translator_steps"] = 1000
+    settings = make_config(METHODS[method].Config, given)
+    two = survey((8.0, 8.0), domain(1.25, 48))
+    assert peak_mib(method, settings, two, "cpu") == pytest.approx(MEASURED[sizes], rel=0.2)
+
+
 # steps
 
 
