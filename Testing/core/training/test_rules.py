@@ -57,11 +57,11 @@ H200 = Machine.of("cuda", 139.0)
 TABLE = {
     # (spacing, patch, channels, batch, rotation)
     "hearts on a CPU": (HEARTS, CPU16, (1.46, 96, 16, 8, 45.0)),
-    "hearts on an H200": (HEARTS, H200, (1.46, 96, 48, 16, 45.0)),
+    "hearts on an H200": (HEARTS, H200, (0.876, 160, 48, 16, 45.0)),
     "whole hearts on a small CPU": (WHOLE_HEARTS, CPU4, (3.65, 96, 16, 8, 45.0)),
     "whole hearts on 24 GB": (WHOLE_HEARTS, GPU24, (1.825, 192, 32, 16, 45.0)),
     "abdomen on a CPU": (ABDOMEN, CPU16, (3.0, 80, 16, 8, 20.0)),
-    "abdomen on 80 GB": (ABDOMEN, GPU80, (3.0, 80, 48, 16, 20.0)),
+    "abdomen on 80 GB": (ABDOMEN, GPU80, (1.875, 128, 48, 16, 20.0)),
     "lesions on 80 GB": (LESIONS, GPU80, (0.9, 256, 48, 16, 20.0)),
     "twenty structures on 24 GB": (TWENTY, GPU24, (2.133, 192, 32, 16, 20.0)),
     "tiny volumes on a CPU": (TINY, CPU4, (1.25, 48, 16, 8, 20.0)),
