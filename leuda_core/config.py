@@ -65,6 +65,10 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(ge=0, le=180, description="largest rotation in training, in degrees; 0: that of the augmentation level"),
     ] = 0.0
+    scaling: Annotated[
+        float,
+        Meta(ge=0, le=4, description="largest scaling in training, as a factor; 0: that of the augmentation level"),
+    ] = 0.0
     context: Annotated[
         int, Meta(ge=0, le=4, description="neighbouring slices on each side that the segmenter sees besides a slice")
     ] = 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leuda_core.config import MethodConfig
-from leuda_core.data.batches.loaders import BALANCED, SliceLoader
+from leuda_core.data.batches.loaders import BALANCED, SliceLoader, _has_rare_class
 from leuda_core.data.batches.prepared import class_indices, read_slice
 from leuda_core.data.batches.views import into_views
 from leuda_core.data.dataset import load_dataset
@@ -116,12 +116,22 @@ def test_unlabelled_slices_come_upright_too(tiny_dataset, tmp_path):
 def test_rare_structures_are_drawn_as_often_as_common_ones(tiny_dataset, tmp_path):
     loader = make_loader(tiny_dataset, tmp_path)
     loader.labelled = [replace(case, showing=(case.labelled, case.labelled[:1])) for case in loader.labelled]
+    assert _has_rare_class(loader.labelled, 2)
+    loader._balanced = BALANCED
     rng = np.random.default_rng(0)
     drawn = [loader._choice(rng, loader.labelled, True) for _ in range(2000)]
     assert all(index in case.labelled for case, index in drawn)
     rare = sum(index == case.labelled[0] for case, index in drawn) / len(drawn)
     count = len(loader.labelled[0].labelled)
     assert rare == pytest.approx(1 / count + BALANCED / 2 * (1 - 1 / count), abs=0.05)
+
+
+def test_common_structures_are_not_drawn_by_class(tiny_dataset, tmp_path):
+    loader = make_loader(tiny_dataset, tmp_path)
+    assert loader._balanced == 0.0  # both are on the same slices
+    case = loader.labelled[0]
+    rare, absent = (replace(case, showing=(case.labelled, case.labelled[:n])) for n in (1, 0))
+    assert _has_rare_class([rare], 2) and not _has_rare_class([absent], 2)
 
 
 def test_views_of_large_slices_are_drawn_where_structures_are(tiny_dataset, tmp_path):

@@ -70,7 +70,7 @@ def test_a_run_stores_what_was_chosen_and_why(tiny_dataset: Path, tmp_path: Path
     run = train(tiny_dataset, "source_only", tmp_path / "run", **options)
     config = read_run_config(run.config)
     assert told == [config] and config.steps == 2 and config.budget_minutes == pytest.approx(0.1)
-    assert config.reasons.keys() == {"spacing_mm", "patch_size", "rotation_deg", "steps"}
+    assert config.reasons.keys() == {"spacing_mm", "patch_size", "rotation_deg", "scaling", "steps"}
     assert config.settings["patch_size"] == 48 and config.settings["rotation_deg"] == 20
     (event,) = (one for one in read_events(run.events)[0] if one["event"] == "plan")
     assert event["reasons"] == config.reasons and event["values"]["patch_size"] == 48 and event["values"]["steps"] == 2
@@ -108,7 +108,7 @@ def test_with_steps_no_clock_is_read(tiny_dataset: Path, no_clock: None, monkeyp
 
 
 def test_what_is_given_is_kept(tiny_dataset: Path, no_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"spacing_mm": 1.5, "patch_size": 64, "rotation_deg": 3.0, "unlabelled_batch_size": 7}
+    given = {"spacing_mm": 1.5, "patch_size": 64, "rotation_deg": 3.0, "scaling": 1.1, "unlabelled_batch_size": 7}
     monkeypatch.setattr(planning, "take_survey", None)  # nothing is left to choose: no volume is opened
     config = choose(tiny_dataset, steps=3, settings=given)
     assert {name: config.settings[name] for name in given} == given and not config.reasons
@@ -176,7 +176,7 @@ def test_runs_of_earlier_versions_have_no_reasons(tiny_dataset: Path, tmp_path: 
     assert document["reasons"]
     for name in ("reasons", "budget_minutes"):
         del document[name]
-    for name in ("rotation_deg", "context", "context_mm"):
+    for name in ("rotation_deg", "scaling", "context", "context_mm"):
         del document["settings"][name]
     run.config.write_text(json.dumps(document), encoding="utf-8")
     config = read_run_config(run.config)
@@ -196,6 +196,7 @@ def test_the_command_tells_choice_and_reasons(place: Place) -> None:
     code, out, _ = place.call([*words, "--json"])
     document = json.loads(out)
     assert code == 0 and document["settings"]["patch_size"] == 48 and document["segmenter_steps"] == 3
-    assert document["reasons"].keys() == {"spacing_mm", "patch_size", "rotation_deg", "unlabelled_batch_size"}
+    planned = {"spacing_mm", "patch_size", "rotation_deg", "scaling", "unlabelled_batch_size"}
+    assert document["reasons"].keys() == planned
     assert document["survey"]["structures"][0]["name"] == "ring" and document["survey"]["gap"] > 0.1
     assert 390 < document["predicted_memory_mib"] < 500 and document["budget_minutes"] is None

@@ -119,13 +119,14 @@ def test_a_plan_with_its_own_choice_given_changes_nothing(found: Survey, machine
     settings, choice = chosen(found, machine)
     again, nothing = chosen(found, machine, **choice.settings)
     assert again == settings and not nothing.settings and not nothing.reasons
-    for one in ("spacing_mm", "patch_size", "rotation_deg"):
+    for one in ("spacing_mm", "patch_size", "rotation_deg", "scaling"):
         if machine.memory_gb > 4:  # where memory is short, a given value leaves room for others
             assert chosen(found, machine, **{one: choice.settings[one]})[0] == settings
 
 
 def test_given_values_are_kept_exactly() -> None:
     given = {"spacing_mm": 0.0, "patch_size": 512, "base_channels": 5, "batch_size": 3, "rotation_deg": 7.0}
+    given["scaling"] = 1.1
     settings, choice = chosen(HEARTS, CPU16, **given)
     assert {name: getattr(settings, name) for name in given} == given
     assert set(choice.settings) == {"unlabelled_batch_size"}
@@ -145,8 +146,9 @@ def test_unlabelled_slices_follow_the_batch() -> None:
 
 
 def test_rotation_only_where_slices_are_strongly_augmented() -> None:
-    assert chosen(ABDOMEN, CPU16)[0].rotation_deg == 20 and chosen(HEARTS, CPU16)[0].rotation_deg == 45
-    assert "rotation_deg" not in chosen(ABDOMEN, CPU16, augmentation="paper")[1].settings
+    bodies, hearts = chosen(ABDOMEN, CPU16)[0], chosen(HEARTS, CPU16)[0]
+    assert (bodies.rotation_deg, bodies.scaling) == (20, 1.6) and (hearts.rotation_deg, hearts.scaling) == (45, 1.25)
+    assert not {"rotation_deg", "scaling"} & set(chosen(ABDOMEN, CPU16, augmentation="paper")[1].settings)
 
 
 def test_a_spacing_of_zero_is_that_of_earlier_versions() -> None:

@@ -26,8 +26,9 @@ from leuda_core.types import IGNORE, Batch, Dataset, Task
 TURNED = 0.5
 """Share of stacks whose slices are in reverse order: nothing says that volumes of two domains are stored alike."""
 
-BALANCED = 0.5
-"""Share of labelled slices that are drawn by class: first a class, then a slice that shows it."""
+BALANCED, RARE = 0.5, 0.5
+"""Share of labelled slices that are drawn by class (first a class, then a slice that shows it) if the rarest class is
+on less than a share of ``RARE`` of the slices of the most common one. Where it is not, drawing by class costs 0.01."""
 
 FOCUSED = 0.67
 """Share of views that are drawn where structures are in labelled slices, if slices are larger than a view."""
@@ -99,6 +100,7 @@ class SliceLoader:
             sum(case.n_slices for case in self.target),
         )
         self._places = _places(self.labelled, self._n_labels)
+        self._balanced = BALANCED if _has_rare_class(self.labelled, self._n_labels) else 0.0
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
@@ -137,7 +139,7 @@ class SliceLoader:
     ) -> tuple[CachedCase, int]:
         """Draw a case and a slice: any, or of a rare class as often as of a common one."""
         shown = [c for c in range(self._n_labels) if any(case.showing[c] for case in pool)] if with_labels else []
-        if shown and rng.random() < BALANCED:
+        if shown and rng.random() < self._balanced:
             c = shown[int(rng.integers(len(shown)))]
             pool = [case for case in pool if case.showing[c]]
             case = pool[int(rng.integers(len(pool)))]
@@ -197,6 +199,12 @@ class SliceLoader:
         return cut_square(images, offset, self._patch, -1.0), labels
 
 
+def _has_rare_class(cases: Sequence[CachedCase], n_labels: int) -> bool:
+    counts = [sum(len(case.showing[c]) for case in cases) for c in range(n_labels)]
+    shown = [count for count in counts if count]
+    return bool(shown) and min(shown) < RARE * max(shown)
+
+
 def _places(cases: Sequence[CachedCase], n_labels: int) -> np.ndarray:
     """Return where structures are in labelled slices, ``(n, 2)``: row and column as a share of the slice's sides.
 
@@ -214,8 +222,12 @@ def _places(cases: Sequence[CachedCase], n_labels: int) -> np.ndarray:
 
 
 def _limits(settings: MethodConfig) -> Limits:
-    limits = LIMITS[settings.augmentation]
-    return replace(limits, rotation_deg=settings.rotation_deg or limits.rotation_deg)
+    usual = LIMITS[settings.augmentation]
+    return replace(
+        usual,
+        rotation_deg=settings.rotation_deg or usual.rotation_deg,
+        scaling=settings.scaling or usual.scaling,
+    )
 
 
 def _joined(first: Tensor | None, second: Tensor | None) -> Tensor | None:
