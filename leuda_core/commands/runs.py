@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,29 @@ def train(args: Namespace) -> Result:
     choice = {
         "steps": args.steps,
         "budget": args.budget,
-        "on_plan": _tell_plan,
         "seed": args.seed,
         "device": args.device,
         "settings": parse_settings(args.set),
     }
     if args.detach:
-        return _launch(training.create_run(args.dataset, args.method, args.out, **choice))
+        return _launch(training.create_run(args.dataset, args.method, args.out, on_plan=_tell_plan, **choice))
     run = Run(args.out)
     with Progress() as progress, _stopping(run), _logging_to(run.log):
-        return _ended(training.train(args.dataset, args.method, args.out, on_progress=progress, **choice))
+        on_plan, on_progress = _with_plan(progress)
+        callbacks: dict[str, Any] = {"on_plan": on_plan, "on_progress": on_progress}
+        return _ended(training.train(args.dataset, args.method, args.out, **callbacks, **choice))
+
+
+def _with_plan(progress: Progress) -> tuple[Callable[[RunConfig], None], Callable[..., None]]:
+    """Return callbacks that tell the plan with the first progress: what is refused before is one line alone."""
+    plans: list[RunConfig] = []
+
+    def on_progress(*state: Any) -> None:
+        while plans:
+            _tell_plan(plans.pop())
+        progress(*state)
+
+    return plans.append, on_progress
 
 
 def _tell_plan(config: RunConfig) -> None:

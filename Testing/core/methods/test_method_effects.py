@@ -162,7 +162,9 @@ def test_self_training_gives_both_looks_of_a_slice_one_answer():
     def disagreement(weight: float) -> float:
         with torch.enable_grad():
             method = train("self_training", problem, **BRIDGE, pseudo_label_weight=weight, confidence=0.5)
-        first, second = map(method.teacher, method.looks(problem.source(1, 1)[0], problem.target(16, 3)[0]))
+        batch = Batch(*problem.source(1, 1), problem.source(1, 1)[0], problem.target(16, 3)[0])
+        looks = method.looks(batch, torch.cat([batch.source_unlabelled, batch.target]))
+        first, second = map(method.teacher, looks)
         return float(consistency_loss(first[1:], second[1:]))
 
     assert disagreement(10.0) < 0.5 * disagreement(0.0)
@@ -208,7 +210,8 @@ def test_tcsm_answers_a_turned_slice_with_a_turned_segmentation():
 def test_tcsm_transforms_labels_like_their_slices():
     images, labels = discs(32, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    moved, moved_labels = partly_transformed(images, labels, 1.0, 1.5)
+    moved, stack_labels = partly_transformed(images, labels.unsqueeze(1), 1.0, 1.5)
+    moved_labels = stack_labels.squeeze(1)
     inside = moved_labels != IGNORE
     assert not inside.all() and (moved[~inside.unsqueeze(1)] == -1).float().mean() > 0.8  # it blends at the border
     assert ((moved.squeeze(1) > 0) == (moved_labels == 1))[inside].float().mean() > 0.99
@@ -219,7 +222,7 @@ def test_tcsm_transforms_labels_like_their_slices():
 def test_tcsm_transforms_the_share_of_labelled_slices_that_was_asked_for(share):
     images, labels = discs(64, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    moved, _ = partly_transformed(images, labels, share, 1.1)
+    moved, _ = partly_transformed(images, labels.unsqueeze(1), share, 1.1)
     changed = (moved != images).flatten(1).any(1).float().mean()
     assert changed == share if share == 0 else abs(changed - share) < 0.15
 

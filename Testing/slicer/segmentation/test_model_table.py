@@ -71,7 +71,7 @@ def test_a_model_is_chosen_with_the_mouse(model_table) -> None:
 
 @pytest.mark.parametrize(
     ("method", "text"),
-    [("self_training", "Method: Self-training between two looks."), ("of_tomorrow", "Method: of_tomorrow.")],
+    [("self_training", "Method: Self-training."), ("of_tomorrow", "Method: of_tomorrow.")],
 )
 def test_a_method_is_shown_by_its_title(model_table, method: str, text: str) -> None:
     seen = model_table(model_entry("a", method=method, metrics={}))

@@ -47,7 +47,7 @@ def type_text(box, text: str) -> None:
 def test_it_begins_with_the_recommended_method_at_its_defaults(form) -> None:
     assert (form.method, form.steps, form.seed, form.device) == ("self_training", 0, 0, "auto")
     assert form.settings == {}
-    assert child(form, "methodBox").currentText == "Self-training between two looks (recommended)"
+    assert child(form, "methodBox").currentText == "Self-training (recommended)"
     assert child(form, "presetBox").currentText == "25 minutes" and form.budget == 25.0
     assert "combination" in child(form, "methodAbout").text
 
