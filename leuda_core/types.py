@@ -111,7 +111,7 @@ class Normalization:
     does not count for the percentiles. Models of version 0.1 do not have it.
 
     ``window``: volumes in Hounsfield units are clipped to these two values instead, so that a tissue has the same grey
-    in every volume; see ``data.slices.intensity_range``.
+    in every volume; see ``data.intensities.intensity_range``.
     """
 
     lower_percentile: float = 0.5

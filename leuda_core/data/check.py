@@ -19,9 +19,9 @@ from leuda_core.data.dataset import (
     structure_problems,
 )
 from leuda_core.data.hounsfield import is_ct
+from leuda_core.data.intensities import in_hounsfield
 from leuda_core.data.planes import case_plan, isotropic_rule, plane_name
 from leuda_core.data.plausibility import doubts, is_noise, nothing_to_learn, only_class, unit_doubts
-from leuda_core.data.slices import in_hounsfield
 from leuda_core.errors import Cancelled, InputError, as_leuda_error
 from leuda_core.io.volumes import Grid, read_grid, read_volume
 from leuda_core.types import Case, Dataset

@@ -17,8 +17,8 @@ import numpy as np
 
 from leuda_core.config import MethodConfig
 from leuda_core.data.dataset import UnreadableCase, labelled_slices, read_case_image, read_case_labels
+from leuda_core.data.intensities import AIR, in_hounsfield
 from leuda_core.data.planes import AGREEING, case_plan
-from leuda_core.data.slices import AIR, in_hounsfield
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import Grid
 from leuda_core.types import Case, Dataset, Domain, Label, Normalization, Volume

@@ -24,8 +24,8 @@ from leuda_core.data.dataset import (
     read_case_labels,
 )
 from leuda_core.data.geometry import SlicePlan
+from leuda_core.data.intensities import intensity_range
 from leuda_core.data.planes import case_plan, plane_name
-from leuda_core.data.slices import intensity_range
 from leuda_core.types import Case, Dataset, Domain, Normalization, Task
 
 SAMPLED_VOLUMES = 2  # of each domain, for intensities: reading a volume takes longer than all of its labels

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from leuda_core.data.geometry import LARGEST_SLICE, plan_slices, stack_around
-from leuda_core.data.slices import intensity_range, to_working
+from leuda_core.data.intensities import intensity_range
+from leuda_core.data.slices import to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Box, Task, Volume
 

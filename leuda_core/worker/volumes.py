@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from leuda_core.data.geometry import plan_slices, stack_around
-from leuda_core.data.slices import intensity_range
+from leuda_core.data.intensities import intensity_range
 from leuda_core.errors import InputError
 from leuda_core.io.arrays import save_parts
 from leuda_core.io.formats.headers import is_usable, rows_of

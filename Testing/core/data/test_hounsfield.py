@@ -14,8 +14,9 @@ from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.check import check_dataset
 from leuda_core.data.dataset import load_dataset, read_case_grid
 from leuda_core.data.hounsfield import SOFT_TISSUE, is_ct
+from leuda_core.data.intensities import in_hounsfield, intensity_range
 from leuda_core.data.planes import case_plan
-from leuda_core.data.slices import in_hounsfield, intensity_range, to_working
+from leuda_core.data.slices import to_working
 from leuda_core.data.tasks import make_task
 from leuda_core.errors import InputError
 from leuda_core.training.watch import data_warnings

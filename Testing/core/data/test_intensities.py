@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from leuda_core.data.intensities import intensity_range
 from leuda_core.data.plausibility import is_noise
-from leuda_core.data.slices import intensity_range, to_working
+from leuda_core.data.slices import to_working
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Normalization, Volume
 from repository import SHARED_DATA

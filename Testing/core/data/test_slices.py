@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leuda_core.data.geometry import plan_slices
-from leuda_core.data.slices import intensity_range, labels_to_working, to_working
+from leuda_core.data.intensities import intensity_range
+from leuda_core.data.slices import labels_to_working, to_working
 from leuda_core.errors import InputError
 from leuda_core.types import Normalization
 

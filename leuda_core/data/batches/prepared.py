@@ -15,8 +15,9 @@ import numpy as np
 
 from leuda_core.data.dataset import UnreadableCase, labelled_slices, read_case_image, read_case_labels
 from leuda_core.data.geometry import stack_around
+from leuda_core.data.intensities import intensity_range
 from leuda_core.data.planes import case_plan
-from leuda_core.data.slices import intensity_range, labels_to_working, to_working
+from leuda_core.data.slices import labels_to_working, to_working
 from leuda_core.io.arrays import save_parts
 from leuda_core.io.files import write_error
 from leuda_core.io.private import make_private_folder
