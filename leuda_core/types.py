@@ -171,7 +171,7 @@ class Batch:
         upright: ``(2 B, C, H, W)``, the slices of ``source_unlabelled`` and then of ``target`` as they are stored, not
             turned or scaled; upright_matrices: ``(2 B, 2, 3)``, from the augmented to the upright ones, see
             ``data.batches.views``. ``None`` in runs of earlier versions.
-        source_is_labelled: every source volume has labels; the unlabelled slices are of the same volumes.
+        source_is_labelled: most source slices are labelled, so that ``source_unlabelled`` brings little that is new.
     """
 
     source: Tensor

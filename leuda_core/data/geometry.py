@@ -49,6 +49,11 @@ class SlicePlan:
     step_mm: float
     size: tuple[int, int]
 
+    @property
+    def side_mm(self) -> float:
+        """The longer side of a slice."""
+        return max(n * mm for n, mm in zip(self.size, self.pixel_mm, strict=True))
+
     def offsets(self, context: int, context_mm: float) -> tuple[int, ...]:
         """Return the places of the slices of a stack relative to its central slice.
 

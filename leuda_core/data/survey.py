@@ -131,10 +131,8 @@ def take_survey(dataset: Dataset, task: Task, *, target_labels: bool = False, in
         raise labels.unreadable[0] if labels.unreadable else nothing_labelled(dataset)
     target = labels.count(dataset.target, plans, measure=False) if target_labels else {}
     planes = {plane_name(grids[name], plan) for name, plan in plans.items()}
-    samples = [
-        _sampled(domain, task.normalization) if intensities else np.array([])
-        for domain in (dataset.source, dataset.target)
-    ]
+    domains = ((dataset.source, task.for_source), (dataset.target, task))
+    samples = [_sampled(domain, its.normalization) if intensities else np.array([]) for domain, its in domains]
     voxels = {name: prod(grid.shape) for name, grid in grids.items()}
     survey = Survey(
         source=_domain(dataset.source, plans, samples[0]),
@@ -151,7 +149,7 @@ def take_survey(dataset: Dataset, task: Task, *, target_labels: bool = False, in
 
 def _domain(domain: Domain, plans: Mapping[str, SlicePlan], sample: np.ndarray) -> DomainSurvey:
     own = [plans[case.id] for case in domain.cases]
-    sides = [max(n * mm for n, mm in zip(plan.size, plan.pixel_mm, strict=True)) for plan in own]
+    sides = [plan.side_mm for plan in own]
     pixels = [max(plan.size) for plan in own]
     return DomainSurvey(
         cases=len(own),

@@ -85,7 +85,7 @@ def _automatic_spacing(grids: Sequence[tuple[Case, Grid]], settings: MethodConfi
     for case, grid in grids:
         plan = case_plan(case, grid, settings.plane, isotropic)
         pixels.append(np.mean(plan.pixel_mm))
-        sides.append(max(n * mm for n, mm in zip(plan.size, plan.pixel_mm, strict=True)))
+        sides.append(plan.side_mm)
     pixel, side = float(np.median(pixels)), float(np.median(sides))
     return round(min(max(side / settings.patch_size, pixel), 2 * pixel), 3)
 

@@ -7,7 +7,7 @@ confidence threshold that go from a weak to a strong augmentation (FixMatch, Soh
 
 ``v`` is a random view (turned, scaled, shifted) and ``a`` a random appearance. The teacher ``f'`` sees unlabelled
 slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view. ``x_u`` are target
-slices, and source slices if there are source volumes without labels.
+slices, and source slices unless most of them are labelled.
 
 With ``translator_steps``, a CycleGAN translates every slice to the other domain, so that it has two looks: the student
 learns from either at random, the teacher's answer is the mean of both, and target slices are translated to the source
@@ -95,7 +95,7 @@ class SelfTraining(TranslatingMethod):
     def looks(self, batch: Batch, slices: Tensor) -> tuple[Tensor, ...]:
         """Return source and then target slices and, with a translator, the same translated to the other domain.
 
-        If all source volumes are labelled, only the target's are returned: nothing new can be learnt from the others.
+        If most source slices are labelled, only the target's are returned: the others bring little that is new.
         """
         first = len(batch.source_unlabelled)
         looks: tuple[Tensor, ...] = (slices,)

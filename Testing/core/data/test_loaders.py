@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from leuda_core.config import MethodConfig
+from leuda_core.data.batches import loaders
 from leuda_core.data.batches.loaders import BALANCED, SliceLoader, _has_rare_class
 from leuda_core.data.batches.prepared import class_indices, read_slice
-from leuda_core.data.batches.views import into_views
+from leuda_core.data.batches.views import into_views, random_view
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.tasks import make_task
 from leuda_core.types import IGNORE, Label
@@ -113,6 +114,19 @@ def test_unlabelled_slices_come_upright_too(tiny_dataset, tmp_path):
     assert (seen - shown)[known].abs().max() < 0.01
 
 
+def test_source_slices_are_new_unless_most_are_labelled(tiny_dataset, tmp_path):
+    assert make_loader(tiny_dataset, tmp_path / "all").batch(0).source_is_labelled
+    assert not make_loader(tiny_dataset, tmp_path / "before", rules=2).batch(0).source_is_labelled
+    document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
+    for case in document["source"]["cases"]:  # labelled volumes in which most slices have no label
+        if "label" in case:
+            case["labelled_slices"] = [2]
+    path = tiny_dataset.parent / "few_slices.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    loader = make_loader(path, tmp_path / "few")
+    assert loader.labelled and not loader.batch(0).source_is_labelled
+
+
 def test_rare_structures_are_drawn_as_often_as_common_ones(tiny_dataset, tmp_path):
     loader = make_loader(tiny_dataset, tmp_path)
     loader.labelled = [replace(case, showing=(case.labelled, case.labelled[:1])) for case in loader.labelled]
@@ -132,6 +146,16 @@ def test_common_structures_are_not_drawn_by_class(tiny_dataset, tmp_path):
     case = loader.labelled[0]
     rare, absent = (replace(case, showing=(case.labelled, case.labelled[:n])) for n in (1, 0))
     assert _has_rare_class([rare], 2) and not _has_rare_class([absent], 2)
+
+
+def test_views_of_slices_that_fit_nearly_are_drawn_anywhere(tiny_dataset, tmp_path, monkeypatch):
+    """A slice of 40 pixels and views of 32: structures must not be pushed to the border."""
+    drawn = []
+    monkeypatch.setattr(loaders, "random_view", lambda *args: drawn.append(args[-1]) or random_view(*args))
+    settings = MethodConfig(patch_size=32, batch_size=8, spacing_mm=1.5)
+    dataset = load_dataset(tiny_dataset)
+    SliceLoader(dataset, make_task(dataset, settings), settings, tmp_path).batch(0)
+    assert drawn and all(around is None for around in drawn)
 
 
 def test_views_of_large_slices_are_drawn_where_structures_are(tiny_dataset, tmp_path):

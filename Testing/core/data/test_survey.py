@@ -15,7 +15,7 @@ from leuda_core.data.survey import Surveyed, take_survey
 from leuda_core.data.tasks import make_task
 from leuda_core.errors import InputError
 from leuda_core.io.volumes import read_volume, write_label_map, write_volume
-from leuda_core.types import Label, LabelMap, Volume
+from leuda_core.types import Label, LabelMap, Normalization, Volume
 
 LABELS = (Label(1, "ring"), Label(2, "disc"), Label(7, "box"))
 
@@ -97,6 +97,14 @@ def test_intensities_are_read_on_request(tmp_path: Path) -> None:
         assert len(domain.intensities) == 5 and sorted(domain.intensities) == list(domain.intensities)
         assert domain.intensities[0] >= -1 and domain.intensities[-1] <= 1
     assert 0.3 < survey.gap < 2  # most of the source is dark background, the target is noise
+
+
+def test_each_domain_is_read_with_its_own_normalisation(tmp_path: Path) -> None:
+    dataset = load_dataset(write(tmp_path, shapes()))
+    task = make_task(dataset, MethodConfig())
+    narrow = replace(task, source_normalization=Normalization(lower_percentile=0.5, upper_percentile=60.0))
+    usual, found = (take_survey(dataset, one, intensities=True).survey for one in (task, narrow))
+    assert found.source.intensities[3] > usual.source.intensities[3] and found.target == usual.target
 
 
 def test_one_labelled_slice_with_a_single_pixel(tmp_path: Path) -> None:

@@ -93,3 +93,10 @@ def test_a_view_around_a_pixel_shows_it():
     for _ in range(30):
         view = random_view(rng, (60, 80), 32, Limits(45.0, 1.0, 0.1), around=(3.5, 73.5))
         assert (cut_view(view, images, labels)[1] == 1).any()
+
+
+def test_a_view_around_a_pixel_at_the_border_stays_in_the_slice():
+    rng = np.random.default_rng(3)
+    limits = Limits(45.0, 1.0, 0.1)
+    views = [random_view(rng, (60, 80), 32, limits, around=(0.0, 79.0)) for _ in range(50)]
+    assert all(abs(view.centre[0]) <= 14 + 3.2 and abs(view.centre[1]) <= 24 + 3.2 for view in views)

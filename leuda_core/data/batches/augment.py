@@ -41,21 +41,25 @@ def random_affine(
     return resample(images, labels, matrices)
 
 
-def resample(images: Tensor, labels: Tensor | None, matrices: Tensor) -> tuple[Tensor, Tensor | None]:
+def resample(
+    images: Tensor, labels: Tensor | None, matrices: Tensor, side: int | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Transform slices and their labels by affine maps; pixels from outside get the values of ``random_affine``.
 
     Shape:
         images: ``(B, C, H, W)`` in [-1, 1]; labels: ``(B, H, W)`` or ``(B, C, H, W)`` int64; matrices: ``(B, 2, 3)``,
-        as for affine_grid.
+        as for affine_grid. Results have the same sizes or, with ``side``, are squares of it.
     """
-    grid = affine_grid(matrices, list(images.shape), align_corners=False)
+    rows, columns = images.shape[2:] if side is None else (side, side)
+    grid = affine_grid(matrices, [len(images), 1, rows, columns], align_corners=False)
     # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
     moved = grid_sample(images + 1, grid, align_corners=False) - 1
     if labels is None:
         return moved, None
     shifted = torch.where(labels == IGNORE, 0, labels + 1).to(images.dtype)
     shifted = shifted.reshape(len(images), -1, *images.shape[2:])
-    nearest = grid_sample(shifted, grid, mode="nearest", align_corners=False).round().long().reshape(labels.shape)
+    nearest = grid_sample(shifted, grid, mode="nearest", align_corners=False).round().long()
+    nearest = nearest.reshape(*labels.shape[:-2], rows, columns)
     return moved, torch.where(nearest == 0, IGNORE, nearest - 1)
 
 

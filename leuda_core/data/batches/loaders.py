@@ -30,11 +30,15 @@ BALANCED, RARE = 0.5, 0.5
 """Share of labelled slices that are drawn by class (first a class, then a slice that shows it) if the rarest class is
 on less than a share of ``RARE`` of the slices of the most common one. Elsewhere it brought nothing."""
 
-FOCUSED = 0.67
-"""Share of views that are drawn where structures are in labelled slices, if slices are larger than a view."""
+FOCUSED, LARGER = 0.67, 1.5
+"""Share of views that are drawn where structures are in labelled slices, if a slice is so many times larger than a
+view. In a slice that a view nearly shows, this would only push the structures to its border."""
 
 PLACES = 8
 """About so many places are kept of a structure in a slice."""
+
+MOSTLY = 0.5
+"""If more than this share of all source slices is labelled, other source slices are not worth learning from again."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +88,9 @@ class SliceLoader:
         self.labelled = [case for case in source if case.labelled]
         self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
         self._target_labels = target_labels
-        self.source_is_labelled = len(self.labelled) == len(self.source)
+        self.source_is_labelled = rules > 2 and is_mostly_labelled(
+            sum(len(case.labelled) for case in source), sum(case.n_slices for case in source)
+        )
         self._n_labels = len(task.labels)
         if failures and not (self.labelled and self.target):
             raise failures[0]
@@ -138,12 +144,13 @@ class SliceLoader:
         self, rng: np.random.Generator, pool: Sequence[CachedCase], with_labels: bool
     ) -> tuple[CachedCase, int]:
         """Draw a case and a slice: any, or of a rare class as often as of a common one."""
-        shown = [c for c in range(self._n_labels) if any(case.showing[c] for case in pool)] if with_labels else []
-        if shown and rng.random() < self._balanced:
-            c = shown[int(rng.integers(len(shown)))]
-            pool = [case for case in pool if case.showing[c]]
-            case = pool[int(rng.integers(len(pool)))]
-            return case, int(rng.choice(case.showing[c]))
+        if with_labels and rng.random() < self._balanced:
+            shown = [c for c in range(self._n_labels) if any(case.showing[c] for case in pool)]
+            if shown:
+                c = shown[int(rng.integers(len(shown)))]
+                pool = [case for case in pool if case.showing[c]]
+                case = pool[int(rng.integers(len(pool)))]
+                return case, int(rng.choice(case.showing[c]))
         case = pool[int(rng.integers(len(pool)))]
         return case, int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
 
@@ -155,7 +162,7 @@ class SliceLoader:
         images = read_slices(case.images, stack)
         labels = read_slices(case.labels, stack) if with_labels and case.labels else None
         around = None
-        if max(images.shape[1:]) > self._patch and rng.random() < FOCUSED:
+        if max(images.shape[1:]) > LARGER * self._patch and rng.random() < FOCUSED:
             place = self._places[int(rng.integers(len(self._places)))]
             around = (place[0] * images.shape[1], place[1] * images.shape[2])
         view = random_view(rng, images.shape[1:], self._patch, self._limits, around)
@@ -199,6 +206,11 @@ class SliceLoader:
         return cut_square(images, offset, self._patch, -1.0), labels
 
 
+def is_mostly_labelled(labelled: int, slices: int) -> bool:
+    """Return whether so many of the source slices are labelled that the others bring little."""
+    return labelled > MOSTLY * slices
+
+
 def _has_rare_class(cases: Sequence[CachedCase], n_labels: int) -> bool:
     counts = [sum(len(case.showing[c]) for case in cases) for c in range(n_labels)]
     shown = [count for count in counts if count]
@@ -208,16 +220,16 @@ def _has_rare_class(cases: Sequence[CachedCase], n_labels: int) -> bool:
 def _places(cases: Sequence[CachedCase], n_labels: int) -> np.ndarray:
     """Return where structures are in labelled slices, ``(n, 2)``: row and column as a share of the slice's sides.
 
-    All structures have the same share of the places.
+    A structure has as many places in every slice that shows it, however large it is there.
     """
-    found = [
-        np.argwhere(labels == c)[:: max(1, int((labels == c).sum()) // PLACES)] / labels.shape
-        for case in cases
-        if case.labels
-        for c in range(1, n_labels + 1)
-        for index in case.showing[c - 1]
-        for labels in [read_slice(case.labels, index)]
-    ]
+    found = []
+    for case in cases:
+        for index in case.labelled if case.labels else ():
+            assert case.labels is not None
+            labels = read_slice(case.labels, index)
+            for c in (c for c in range(n_labels) if index in case.showing[c]):
+                pixels = np.argwhere(labels == c + 1)
+                found.append(pixels[:: max(1, len(pixels) // PLACES)] / labels.shape)
     return np.concatenate(found) if found else np.full((1, 2), 0.5)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from leuda_core.config import Augmentation
-from leuda_core.types import IGNORE
+from leuda_core.data.batches.augment import resample
 
 Point = tuple[float, float]
 
@@ -31,7 +31,7 @@ class Limits:
 
 
 LIMITS: dict[Augmentation, Limits] = {"paper": Limits(10.0, 1.1, 0.0), "strong": Limits(45.0, 1.25, 0.1)}
-"""``paper``: the rotations and scalings of MT-UDA's released code. ``strong``: our choice, see docs/RESULTS.md."""
+"""``paper``: the rotations and scalings of MT-UDA's released code. ``strong``: our choice."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,19 @@ def _offset(length: int, side: int, centre: float) -> int:
 def random_view(
     rng: np.random.Generator, size: tuple[int, int], side: int, limits: Limits, around: Point | None = None
 ) -> View:
-    """Draw a view of a slice of ``size``, with ``around`` (row, column in pixels) somewhere in its inner half."""
+    """Draw a view of a slice of ``size``, with ``around`` (row, column in pixels) somewhere in its inner half.
+
+    Its centre is never further out than that of views which are drawn anywhere.
+    """
     angle = math.radians(limits.rotation_deg) * (2 * rng.random() - 1)
     scale = limits.scaling ** (2 * rng.random() - 1)
     moves = [2 * rng.random() - 1 for _ in range(2)]
+    reach = [max(n - side, 0) / 2 + limits.shift * side for n in size]
     if around is None:
-        reach = [max(n - side, 0) / 2 + limits.shift * side for n in size]
         row, column = (move * far for move, far in zip(moves, reach, strict=True))
     else:
-        row, column = (at - (n - 1) / 2 + move * side / 4 for at, n, move in zip(around, size, moves, strict=True))
+        wished = [at - (n - 1) / 2 + move * side / 4 for at, n, move in zip(around, size, moves, strict=True)]
+        row, column = (min(max(at, -far), far) for at, far in zip(wished, reach, strict=True))
     return View(size, side, (row, column), angle, scale)
 
 
@@ -96,15 +100,10 @@ def cut_view(view: View, images: np.ndarray, labels: np.ndarray | None = None) -
     Shape:
         images: ``(C, H, W)`` in [-1, 1]; labels: ``(C, H, W)`` uint8; results ``(C, side, side)`` float32 and int64.
     """
-    grid = affine_grid(view.matrix().unsqueeze(0), [1, 1, view.side, view.side], align_corners=False)
-    # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
-    shown = grid_sample(torch.from_numpy(images).float().unsqueeze(0) + 1, grid, align_corners=False)[0] - 1
-    if labels is None:
-        return shown, None
-    values = torch.from_numpy(labels).float()
-    values = torch.where(values == IGNORE, 0, values + 1).unsqueeze(0)
-    nearest = grid_sample(values, grid, mode="nearest", align_corners=False)[0].round().long()
-    return shown, torch.where(nearest == 0, IGNORE, nearest - 1)
+    stack = torch.from_numpy(images).float().unsqueeze(0)
+    classes = None if labels is None else torch.from_numpy(labels).long().unsqueeze(0)
+    shown, found = resample(stack, classes, view.matrix().unsqueeze(0), view.side)
+    return shown[0], None if found is None else found[0]
 
 
 def cut_square(stack: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
