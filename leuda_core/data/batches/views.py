@@ -1,7 +1,7 @@
 """Views: squares of whole slices, turned, scaled and shifted at random, in one resampling.
 
 A view that is cut from a patch instead would lack what lies beside the patch after a rotation. A view is drawn anywhere
-in the slice, or around a pixel of a structure where slices are larger than a view.
+in the slice, or around a pixel of a structure where slices are much larger than a view.
 """
 
 from __future__ import annotations
