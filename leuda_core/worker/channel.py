@@ -91,8 +91,8 @@ class Request:
     def _answer(self, event: str, **fields: Any) -> None:
         with self._lock:
             if not self._answered:
+                self._answered = True  # before the client reads the answer: it may then use the id again
                 self._events(event, id=self.id, **fields)
-                self._answered = True
 
 
 class Inbox:
