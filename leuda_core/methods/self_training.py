@@ -44,12 +44,12 @@ class SelfTraining(TranslatingMethod):
     class Config(TranslatorConfig, frozen=True):
         unlabelled_batch_size: Annotated[
             int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
-        ] = 4
+        ] = 8
         translator_steps: Annotated[
             int, Meta(ge=0, description="training steps of the image translator; 0: no translation")
         ] = 0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
-        confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.7
+        confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.95
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="fraction of the run before pseudo-labels start")] = (
             0.4
         )
