@@ -24,7 +24,9 @@ from leuda_core.methods.base import Method, Phase
 from leuda_core.training.loop import to_device
 from leuda_core.types import Case, Dataset, Task
 
-PROBE_STEPS = 4  # timed steps of each phase, after one untimed step that allocates memory and selects kernels
+PLACES = (0.9, 0.1, 0.5, 0.7, 0.3)
+"""Where in a phase a step is timed, since some losses begin later; after one untimed step at the first place, which
+allocates memory and selects kernels. The first places alone would not promise too many steps."""
 PROBE_LIMIT_S = 20.0  # of each phase, once two steps are timed
 
 _MANY = 1000
@@ -125,23 +127,25 @@ class _Probe:
         self.method.teacher.eval()
 
     def seconds_per_step(self, phases: Sequence[Phase], on_step: OnStep) -> dict[str, float]:
-        """Return the median time of a step of each phase."""
-        total, found = len(phases) * (1 + PROBE_STEPS), {}
+        """Return the mean time of a step over the course of each phase."""
+        places = (PLACES[0], *PLACES)
+        total, found = len(phases) * len(places), {}
         for index, phase in enumerate(phases):
             times: list[float] = []
-            while len(times) < 1 + PROBE_STEPS and (len(times) < 3 or sum(times) < PROBE_LIMIT_S):
-                times.append(self._timed_step(phase, len(times)))
-                on_step(index * (1 + PROBE_STEPS) + len(times), total)
-            found[phase.name] = statistics.median(times[1:])
+            for step, place in enumerate(places):
+                if step < 3 or sum(times) < PROBE_LIMIT_S:
+                    times.append(self._timed_step(phase, step, place))
+                    on_step(index * len(places) + step + 1, total)
+            found[phase.name] = statistics.fmean(times[1:])
         on_step(total, total)
         return found
 
-    def _timed_step(self, phase: Phase, step: int) -> float:
-        """Run a step as in the middle of a phase, where all loss terms are active; return its seconds."""
+    def _timed_step(self, phase: Phase, step: int, progress: float) -> float:
+        """Run a step as at this part of the phase; return its seconds."""
         start = time.perf_counter()
         try:
             with autocast(self.device):
-                phase.step(to_device(self.loader.batch(step), self.device), 0.5)
+                phase.step(to_device(self.loader.batch(step), self.device), progress)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         except (RuntimeError, MemoryError) as error:

@@ -54,7 +54,7 @@ def test_a_plan_counts_every_phase_and_leaves_nothing(tiny_dataset: Path, tempor
     work = sum(found.steps[name] * found.seconds_per_step[name] for name in found.steps)
     assert work <= found.seconds + 0.1 < work + 30
     assert found.labelled_slices == 12 and found.peak_memory_mib > 50
-    assert told[0] == (1, 10) and told[-1] == (10, 10)
+    assert told[0] == (1, 12) and told[-1] == (12, 12)
     assert not list(temporary.glob("leuda-*")) and sorted(tiny_dataset.parent.rglob("*")) == before
     assert json.loads(json.dumps(found.as_dict()))["warnings"] == []
 
@@ -70,8 +70,19 @@ def test_the_first_step_does_not_count(tiny_dataset: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Method, "training_step", slow_first)
     found = plan(tiny_dataset, steps=1000)
-    assert len(calls) == 1 + probe.PROBE_STEPS
+    assert len(calls) == 1 + len(probe.PLACES)
     assert 0.02 < found.seconds_per_step["train"] < 0.5 and found.seconds > 20
+
+
+def test_losses_that_begin_late_count_for_their_share(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Method.training_step
+
+    def slow_later(self: Method, batch: object, progress: float) -> object:
+        time.sleep(0.5 if progress >= 0.4 else 0.0)
+        return step(self, batch, progress)
+
+    monkeypatch.setattr(Method, "training_step", slow_later)
+    assert 0.3 < plan(tiny_dataset, steps=1000).seconds_per_step["train"] < 0.45
 
 
 def test_preparing_all_volumes_is_counted(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
