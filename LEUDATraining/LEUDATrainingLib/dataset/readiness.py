@@ -209,5 +209,5 @@ def _gpu_warnings() -> Iterable[tuple[str, str]]:
     if sys.platform == "darwin" or not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()):
         yield (
             _("no NVIDIA driver was found: training will run on the CPU"),
-            _("estimate the time first, or try the preset Quick look"),
+            _("estimate the time first, or choose a short one"),
         )
