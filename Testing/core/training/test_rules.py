@@ -65,7 +65,7 @@ TABLE = {
     "lesions on 80 GB": (LESIONS, GPU80, (0.9, 256, 48, 16, 20.0)),
     "twenty structures on 24 GB": (TWENTY, GPU24, (2.133, 192, 32, 16, 20.0)),
     "tiny volumes on a CPU": (TINY, CPU4, (1.25, 48, 16, 8, 20.0)),
-    "microscopy on 8 GB": (MICROSCOPIC, GPU8, (0.02708, 192, 32, 16, 20.0)),
+    "microscopy on 8 GB": (MICROSCOPIC, GPU8, (0.02708, 192, 32, 8, 20.0)),
     "huge volumes on a CPU": (HUGE, CPU16, (4.267, 96, 16, 8, 20.0)),
     "one coarse structure": (COARSE, GPU6, (8.333, 48, 16, 16, 20.0)),
     "nothing labelled shows a structure": (BLANK, CPU16, (2.667, 96, 16, 8, 20.0)),
