@@ -46,17 +46,19 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return 0.5 * entropy + 0.5 * dice_loss(logits.softmax(1), labels)
 
 
-def pseudo_label_loss(logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
+def pseudo_label_loss(logits: Tensor, probabilities: Tensor, confidence: float | Tensor) -> Tensor:
     """Half cross entropy, half soft Dice with another network's confident predictions as soft labels.
 
-    ``segmentation_loss`` with soft labels; pixels whose largest probability is not above ``confidence`` are ignored
-    (FixMatch, Sohn et al., NeurIPS 2020). No gradient reaches ``probabilities``.
+    ``segmentation_loss`` with soft labels; pixels whose largest probability is not above ``confidence``, that of its
+    class if there is one for each, are ignored (FixMatch, Sohn et al., NeurIPS 2020). No gradient reaches
+    ``probabilities``.
 
     Shape:
-        probabilities: ``(B, C, H, W)`` like the logits, summing to 1.
+        probabilities: ``(B, C, H, W)`` like the logits, summing to 1; confidence: a number or ``(C,)``.
     """
     expected = probabilities.detach().float()
-    sure = (expected.amax(1, keepdim=True) > confidence).float()
+    likely, found = expected.max(1, keepdim=True)
+    sure = (likely > (confidence[found] if isinstance(confidence, Tensor) else confidence)).float()
     expected, log_found = expected * sure, logits.float().log_softmax(1)
     found = log_found.exp() * sure
     entropy = -(expected * log_found).sum() / sure.sum().clamp(min=1)

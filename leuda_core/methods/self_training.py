@@ -9,6 +9,10 @@ confidence threshold that go from a weak to a strong augmentation (FixMatch, Soh
 slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view. ``x_u`` are target
 slices, and source slices unless most of them are labelled.
 
+Pseudo-labels are pixels above a high threshold. Thin structures rarely reach it and would shrink, since only what
+surrounds them is learnt; so the most certain share of each structure is learnt in any case, similar to class-balanced
+self-training (Zou et al., ECCV 2018).
+
 With ``translator_steps``, a CycleGAN translates every slice to the other domain, so that it has two looks: the student
 learns from either at random, the teacher's answer is the mean of both, and target slices are translated to the source
 domain before they are segmented.
@@ -16,7 +20,7 @@ domain before they are segmented.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
@@ -30,6 +34,8 @@ from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.types import Batch
 
 RAMP = 0.1  # of the run
+FEW, SLOWLY = 20, 0.1
+"""The certainty of a structure moves by a share of ``SLOWLY`` with every batch that shows at least ``FEW`` pixels."""
 
 
 class SelfTraining(TranslatingMethod):
@@ -50,11 +56,25 @@ class SelfTraining(TranslatingMethod):
         ] = 0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
         confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.95
+        class_share: Annotated[
+            float,
+            Meta(ge=0, le=1, description="share of each structure, its surest pixels, that is learnt in any case"),
+        ] = 0.25
         ramp_start: Annotated[float, Meta(ge=0, le=1, description="fraction of the run before pseudo-labels start")] = (
             0.4
         )
 
     settings: Config
+    certainty: Tensor
+
+    def build(self) -> None:
+        super().build()
+        # The probability that a structure's surest share exceeds; 0: not known yet, and always for the background.
+        self.register_buffer("certainty", torch.zeros(self.task.n_classes))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        networks = {"certainty": self.certainty, **state["networks"]}  # earlier versions had none
+        super().restore({**state, "networks": networks})
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         labels, count = batch.source_labels, len(batch.source)
@@ -69,7 +89,9 @@ class SelfTraining(TranslatingMethod):
         logits = self.segmenter(torch.cat(shown))
 
         segmentation = segmentation_loss(logits[:count], labels)
-        own = pseudo_label_loss(logits[count:], answer, self.settings.confidence) if weight else logits.new_zeros(())
+        own = logits.new_zeros(())
+        if weight:
+            own = pseudo_label_loss(logits[count:], answer, self.thresholds(batch, answer))
         self.minimize(segmentation + weight * own, "segmenter")
         self.update_teacher()
         return detached(segmentation=segmentation, own=own)
@@ -80,6 +102,25 @@ class SelfTraining(TranslatingMethod):
         if batch.upright is None:  # as a run of an earlier version began
             return delayed_ramp(progress, start)
         return sigmoid_ramp((progress - start) / RAMP) if progress >= start else 0.0
+
+    @torch.no_grad()
+    def thresholds(self, batch: Batch, answer: Tensor) -> float | Tensor:
+        """Return the minimum probability of a pseudo-label, for each class, and learn from ``answer`` how sure it is.
+
+        Shape:
+            answer: ``(B, n_classes, H, W)``; result ``(n_classes,)``, or a number for all classes.
+        """
+        limit, share = self.settings.confidence, self.settings.class_share
+        if not share or batch.upright is None:  # without upright slices: as a run of an earlier version began
+            return limit
+        likely, found = answer.max(1)
+        for index in range(1, self.task.n_classes):
+            values = likely[found == index]
+            if len(values) >= FEW:
+                reached = values.kthvalue(max(1, round((1 - share) * len(values)))).values
+                known = self.certainty[index]
+                self.certainty[index] = torch.where(known > 0, known.lerp(reached, SLOWLY), reached)
+        return torch.where(self.certainty > 0, self.certainty.clamp(max=limit), limit)
 
     @torch.no_grad()
     def answer(self, batch: Batch, looks: tuple[Tensor, ...]) -> Tensor:

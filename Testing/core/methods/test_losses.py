@@ -99,6 +99,13 @@ def test_unsure_pseudo_labels_teach_nothing_and_their_teacher_learns_nothing():
     assert losses.pseudo_label_loss(logits, teacher, 0.95).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_pseudo_labels_may_need_another_confidence_for_each_class():
+    logits, teacher = torch.randn(1, 2, 1, 2, requires_grad=True), torch.tensor([[[[0.9, 0.3]], [[0.1, 0.7]]]])
+    losses.pseudo_label_loss(logits, teacher, torch.tensor([0.95, 0.6])).backward()
+    assert logits.grad[..., 0].abs().max() == 0
+    assert logits.grad[..., 1].abs().min() > 0
+
+
 def test_adversarial_losses():
     real, fake = torch.tensor([0.8, 1.0]), torch.tensor([0.5, 0.1])
     judged = 0.5 * ((0.04 + 0) / 2 + (0.25 + 0.01) / 2)
