@@ -67,3 +67,16 @@ def test_thresholds_continue_from_a_checkpoint_and_earlier_ones_open():
     earlier = make()
     earlier.restore(state)
     assert earlier.certainty.tolist() == [0, 0, 0]
+
+
+def test_training_learns_from_the_surest_share_of_an_unsure_teacher():
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 32, 32) * 2 - 1
+    labels = torch.randint(0, 3, (2, 32, 32))
+    found = Batch(images, labels, images, images, upright=torch.cat([images, images]))
+    losses = []
+    for share in (0.0, 0.5):
+        torch.manual_seed(0)
+        method = make(class_share=share, ramp_start=0, augmentation="paper")
+        losses.append(float(method.training_step(found, 0.5)["own"]))
+    assert losses[0] == pytest.approx(0, abs=1e-6) and losses[1] > 0.1
