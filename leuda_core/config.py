@@ -57,6 +57,10 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spacing_mm: Annotated[
         float, Meta(ge=0, le=20, description="in-plane pixel size of the network's input; 0: chosen from the data")
     ] = 0.0
+    zoom: Annotated[
+        float,
+        Meta(ge=1, le=8, description="pixels of a second look at where structures are: so many times smaller; 1: none"),
+    ] = 1.0
     plane: Annotated[
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Meta(description="slicing plane; acquisition: across the axis with the largest spacing, as stored"),

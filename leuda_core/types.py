@@ -20,6 +20,9 @@ Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open ranges of voxels along i, j and k."""
 
+NOWHERE: Box = ((0, 0), (0, 0), (0, 0))
+"""A box without voxels."""
+
 IGNORE = 255
 """Class index of an unlabelled pixel, ignored by every loss. A task therefore has at most 254 labels."""
 
@@ -129,6 +132,9 @@ class Task:
     ``acquisition`` cuts volumes without a clearly largest spacing, see ``data.geometry.plan_slices``. The segmenter
     sees every slice with ``context`` neighbours on each side, about ``context_mm`` apart (0 mm: the next slices).
 
+    With ``zoom`` above 1, whole slices at ``spacing_mm`` only show where the structures are. The labels are those of a
+    second look at this part, by the same network, with pixels that are ``zoom`` times smaller.
+
     ``normalization`` is that of the target, which models are made for; ``source_normalization`` that of the source in
     training, ``None`` if it is the same.
     """
@@ -142,10 +148,16 @@ class Task:
     source_normalization: Normalization | None = None
     context: int = 0
     context_mm: float = 0.0
+    zoom: float = 1.0
 
     @property
     def n_classes(self) -> int:
         return len(self.labels) + 1
+
+    @property
+    def closer(self) -> Task:
+        """The same task at the spacing of the second look; itself without one."""
+        return replace(self, spacing_mm=self.spacing_mm / self.zoom, zoom=1.0)
 
     @property
     def for_source(self) -> Task:

@@ -21,7 +21,7 @@ def model_card(task: Task, info: BundleInfo) -> str:
         + (f"\n\n{info.citation}" if info.citation else ""),
         _chosen(info),
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",
-        f"## Input and output\n\nSlices in the {task.plane} plane at {task.spacing_mm:g} mm; intensities clipped to "
+        f"## Input and output\n\nSlices in the {task.plane} plane at {_spacings(task)}; intensities clipped to "
         f"{_range(task.normalization)}. The label map has the grid of the input volume." + _source_range(task),
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
         _metrics(info),
@@ -32,6 +32,13 @@ def model_card(task: Task, info: BundleInfo) -> str:
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _spacings(task: Task) -> str:
+    if task.zoom == 1:
+        return f"{task.spacing_mm:g} mm"
+    closer = f"{task.closer.spacing_mm:.3g} mm"
+    return f"{task.spacing_mm:g} mm, which show where the structures are, and then around them at {closer}"
 
 
 def _chosen(info: BundleInfo) -> str:

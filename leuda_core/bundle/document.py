@@ -240,6 +240,7 @@ _TASK = _record(
         "isotropic": _isotropic,
         "context": _whole(0, MOST_NEIGHBOURS),
         "context_mm": _number(0, math.inf),
+        "zoom": _number(1, 8),
     },
     closed=False,
 )

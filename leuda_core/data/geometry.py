@@ -80,6 +80,14 @@ class SlicePlan:
             slice(*(_flipped(columns, self.size[1]) if self.flip_columns else columns)),
         )
 
+    def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> Box:
+        """Return ranges of rows and columns of a ``view`` as a box of voxels that contains all slices."""
+        ends = [(0, self.n_slices)] * 3
+        ends[self.row_axis] = _flipped(rows, self.size[0]) if self.flip_rows else rows
+        ends[self.column_axis] = _flipped(columns, self.size[1]) if self.flip_columns else columns
+        i, j, k = ends
+        return i, j, k
+
     def working_size(self, spacing_mm: float, largest: int = LARGEST_SLICE) -> tuple[int, int]:
         """Return the (rows, columns) of a slice resampled to square pixels of ``spacing_mm``.
 

@@ -49,6 +49,7 @@ def make_task(
         source_normalization=source,
         context=settings.context,
         context_mm=_context_mm(grids, len(readable.source.cases), settings, isotropic) if settings.context else 0.0,
+        zoom=settings.zoom if rules > 2 else 1.0,
     )
 
 

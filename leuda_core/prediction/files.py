@@ -13,7 +13,8 @@ from leuda_core.io.names import probabilities_path
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import read_volume, write_label_map
 from leuda_core.prediction.record import FolderRecord, work_key
-from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
+from leuda_core.prediction.runner import OnProgress, ShouldStop
+from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, SegmentOptions
 
 

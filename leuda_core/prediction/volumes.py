@@ -8,7 +8,8 @@ from pathlib import Path
 
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.io.volumes import read_volume
-from leuda_core.prediction.segmenter import OnProgress, ShouldStop, SliceSegmenter
+from leuda_core.prediction.runner import OnProgress, ShouldStop
+from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Prediction, SegmentOptions, Volume
 
 

@@ -23,7 +23,7 @@ from leuda_core.io.names import volume_stem
 from leuda_core.prediction.files import segment_file, segment_file_once
 from leuda_core.prediction.record import FolderRecord
 from leuda_core.prediction.segmenter import SliceSegmenter
-from leuda_core.types import Prediction, Volume
+from leuda_core.types import Box, Prediction, Volume
 from leuda_core.worker.channel import Request
 from leuda_core.worker.requests import (
     FileRequest,
@@ -104,13 +104,12 @@ class Engine:
         """Segment a volume, or a box of it, into files."""
         wanted, clock = read_request(request, SegmentRequest), _Clock()
         options = read_options(request, probabilities=wanted.probabilities is not None)
-        segmenter, volume, intensities = self._ready(wanted, request, clock)
-        request.progress("read", 1, 1)
+        segmenter, volume, known = self._ready(wanted, request, clock)
         prediction = segmenter(
             volume,
             options,
             box=clipped_box(wanted.box, volume.shape),
-            intensities=intensities,
+            **known,
             on_progress=request.progress,
             should_stop=request.is_cancelled,
         )
@@ -123,12 +122,10 @@ class Engine:
     def slice(self, request: Request) -> dict[str, Any]:
         """Segment one slice into a file, with the intensity range of the whole volume, as ``segment`` does."""
         wanted, clock = read_request(request, SliceRequest), _Clock()
-        segmenter, volume, intensities = self._ready(wanted, request, clock)
+        segmenter, volume, known = self._ready(wanted, request, clock)
         axis, index = slice_at(volume, segmenter.task, wanted.position)
         slab, box = slab_around(volume, segmenter.task, index)
-        prediction = segmenter(
-            slab, box=box, intensities=intensities, in_one_piece=True, should_stop=request.is_cancelled
-        )
+        prediction = segmenter(slab, box=box, in_one_piece=True, should_stop=request.is_cancelled, **known)
         self._forget_if_moved()
         clock.seconds.update(prediction.seconds)
         with clock("write"):
@@ -167,14 +164,25 @@ class Engine:
 
     def _ready(
         self, wanted: SegmentRequest | SliceRequest, request: Request, clock: _Clock
-    ) -> tuple[SliceSegmenter, Volume, tuple[float, float]]:
-        """Return the segmenter, the volume with the affine of the request, and its intensity range."""
+    ) -> tuple[SliceSegmenter, Volume, dict[str, Any]]:
+        """Return the segmenter, the volume with the affine of the request, and what is known about the whole volume."""
         _check_outputs(wanted)
         with clock("load"):
             segmenter = self._load(wanted, request)
+            assert self._model is not None
         with clock("read"):
             held = self._hold(Path(wanted.volume), request)
-            return segmenter, held.at(wanted.affine), held.intensities(segmenter.task.normalization)
+            volume, intensities = held.at(wanted.affine), held.intensities(segmenter.task.normalization)
+        request.progress("read", 1, 1)
+
+        def locate() -> Box | None:
+            with clock("locate"):
+                return segmenter.locate(
+                    volume, intensities=intensities, on_progress=request.progress, should_stop=request.is_cancelled
+                )
+
+        where = held.place(self._model.checksum, volume, locate)
+        return segmenter, volume, {"intensities": intensities, "where": where}
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
         """Return the segmenter of a model; it is loaded only if it is another model or its files have changed."""

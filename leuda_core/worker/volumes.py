@@ -39,6 +39,7 @@ class HeldVolume:
         self.path, self.stamp = path, file_stamp(path)
         self.data = _read_array(path).T  # (I, J, K)
         self._ranges: dict[Normalization, tuple[float, float]] = {}
+        self._places: dict[tuple[str, bytes], Box | None] = {}
 
     def at(self, affine: object) -> Volume:
         """Return the volume with an affine ``(4, 4)`` from voxel index (i, j, k) to RAS mm."""
@@ -53,6 +54,13 @@ class HeldVolume:
         if normalization not in self._ranges:
             self._ranges[normalization] = intensity_range(self.data, normalization)
         return self._ranges[normalization]
+
+    def place(self, model: str, volume: Volume, locate: Callable[[], Box | None]) -> Box | None:
+        """Return where a model, known by its checksum, locates the structures; it is asked once for an affine."""
+        key = (model, volume.affine.tobytes())
+        if key not in self._places:
+            self._places[key] = locate()
+        return self._places[key]
 
 
 def _read_array(path: Path) -> np.ndarray:

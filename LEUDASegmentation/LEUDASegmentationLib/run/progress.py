@@ -11,7 +11,8 @@ _STAGE_STARTS = {
     "copy": 0.0,
     "load model": 0.04,
     "read": 0.1,
-    "segment": 0.12,
+    "locate": 0.12,
+    "segment": 0.2,
     "components": 0.88,
     "write": 0.92,
     "result": 0.94,
@@ -25,6 +26,7 @@ def stage_title(stage: str) -> str:
         "copy": _("Copying the volume"),
         "load model": _("Loading the model"),
         "read": _("Reading the volume"),
+        "locate": _("Looking for the structures"),
         "segment": _("Segmenting"),
         "components": _("Keeping the largest components"),
         "write": _("Writing the labels"),
@@ -39,8 +41,8 @@ class Progress:
     """The progress of a job or of a queue of jobs.
 
     Attributes:
-        stage: one of ``copy``, ``load model``, ``read``, ``segment``, ``components``, ``write``, ``result``,
-            ``surfaces``.
+        stage: one of ``copy``, ``load model``, ``read``, ``locate``, ``segment``, ``components``, ``write``,
+            ``result``, ``surfaces``.
         fraction: of the whole work, in [0, 1]; never decreases.
         secondsLeft: for the current volume; None while unknown.
         volume: index of the current volume, from 0. nVolumes: their number.

@@ -55,20 +55,20 @@ GPU6, GPU8, GPU24, GPU80 = (Machine("cuda", gb) for gb in (6.0, 8.0, 24.0, 80.0)
 H200 = Machine.of("cuda", 139.0)
 
 TABLE = {
-    # (spacing, patch, channels, batch, rotation)
-    "hearts on a CPU": (HEARTS, CPU16, (1.46, 96, 16, 8, 45.0)),
-    "hearts on an H200": (HEARTS, H200, (0.876, 160, 48, 16, 45.0)),
-    "whole hearts on a small CPU": (WHOLE_HEARTS, CPU4, (3.65, 96, 16, 8, 45.0)),
-    "whole hearts on 24 GB": (WHOLE_HEARTS, GPU24, (1.825, 192, 32, 16, 45.0)),
-    "abdomen on a CPU": (ABDOMEN, CPU16, (3.0, 80, 16, 8, 20.0)),
-    "abdomen on 80 GB": (ABDOMEN, GPU80, (1.875, 128, 48, 16, 20.0)),
-    "lesions on 80 GB": (LESIONS, GPU80, (0.9, 256, 48, 16, 20.0)),
-    "twenty structures on 24 GB": (TWENTY, GPU24, (2.133, 192, 32, 16, 20.0)),
-    "tiny volumes on a CPU": (TINY, CPU4, (1.25, 48, 16, 8, 20.0)),
-    "microscopy on 8 GB": (MICROSCOPIC, GPU8, (0.02708, 192, 32, 8, 20.0)),
-    "huge volumes on a CPU": (HUGE, CPU16, (4.267, 96, 16, 8, 20.0)),
-    "one coarse structure": (COARSE, GPU6, (8.333, 48, 16, 16, 20.0)),
-    "nothing labelled shows a structure": (BLANK, CPU16, (2.667, 96, 16, 8, 20.0)),
+    # (spacing, patch, channels, batch, rotation, zoom)
+    "hearts on a CPU": (HEARTS, CPU16, (1.46, 96, 16, 8, 45.0, 1.0)),
+    "hearts on an H200": (HEARTS, H200, (0.876, 160, 48, 16, 45.0, 1.0)),
+    "whole hearts on a small CPU": (WHOLE_HEARTS, CPU4, (3.65, 96, 16, 8, 45.0, 2.21)),
+    "whole hearts on 24 GB": (WHOLE_HEARTS, GPU24, (1.825, 192, 32, 16, 45.0, 2.12)),
+    "abdomen on a CPU": (ABDOMEN, CPU16, (3.0, 80, 16, 8, 20.0, 1.0)),
+    "abdomen on 80 GB": (ABDOMEN, GPU80, (1.875, 128, 48, 16, 20.0, 1.0)),
+    "lesions on 80 GB": (LESIONS, GPU80, (0.9, 256, 48, 16, 20.0, 1.0)),
+    "twenty structures on 24 GB": (TWENTY, GPU24, (2.133, 192, 32, 16, 20.0, 1.0)),
+    "tiny volumes on a CPU": (TINY, CPU4, (1.25, 48, 16, 8, 20.0, 1.0)),
+    "microscopy on 8 GB": (MICROSCOPIC, GPU8, (0.02708, 192, 32, 8, 20.0, 1.0)),
+    "huge volumes on a CPU": (HUGE, CPU16, (4.267, 96, 16, 8, 20.0, 2.13)),
+    "one coarse structure": (COARSE, GPU6, (8.333, 48, 16, 16, 20.0, 1.0)),
+    "nothing labelled shows a structure": (BLANK, CPU16, (2.667, 96, 16, 8, 20.0, 1.0)),
 }
 SURVEYS = [HEARTS, WHOLE_HEARTS, ABDOMEN, LESIONS, TWENTY, TINY, MICROSCOPIC, HUGE, COARSE, BLANK]
 MACHINES = [Machine("cpu", gb) for gb in (1.0, 2.0, 4.0, 16.0, 64.0)]
@@ -86,7 +86,7 @@ def test_the_table_of_choices(name: str) -> None:
     found, machine, expected = TABLE[name]
     settings, choice = chosen(found, machine)
     values = (settings.spacing_mm, settings.patch_size, settings.base_channels, settings.batch_size)
-    assert (*values, settings.rotation_deg) == expected
+    assert (*values, settings.rotation_deg, settings.zoom) == expected
     assert choice.reasons.keys() == choice.settings.keys() == set(PLANNED)
     assert all(choice.reasons.values()) and not choice.warnings
 
@@ -119,7 +119,7 @@ def test_a_plan_with_its_own_choice_given_changes_nothing(found: Survey, machine
     settings, choice = chosen(found, machine)
     again, nothing = chosen(found, machine, **choice.settings)
     assert again == settings and not nothing.settings and not nothing.reasons
-    for one in ("spacing_mm", "patch_size", "rotation_deg", "scaling"):
+    for one in ("spacing_mm", "patch_size", "zoom", "rotation_deg", "scaling"):
         if machine.memory_gb > 4:  # where memory is short, a given value leaves room for others
             assert chosen(found, machine, **{one: choice.settings[one]})[0] == settings
 
@@ -129,7 +129,7 @@ def test_given_values_are_kept_exactly() -> None:
     given["scaling"] = 1.1
     settings, choice = chosen(HEARTS, CPU16, **given)
     assert {name: getattr(settings, name) for name in given} == given
-    assert set(choice.settings) == {"unlabelled_batch_size"}
+    assert choice.settings == {"unlabelled_batch_size": 8, "zoom": 1.0}
 
 
 def test_the_same_plan_for_every_method() -> None:
@@ -249,3 +249,22 @@ def test_reasons_are_sentences_about_the_data() -> None:
         .reasons["base_channels"]
         .startswith("on a GPU with 8 GB")
     )
+
+
+def test_a_second_look_is_planned_where_structures_are_a_small_part_of_whole_slices() -> None:
+    slices = domain(0.8, 440)  # 352 mm, 3.67 mm in a patch of 96 pixels
+    small, large = survey((9.0,), slices, extent_mm=100.0), survey((9.0,), slices, extent_mm=190.0)
+    settings, choice = chosen(small, CPU16)
+    assert settings.zoom == pytest.approx(settings.spacing_mm / 1.5, abs=0.01)  # six pixels across 9 mm
+    assert "a second look" in choice.reasons["zoom"]
+    assert chosen(large, CPU16)[0].zoom == 1.0
+    assert chosen(small, CPU16, zoom=1.0)[0].zoom == 1.0
+    assert chosen(small, CPU16, spacing_mm=1.0)[0].zoom == 1.0  # patches show parts of slices
+
+
+def test_a_thin_structure_beside_a_wide_one_is_looked_at_closely() -> None:
+    """Whole slices are enough to find the wide one; parts of slices would not show where the thin one is."""
+    slices = domain(0.8, 440)
+    both = survey((3.0, 20.0), slices, extent_mm=80.0)
+    assert chosen(both, CPU16)[0].spacing_mm == pytest.approx(352 / 96, abs=0.01) and chosen(both, CPU16)[0].zoom > 3
+    assert chosen(survey((3.0,), slices, extent_mm=80.0), CPU16)[0].spacing_mm < 1.5

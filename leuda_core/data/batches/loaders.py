@@ -32,7 +32,10 @@ on less than a share of ``RARE`` of the slices of the most common one. Elsewhere
 
 FOCUSED, LARGER = 0.67, 1.5
 """Share of views that are drawn where structures are in labelled slices, if a slice is so many times larger than a
-view. In a slice that a view nearly shows, this would only push the structures to its border."""
+view, and in the second look. In a slice that a view nearly shows, this would only push the structures to its border."""
+
+CLOSER = 0.5
+"""Share of stacks that are shown as the second look shows them, if there is one; the others are whole slices."""
 
 PLACES = 8
 """About so many places are kept of a structure in a slice."""
@@ -158,11 +161,13 @@ class SliceLoader:
         self, rng: np.random.Generator, case: CachedCase, index: int, with_labels: bool
     ) -> tuple[Tensor, Tensor | None, np.ndarray, Tensor]:
         """Return a view of a stack, its labels, the upright square, and where the view lies in it."""
+        closer = case.closer if case.closer and rng.random() < CLOSER else None
+        case = closer or case
         stack = self._stack_of(rng, case, index)
         images = read_slices(case.images, stack)
         labels = read_slices(case.labels, stack) if with_labels and case.labels else None
         around = None
-        if max(images.shape[1:]) > LARGER * self._patch and rng.random() < FOCUSED:
+        if (closer or max(images.shape[1:]) > LARGER * self._patch) and rng.random() < FOCUSED:
             place = self._places[int(rng.integers(len(self._places)))]
             around = (place[0] * images.shape[1], place[1] * images.shape[2])
         view = random_view(rng, images.shape[1:], self._patch, self._limits, around)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from leuda_core.io.arrays import save_parts
 from leuda_core.io.files import write_error
 from leuda_core.io.private import make_private_folder
 from leuda_core.io.volumes import Grid
-from leuda_core.types import IGNORE, Case, Label, Task
+from leuda_core.types import IGNORE, Case, Label, LabelMap, Task, Volume
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class CachedCase:
 
     ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them. ``showing[c - 1]`` are
     the labelled slices that show class ``c``. ``other_units``: it is not in Hounsfield units, unlike its domain.
+    ``closer`` are the same slices at the spacing of a second look, ``None`` if the task has none.
     """
 
     id: str
@@ -41,6 +42,7 @@ class CachedCase:
     offsets: tuple[int, ...] = (0,)
     showing: tuple[tuple[int, ...], ...] = ()
     other_units: bool = False
+    closer: CachedCase | None = None
 
     def stack(self, index: int) -> list[int]:
         """Return the indices of a slice and its neighbours."""
@@ -54,6 +56,14 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
         UnreadableCase: a file cannot be read. InputError: the labels are unusable. LeudaError: the disk is full.
     """
     volume = read_case_image(case)
+    label_map = read_case_labels(case, task.labels) if with_labels and case.label is not None else None
+    closer = None
+    if task.zoom > 1:
+        closer = _prepared(case, volume, label_map, task.closer, _new_folder(folder) / "closer")
+    return replace(_prepared(case, volume, label_map, task, folder), closer=closer)
+
+
+def _prepared(case: Case, volume: Volume, label_map: LabelMap | None, task: Task, folder: Path) -> CachedCase:
     plan = case_plan(case, Grid(volume.shape, volume.affine), task.plane, task.isotropic)
     size = plan.working_size(task.spacing_mm)
     intensities = intensity_range(volume.data, task.normalization)
@@ -63,10 +73,9 @@ def prepare_case(case: Case, task: Task, folder: Path, *, with_labels: bool) -> 
     images = (to_working(slices[i : i + 1], size, intensities)[0, 0].numpy() for i in range(plan.n_slices))
     save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
     offsets = plan.offsets(task.context, task.context_mm)
-    if not with_labels or case.label is None:
+    if label_map is None:
         return CachedCase(case.id, image_path, None, plan.n_slices, (), offsets, other_units=other_units)
 
-    label_map = read_case_labels(case, task.labels)
     labelled = labelled_slices(case, label_map, plan)
     label_path = folder / "label.npy"
     labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
