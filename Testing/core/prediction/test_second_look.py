@@ -152,12 +152,12 @@ def test_the_box_has_a_margin_and_all_slices() -> None:
     assert box == ((7, 33), (17, 43), (0, 6))
 
 
-def test_small_mistakes_do_not_make_it_larger_and_pairs_stay_together() -> None:
-    organ, mistake = ((1, 5), (10, 20), (2, 8)), ((0, 1), (36, 39), (25, 29))
-    assert box_of_structures(found_at(organ, mistake), plan(), 4.0) == box_of_structures(found_at(organ), plan(), 4.0)
-    other = ((1, 5), (10, 20), (20, 26))
-    (first, end), _, _ = box_of_structures(found_at(organ, other), plan(), 4.0)
-    assert first <= 4 and end >= 52
+def test_parts_that_are_near_stay_together() -> None:
+    left, right, speck = ((1, 5), (10, 20), (2, 8)), ((1, 5), (10, 20), (20, 26)), ((0, 1), (18, 21), (12, 15))
+    alone, both = (box_of_structures(found_at(*parts), plan(), 50.0) for parts in ((left,), (left, right)))
+    assert both[0] == (0, 60) and alone[0] == (0, 50)
+    assert box_of_structures(found_at(left, right), plan(), 47.0) == box_of_structures(found_at(left), plan(), 47.0)
+    assert box_of_structures(found_at(left, speck), plan(), 50.0) == alone
 
 
 def test_it_is_never_too_small_and_stays_within_the_slice() -> None:
