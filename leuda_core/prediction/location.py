@@ -30,7 +30,7 @@ def box_of_structures(found: np.ndarray, plan: SlicePlan, least_mm: float) -> Bo
     """
     from skimage.measure import label, regionprops
 
-    parts = sorted(regionprops(label(found, connectivity=3)), key=lambda part: -part.num_pixels)
+    parts = sorted(regionprops(label(found, connectivity=3)), key=lambda part: -part.area)
     if not parts:
         return NOWHERE
     pixel = np.divide(plan.size, found.shape[1:])
@@ -39,7 +39,7 @@ def box_of_structures(found: np.ndarray, plan: SlicePlan, least_mm: float) -> Bo
     for part in parts[1:]:
         more = np.reshape(part.bbox, (2, 3))[:, 1:]
         both = np.stack([np.minimum(ends[0], more[0]), np.maximum(ends[1], more[1])])
-        if part.num_pixels >= SMALL * parts[0].num_pixels and (pixel * (both[1] - both[0]) <= least).all():
+        if part.area >= SMALL * parts[0].area and (pixel * (both[1] - both[0]) <= least).all():
             ends = both
     rows, columns = (
         _widened(first, end, length, wanted)
