@@ -5,13 +5,15 @@ tasks in ``DATA``, whose labels no training reads; ``leuda bench OUT/NAME.json``
 
 Those of ``heart-full`` have no labels of whole slices, but those of ``mscmr`` are of the same patients, cut out around
 the heart: each crop is found in its slices, where it is the same pixel for pixel. The test patients of ``mscmr`` are
-not used.
+not used. Volumes to score on are copied, since a dataset refuses test volumes that it also trains on: here, without
+labels, that is meant.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def write_development(data: Path, out: Path) -> list[Path]:
             for case in document[domain]["cases"]:
                 case |= {key: str(folder / case[key]) for key in ("image", "label") if key in case}
         labelled = [_labelled(case, data.resolve(), out) for case in document["target"]["cases"]]
-        document["test"] = {"target": [case for case in labelled if case], "source": []}
+        document["test"] = {"target": [_copied(case, out) for case in labelled if case], "source": []}
         path = out / f"{document['name']}.json"
         path.write_text(json.dumps(document, indent=1), encoding="utf-8")
         written.append(path)
@@ -55,6 +57,12 @@ def _labelled(case: dict[str, Any], data: Path, out: Path) -> dict[str, Any] | N
     if not label.exists() and "_DE" in image.name:
         label = _whole_label(image, data, out)
     return {**case, "label": str(label)} if label.exists() else None
+
+
+def _copied(case: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Return a case with a copy of its image."""
+    image = Path(case["image"])
+    return {**case, "image": shutil.copy(image, out / image.name)}
 
 
 def _whole_label(image: Path, data: Path, out: Path) -> Path:
