@@ -62,7 +62,7 @@ def _labelled(case: dict[str, Any], data: Path, out: Path) -> dict[str, Any] | N
 def _copied(case: dict[str, Any], out: Path) -> dict[str, Any]:
     """Return a case with a copy of its image."""
     image = Path(case["image"])
-    return {**case, "image": shutil.copy(image, out / image.name)}
+    return {**case, "image": str(shutil.copy(image, out / image.name))}
 
 
 def _whole_label(image: Path, data: Path, out: Path) -> Path:
