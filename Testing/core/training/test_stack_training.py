@@ -1,4 +1,4 @@
-"""Runs with neighbouring slices, from the settings to the model."""
+"""Runs with neighbouring slices or a second look, from the settings to the model."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def test_a_run_with_neighbours_ends_in_a_model_that_says_so(tiny_dataset: Path, 
     assert [event for event in read_events(run.events)[0] if event["event"] == "watch"]
     volume = read_volume(tiny_dataset.parent / "test_t.nii.gz")
     assert leuda_core.segment(volume, bundle, device="cpu").label_map.data.shape == volume.shape
+
+
+@pytest.mark.slow
+def test_a_run_with_a_second_look_ends_in_a_model_that_says_so(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "context": 0, "patch_size": 32, "spacing_mm": 2.0, "zoom": 1.6}
+    run = train(tiny_dataset, "self_training", tmp_path / "run", steps=2, checkpoint_every=1, settings=settings)
+    bundle = load_bundle(run.bundle)
+    assert (bundle.task.zoom, bundle.task.spacing_mm, bundle.task.closer.spacing_mm) == (1.6, 2.0, 1.25)
+    card = (run.bundle / "README.md").read_text(encoding="utf-8")
+    assert "at 2 mm, which show where the structures are, and then around them at 1.25 mm;" in card
+    volume = read_volume(tiny_dataset.parent / "test_t.nii.gz")
+    found = leuda_core.segment(volume, bundle, device="cpu")
+    assert found.label_map.data.shape == volume.shape and set(found.seconds) == {"locate", "segment"}
 
 
 def test_a_plan_counts_steps_with_neighbours(tiny_dataset: Path) -> None:

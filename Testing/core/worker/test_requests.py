@@ -84,6 +84,25 @@ def test_a_slice_is_that_of_segment(
         assert found.shape == expected.shape and (found == expected).mean() > 0.999
 
 
+def test_slices_of_a_second_look_are_those_of_segment(
+    worker: WorkerProcess, fields: dict[str, object], tmp_path: Path
+) -> None:
+    """Where it looks is decided once, from the whole volume."""
+    np.save(fields["volume"], volume_data((3, 96, 128)))
+    fields = {**fields, "model": make_model(tmp_path / "model", spacing_mm=4.0, zoom=2.0)}
+    located = []
+    for index in range(3):
+        position = (np.array(AFFINE) @ [64, 48, index, 1])[:3].tolist()
+        result = call(worker, "slice", **{**fields, "output": tmp_path / f"{index}.npy"}, position=position)
+        located.append("locate" in result["seconds"])
+    seconds = call(worker, "segment", **fields)["seconds"]
+    whole = np.load(fields["output"])
+    assert located == [True, False, False] and "locate" not in seconds
+    assert np.array_equal(whole, segmented(fields)) and len(np.unique(whole)) > 1
+    for index in range(3):
+        assert (np.load(tmp_path / f"{index}.npy") == whole[index]).mean() > 0.999
+
+
 @pytest.mark.parametrize("context", [0, 1])
 def test_a_slice_of_full_size_is_exactly_that_of_segment(
     context: int, worker: WorkerProcess, fields: dict, tmp_path: Path
