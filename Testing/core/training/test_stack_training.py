@@ -50,7 +50,7 @@ def test_a_run_with_a_second_look_ends_in_a_model_that_says_so(tiny_dataset: Pat
     assert "at 2 mm, which show where the structures are, and then around them at 1.25 mm;" in card
     volume = read_volume(tiny_dataset.parent / "test_t.nii.gz")
     found = leuda_core.segment(volume, bundle, device="cpu")
-    assert found.label_map.data.shape == volume.shape and set(found.seconds) == {"locate", "segment"}
+    assert found.label_map.data.shape == volume.shape and {"locate", "segment"} <= set(found.seconds)
 
 
 def test_a_plan_counts_steps_with_neighbours(tiny_dataset: Path) -> None:
