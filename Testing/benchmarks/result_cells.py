@@ -26,6 +26,8 @@ TITLES = {
     "reference": "reference",
     "difference": "difference (95 % CI)",
     "lost": "lost (95 % CI)",
+    "oracle": "oracle",
+    "against_oracle": "against the oracle (95 % CI)",
     "development": "Dice, development patients",
     "development_by_seed": "Dice, development patients",
 }
@@ -39,8 +41,8 @@ Development = Mapping[tuple[int, ...], float]
 class Selection:
     """Which runs make rows: one row per method, over the seeds that are stored among ``seeds``.
 
-    ``methods`` and ``seeds`` are separated by commas. ``reference`` is the method that rows are compared with,
-    ``label`` replaces the method's name in the column ``row``, and ``note`` is the text of the column ``note``.
+    ``methods`` and ``seeds`` are separated by commas. ``reference`` is the method that rows are compared with, and
+    ``oracle`` the dataset of ``target_supervised`` with the same test patients. ``label`` replaces the method's name in the column ``row``, and ``note`` is the text of the column ``note``.
     """
 
     set: str = ""
@@ -49,17 +51,22 @@ class Selection:
     augmentation: str = ""
     seeds: str = "0"
     reference: str = LOWER
+    oracle: str = ""
     label: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """``group`` are the runs of a row, ``reference`` those they are compared with, ``context`` both and the bounds."""
+    """``group`` are the runs of a row, ``reference`` and ``oracle`` those they are compared with.
+
+    ``context`` are the runs of all of them.
+    """
 
     selection: Selection
     group: Group
     reference: Group | None
+    oracle: Group | None
     context: Sequence[Result]
     development: Development
 
@@ -77,6 +84,8 @@ class Row:
             "dice_by_seed": _with_others(means),
             "reference": f"{self.reference.dice:.3f}" if self.reference else "",
             "lost": _difference(self.reference, self.group),
+            "oracle": f"{self.oracle.dice:.3f}" if self.oracle else "",
+            "against_oracle": _difference(self.group, self.oracle),
             "development": "" if mean is None else f"{mean:.3f}",
             "development_by_seed": _with_others([self.development[(s,)] for s in seeds if (s,) in self.development]),
         }
@@ -131,11 +140,15 @@ class ResultSets:
             if not own:
                 raise ValueError(f"no run of {method} with {selection}")
             paired = [run for run in runs if run.seed in {mine.seed for mine in own}]
-            reference = [run for run in paired if (run.dataset, run.method) == (selection.dataset, selection.reference)]
+            reference, oracle = (
+                [run for run in paired if (run.dataset, run.method) == kind]
+                for kind in ((selection.dataset, selection.reference), (selection.oracle, UPPER))
+            )
             yield Row(
                 selection,
                 Group(own),
                 Group(reference) if reference else None,
+                Group(oracle) if oracle else None,
                 [run for run in paired if run.method in (method, LOWER, UPPER)],
                 self._development.get((selection.set, selection.dataset, method, selection.augmentation), {}),
             )

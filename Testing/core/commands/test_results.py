@@ -84,6 +84,20 @@ def test_a_figure_of_development_patients_that_changed_is_noticed(document: str,
     assert fill(document, stored) != document
 
 
+def test_a_row_can_be_compared_with_the_oracle_of_another_dataset() -> None:
+    spec = """
+set: mscmr-1500
+dataset: mscmr-bssfp-to-lge-4shot
+oracle: mscmr-oracle-lge-4
+augmentation: strong
+seeds: 0, 1, 2
+rows: methods = self_training; label = hearts
+columns: row = task; dice; reference; difference; oracle; against_oracle
+"""
+    *_, line = fill(f"{START}{spec}-->\n{END}").replace(END, "").strip().splitlines()
+    assert line.startswith("| hearts | 0.854 | 0.841 | +0.013 (+0.004 to +0.023) | 0.847 | +0.007 (")
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [
