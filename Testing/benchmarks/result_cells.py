@@ -42,7 +42,8 @@ class Selection:
     """Which runs make rows: one row per method, over the seeds that are stored among ``seeds``.
 
     ``methods`` and ``seeds`` are separated by commas. ``reference`` is the method that rows are compared with, and
-    ``oracle`` the dataset of ``target_supervised`` with the same test patients. ``label`` replaces the method's name in the column ``row``, and ``note`` is the text of the column ``note``.
+    ``oracle`` the dataset of ``target_supervised`` with the same test patients. ``label`` replaces the method's name in
+    the column ``row``, and ``note`` is the text of the column ``note``.
     """
 
     set: str = ""
