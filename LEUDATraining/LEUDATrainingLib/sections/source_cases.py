@@ -27,7 +27,8 @@ class SourceCasesPanel(CasesPanel):
 
     def empty_text(self) -> str:
         return _(
-            "Add volumes of the modality with labels. A few labelled slices are enough; unlabelled volumes help too."
+            "Add volumes of the modality with labels. A few labelled slices are enough; some methods also learn from "
+            "volumes without labels."
         )
 
     def add_dataset(self, path: str = "") -> None:
