@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from leuda_core.data.components import keep_largest_components
+from leuda_core.data.intensities import intensity_range
 from leuda_core.devices import explained_memory
 from leuda_core.errors import Cancelled
 from leuda_core.prediction.job import FirstLook, SliceJob
@@ -61,6 +62,7 @@ class SliceSegmenter(SliceRunner):
         on_progress, should_stop, seconds = on_progress or _ignore, should_stop or _never, {}
         if where is None and self.task.zoom > 1:
             start = time.perf_counter()
+            intensities = intensities or intensity_range(volume.data, self.task.normalization)  # for both looks
             where = self.locate(volume, intensities=intensities, on_progress=on_progress, should_stop=should_stop)
             seconds["locate"] = time.perf_counter() - start
         start = time.perf_counter()
