@@ -73,7 +73,7 @@ def test_training_learns_from_the_surest_share_of_an_unsure_teacher():
     torch.manual_seed(0)
     images = torch.rand(2, 1, 32, 32) * 2 - 1
     labels = torch.randint(0, 3, (2, 32, 32))
-    found = Batch(images, labels, images, images, upright=images)
+    found = Batch(images, labels, images, images, upright=torch.cat([images, images]))
     losses = []
     for share in (0.0, 0.5):
         torch.manual_seed(0)
