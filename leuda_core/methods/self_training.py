@@ -7,7 +7,7 @@ confidence threshold that go from a weak to a strong augmentation (FixMatch, Soh
 
 ``v`` is a random view (turned, scaled, shifted) and ``a`` a random appearance. The teacher ``f'`` sees unlabelled
 slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view. ``x_u`` are target
-slices, and source slices unless most of them are labelled.
+slices; half are source slices, unless most of these are labelled.
 
 Pseudo-labels are pixels above a high threshold. Thin structures rarely reach it and would shrink, since only what
 surrounds them is learnt; so the most certain share of each structure is learnt in any case, similar to class-balanced
@@ -48,9 +48,7 @@ class SelfTraining(TranslatingMethod):
     default_steps = 1500  # its gain over random contrasts alone comes late
 
     class Config(TranslatorConfig, frozen=True):
-        unlabelled_batch_size: Annotated[
-            int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
-        ] = 8
+        unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="unlabelled slices per step")] = 8
         translator_steps: Annotated[
             int, Meta(ge=0, description="training steps of the image translator; 0: no translation")
         ] = 0
@@ -130,20 +128,28 @@ class SelfTraining(TranslatingMethod):
         maps = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
         if batch.upright_matrices is None:
             return maps
-        return into_views(maps, batch.upright_matrices[-len(maps) :])
+        return into_views(maps, batch.upright_matrices[learnt(batch)])
 
     @torch.no_grad()
     def looks(self, batch: Batch, slices: Tensor) -> tuple[Tensor, ...]:
-        """Return source and then target slices and, with a translator, the same translated to the other domain.
-
-        If most source slices are labelled, only the target's are returned: the others bring little that is new.
-        """
-        first = len(batch.source_unlabelled)
+        """Return those of source and then target slices that are learnt, and the same translated if there is a way."""
         looks: tuple[Tensor, ...] = (slices,)
         if self.translates:
-            source, target = slices[:first], slices[first:]
+            source, target = slices.tensor_split([len(batch.source_unlabelled)])
             looks = slices, torch.cat([self.translator.to_target(source), self.translator.to_source(target)])
-        return tuple(look[first:] for look in looks) if batch.source_is_labelled else looks
+        return tuple(look[learnt(batch)] for look in looks)
+
+
+def learnt(batch: Batch) -> list[int]:
+    """Return which unlabelled slices are learnt, of all source and then all target slices of a batch.
+
+    Half are of the source, unless most source slices are labelled: then the others bring little that is new.
+    """
+    source, target = len(batch.source_unlabelled), len(batch.target)
+    if batch.upright is None:  # as a run of an earlier version began
+        return list(range(source + target))
+    first = 0 if batch.source_is_labelled else source // 2
+    return [*range(first), *range(source + first, source + target)]
 
 
 def one_of(first: Tensor, second: Tensor) -> Tensor:
