@@ -180,9 +180,10 @@ class Batch:
         target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
         source_stack_labels, target_stack_labels: ``(B, C, H, W)``, the class indices of all slices of the stacks.
             ``None``: those of the central slices are all.
-        upright: ``(B, C, H, W)``, the slices of ``target`` as they are stored, not turned or scaled; upright_matrices:
-            ``(B, 2, 3)``, from the augmented to the upright ones, see ``data.batches.views``. ``None`` in runs of
-            earlier versions.
+        upright: ``(2 B, C, H, W)``, the slices of ``source_unlabelled`` and then of ``target`` as they are stored, not
+            turned or scaled; upright_matrices: ``(2 B, 2, 3)``, from the augmented to the upright ones, see
+            ``data.batches.views``. ``None`` in runs of earlier versions.
+        source_is_labelled: most source slices are labelled, so that ``source_unlabelled`` brings little that is new.
     """
 
     source: Tensor
@@ -194,6 +195,7 @@ class Batch:
     target_stack_labels: Tensor | None = None
     upright: Tensor | None = None
     upright_matrices: Tensor | None = None
+    source_is_labelled: bool = False
 
     @property
     def source_structures(self) -> Tensor:

@@ -6,7 +6,8 @@ confidence threshold that go from a weak to a strong augmentation (FixMatch, Soh
     L = L_seg(f(a(v(x_s))), y_s) + w(t) L_pseudo(f(a(v(x_u))), v(p)),   p = sg f'(x_u)
 
 ``v`` is a random view (turned, scaled, shifted) and ``a`` a random appearance. The teacher ``f'`` sees unlabelled
-target slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view.
+slices ``x_u`` upright and without augmentation, where it is best; its answer is moved into the view. ``x_u`` are target
+slices; half are source slices, unless most of these are labelled.
 
 Pseudo-labels are pixels above a high threshold. Thin structures rarely reach it and would shrink, since only what
 surrounds them is learnt; so the most certain share of each structure is learnt in any case, similar to class-balanced
@@ -38,16 +39,16 @@ FEW, SLOWLY = 20, 0.1
 
 
 class SelfTraining(TranslatingMethod):
-    """Supervised learning on labelled slices, and self-training on slices of the target."""
+    """Supervised learning on labelled slices, and self-training on unlabelled slices."""
 
     title = "Self-training"
-    summary = "Learns from its own confident answers on target slices, in random positions and appearances."
+    summary = "Learns from its own confident answers on unlabelled slices, in random positions and appearances."
     paper = "our combination of mean teacher and FixMatch"
 
     default_steps = 1500  # its gain over random contrasts alone comes late
 
     class Config(TranslatorConfig, frozen=True):
-        unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="target slices per step")] = 8
+        unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="unlabelled slices per step")] = 8
         translator_steps: Annotated[
             int, Meta(ge=0, description="training steps of the image translator; 0: no translation")
         ] = 0
@@ -80,7 +81,7 @@ class SelfTraining(TranslatingMethod):
         shown = [self.appearance(one_of(batch.source, painted), batch.source_structures)]
         weight = self.settings.pseudo_label_weight * self.ramp(batch, progress)
         if weight:
-            looks = self.looks(batch.target, batch.source_unlabelled if batch.upright is None else None)
+            looks = self.looks(batch, torch.cat([batch.source_unlabelled, batch.target]))
             answer = self.answer(batch, looks)
             shown.append(self.appearance(one_of(looks[0], looks[-1])))
         logits = self.segmenter(torch.cat(shown))
@@ -123,25 +124,32 @@ class SelfTraining(TranslatingMethod):
     def answer(self, batch: Batch, looks: tuple[Tensor, ...]) -> Tensor:
         """Return the teacher's probabilities for unlabelled slices, from ``looks`` or from the upright slices."""
         if batch.upright is not None:
-            looks = self.looks(batch.upright)
+            looks = self.looks(batch, batch.upright)
         maps = self.teacher(torch.cat(looks)).float().softmax(1).unflatten(0, (len(looks), -1)).mean(0)
         if batch.upright_matrices is None:
             return maps
-        return into_views(maps, batch.upright_matrices)
+        return into_views(maps, batch.upright_matrices[learnt(batch)])
 
     @torch.no_grad()
-    def looks(self, target: Tensor, source: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Return slices and, with a translator, the same translated to the other domain.
+    def looks(self, batch: Batch, slices: Tensor) -> tuple[Tensor, ...]:
+        """Return those of source and then target slices that are learnt, and the same translated if there is a way."""
+        looks: tuple[Tensor, ...] = (slices,)
+        if self.translates:
+            source, target = slices.tensor_split([len(batch.source_unlabelled)])
+            looks = slices, torch.cat([self.translator.to_target(source), self.translator.to_source(target)])
+        return tuple(look[learnt(batch)] for look in looks)
 
-        ``source`` slices, which come first, are for runs of an earlier version, which learnt from both domains.
-        """
-        slices = target if source is None else torch.cat([source, target])
-        if not self.translates:
-            return (slices,)
-        translated = [self.translator.to_source(target)]
-        if source is not None:
-            translated.insert(0, self.translator.to_target(source))
-        return slices, torch.cat(translated)
+
+def learnt(batch: Batch) -> list[int]:
+    """Return which unlabelled slices are learnt, of all source and then all target slices of a batch.
+
+    Half are of the source, unless most source slices are labelled: then the others bring little that is new.
+    """
+    source, target = len(batch.source_unlabelled), len(batch.target)
+    if batch.upright is None:  # as a run of an earlier version began
+        return list(range(source + target))
+    first = 0 if batch.source_is_labelled else source // 2
+    return [*range(first), *range(source + first, source + target)]
 
 
 def one_of(first: Tensor, second: Tensor) -> Tensor:

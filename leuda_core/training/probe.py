@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from leuda_core.config import MethodConfig
-from leuda_core.data.batches.loaders import SliceLoader
+from leuda_core.data.batches.loaders import SliceLoader, is_mostly_labelled
 from leuda_core.data.dataset import UnreadableCase
 from leuda_core.data.survey import Surveyed
 from leuda_core.devices import autocast, is_out_of_memory
@@ -110,6 +110,10 @@ class _Probe:
 
         start = time.perf_counter()
         self.loader, used = _prepared(dataset, surveyed, prepare)
+        # The work of a step may depend on it, and the one source case of the probe is labelled.
+        self.loader.source_is_labelled = is_mostly_labelled(
+            sum(surveyed.labelled.values()), surveyed.survey.source.slices
+        )
         voxels = surveyed.voxels
         self.prepare_seconds = (
             (time.perf_counter() - start) * sum(voxels.values()) / sum(voxels[one.id] for one in used)

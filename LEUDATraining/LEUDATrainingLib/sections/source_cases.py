@@ -27,8 +27,7 @@ class SourceCasesPanel(CasesPanel):
 
     def empty_text(self) -> str:
         return _(
-            "Add volumes of the modality with labels. A few labelled slices are enough; some methods also learn from "
-            "volumes without labels."
+            "Add volumes of the modality with labels. A few labelled slices are enough; unlabelled volumes help too."
         )
 
     def add_dataset(self, path: str = "") -> None:

@@ -102,16 +102,29 @@ def test_patches_of_earlier_rules_are_turned_about_their_centre_and_have_no_upri
     assert (batch.source_labels == 2)[:, 20:28, 20:28].any(-1).any(-1).all()  # the structure is in the middle
 
 
-def test_target_slices_come_upright_too(tiny_dataset, tmp_path):
+def test_unlabelled_slices_come_upright_too(tiny_dataset, tmp_path):
     loader = make_loader(tiny_dataset, tmp_path)
     batch = loader.batch(3)
-    assert batch.upright.shape == (3, 1, 48, 48) and batch.upright_matrices.shape == (3, 2, 3)
-    stored = {read_slice(case.images, i).astype(np.float32).tobytes() for case in loader.target for i in range(6)}
-    assert all(image.numpy().tobytes() in stored for image in batch.upright[:, 0])
-    seen, shown = into_views(batch.upright + 2, batch.upright_matrices) - 2, batch.target
-    known = seen > -1.9
+    assert batch.upright.shape == (6, 1, 48, 48) and batch.upright_matrices.shape == (6, 2, 3)
+    stored = {read_slice(case.images, i).astype(np.float32).tobytes() for case in loader.source for i in range(6)}
+    assert all(image.numpy().tobytes() in stored for image in batch.upright[:3, 0])
+    seen = into_views(batch.upright + 2, batch.upright_matrices) - 2
+    known, shown = seen > -1.9, torch.cat([batch.source_unlabelled, batch.target])
     assert known.float().mean() > 0.4
     assert (seen - shown)[known].abs().max() < 0.01
+
+
+def test_source_slices_are_new_unless_most_are_labelled(tiny_dataset, tmp_path):
+    assert make_loader(tiny_dataset, tmp_path / "all").batch(0).source_is_labelled
+    assert not make_loader(tiny_dataset, tmp_path / "before", rules=2).batch(0).source_is_labelled
+    document = json.loads(tiny_dataset.read_text(encoding="utf-8"))
+    for case in document["source"]["cases"]:  # labelled volumes in which most slices have no label
+        if "label" in case:
+            case["labelled_slices"] = [2]
+    path = tiny_dataset.parent / "few_slices.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    loader = make_loader(path, tmp_path / "few")
+    assert loader.labelled and not loader.batch(0).source_is_labelled
 
 
 def test_rare_structures_are_drawn_as_often_as_common_ones(tiny_dataset, tmp_path):

@@ -81,4 +81,4 @@ def test_earlier_runs_have_no_second_look(tiny_dataset: Path) -> None:
 def test_a_batch_is_a_function_of_seed_and_step(tiny_dataset: Path, tmp_path: Path) -> None:
     first, again = (make_loader(tiny_dataset, tmp_path / name, seed=3).batch(7) for name in "ab")
     assert torch.equal(first.source, again.source) and torch.equal(first.target, again.target)
-    assert first.upright is not None and first.upright.shape == (3, 1, 32, 32)
+    assert first.upright is not None and first.upright.shape == (6, 1, 32, 32)

@@ -163,7 +163,7 @@ def test_self_training_gives_both_looks_of_a_slice_one_answer():
         with torch.enable_grad():
             method = train("self_training", problem, **BRIDGE, pseudo_label_weight=weight, confidence=0.5)
         batch = Batch(*problem.source(1, 1), problem.source(1, 1)[0], problem.target(16, 3)[0])
-        looks = method.looks(batch.target, batch.source_unlabelled)
+        looks = method.looks(batch, torch.cat([batch.source_unlabelled, batch.target]))
         first, second = map(method.teacher, looks)
         return float(consistency_loss(first[1:], second[1:]))
 

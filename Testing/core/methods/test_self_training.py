@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from leuda_core.config import make_config
-from leuda_core.methods.self_training import FEW, SLOWLY, SelfTraining
+from leuda_core.data.batches.views import into_views
+from leuda_core.methods.self_training import FEW, SLOWLY, SelfTraining, learnt
 from leuda_core.types import Batch, Label, Task
 
 TASK = Task((Label(1, "wall"), Label(2, "room")), spacing_mm=1.0, patch_size=32)
@@ -73,10 +74,39 @@ def test_training_learns_from_the_surest_share_of_an_unsure_teacher():
     torch.manual_seed(0)
     images = torch.rand(2, 1, 32, 32) * 2 - 1
     labels = torch.randint(0, 3, (2, 32, 32))
-    found = Batch(images, labels, images, images, upright=images)
+    found = Batch(images, labels, images, images, upright=torch.cat([images, images]))
     losses = []
     for share in (0.0, 0.5):
         torch.manual_seed(0)
         method = make(class_share=share, ramp_start=0, augmentation="paper")
         losses.append(float(method.training_step(found, 0.5)["own"]))
     assert losses[0] == pytest.approx(0, abs=1e-6) and losses[1] > 0.1
+
+
+def test_half_of_the_unlabelled_slices_are_of_the_source_unless_most_of_it_is_labelled():
+    images = torch.zeros(5, 1, 32, 32)
+    found = Batch(images[:1], torch.zeros(1, 32, 32), images, images, upright=torch.cat([images, images]))
+    assert learnt(found) == [0, 1, 7, 8, 9]
+    assert learnt(replace(found, source_is_labelled=True)) == [5, 6, 7, 8, 9]
+    assert learnt(replace(found, upright=None)) == list(range(10))  # as earlier versions did
+
+
+def test_what_is_learnt_is_what_the_student_sees():
+    """The teacher is asked about the same slices, moved into the same views."""
+    torch.manual_seed(0)
+    images = torch.rand(4, 1, 32, 32) * 2 - 1
+    matrices = torch.eye(2, 3).repeat(8, 1, 1)
+    matrices[:, 0, 2] = torch.linspace(-0.5, 0.5, 8)
+    found = Batch(
+        images[:1],
+        torch.zeros(1, 32, 32),
+        images,
+        -images,
+        upright=torch.cat([images, -images]),
+        upright_matrices=matrices,
+    )
+    method = make()
+    chosen = learnt(found)
+    answer = method.answer(found, ())
+    probabilities = method.teacher(torch.cat([images, -images])[chosen]).softmax(1)
+    assert torch.allclose(answer, into_views(probabilities, matrices[chosen]), atol=1e-5)

@@ -40,6 +40,9 @@ CLOSER = 0.5
 PLACES = 8
 """About so many places are kept of a structure in a slice."""
 
+MOSTLY = 0.5
+"""If more than this share of all source slices is labelled, other source slices are not worth learning from again."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -88,6 +91,9 @@ class SliceLoader:
         self.labelled = [case for case in source if case.labelled]
         self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
         self._target_labels = target_labels
+        self.source_is_labelled = rules > 2 and is_mostly_labelled(
+            sum(len(case.labelled) for case in source), sum(case.n_slices for case in source)
+        )
         self._n_labels = len(task.labels)
         if failures and not (self.labelled and self.target):
             raise failures[0]
@@ -121,8 +127,9 @@ class SliceLoader:
             target_labels=None if target.labels is None else target.labels[:, self._centre],
             source_stack_labels=source.labels,
             target_stack_labels=target.labels,
-            upright=target.upright,
-            upright_matrices=target.matrices,
+            upright=_joined(more_source.upright, target.upright),
+            upright_matrices=_joined(more_source.matrices, target.matrices),
+            source_is_labelled=self.source_is_labelled,
         )
 
     def _draw(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool) -> _Drawn:
@@ -204,6 +211,11 @@ class SliceLoader:
         return cut_square(images, offset, self._patch, -1.0), labels
 
 
+def is_mostly_labelled(labelled: int, slices: int) -> bool:
+    """Return whether so many of the source slices are labelled that the others bring little."""
+    return labelled > MOSTLY * slices
+
+
 def _has_rare_class(cases: Sequence[CachedCase], n_labels: int) -> bool:
     counts = [sum(len(case.showing[c]) for case in cases) for c in range(n_labels)]
     shown = [count for count in counts if count]
@@ -233,3 +245,7 @@ def _limits(settings: MethodConfig) -> Limits:
         rotation_deg=settings.rotation_deg or usual.rotation_deg,
         scaling=settings.scaling or usual.scaling,
     )
+
+
+def _joined(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else torch.cat([first, second])
