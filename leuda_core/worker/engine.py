@@ -181,7 +181,7 @@ class Engine:
                     volume, intensities=intensities, on_progress=request.progress, should_stop=request.is_cancelled
                 )
 
-        where = held.place(self._model.checksum, volume, locate)
+        where = held.place(self._model.checksum, volume, locate) if segmenter.task.zoom > 1 else None
         return segmenter, volume, {"intensities": intensities, "where": where}
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:

@@ -18,7 +18,7 @@ from leuda_core.data.components import keep_largest_components
 from leuda_core.errors import Cancelled, InputError
 from leuda_core.io.volumes import read_volume, same_grid, write_label_map, write_volume
 from leuda_core.networks.predictor import Predictor, PredictorSpec
-from leuda_core.prediction import segmenter as segmenter_module
+from leuda_core.prediction import runner
 from leuda_core.prediction.job import most_likely
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.volumes import segment
@@ -121,7 +121,7 @@ def test_labels_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyP
     volume = Volume(np.random.default_rng(0).normal(0, 100, (72, 70, 9)).astype(np.float32), AXIAL)
     maps = []
     for cores in (1, 2, 6):
-        monkeypatch.setattr(segmenter_module, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(runner, "cores", lambda cores=cores: cores)
         for workers in (0, 1):
             options = {"batch_size": 3, "workers": workers, "precision": precision}
             maps.append(SliceSegmenter(network, task(1.0), device="cpu", **options)(volume).label_map.data)

@@ -17,6 +17,7 @@ from torch import Tensor
 from leuda_core import devices
 from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError, MemoryShortage, as_leuda_error
+from leuda_core.prediction import runner
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.segmenter import SliceSegmenter
 from repository import ROOT
@@ -51,8 +52,8 @@ def test_other_errors_are_not_swallowed() -> None:
 
 def test_a_gpu_that_fails_or_is_full_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
-    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("meta"), ""))
-    monkeypatch.setitem(segmenter_module.PIXELS_AT_ONCE, "meta", 1024)
+    monkeypatch.setattr("leuda_core.prediction.runner.find_device", lambda name: (torch.device("meta"), ""))
+    monkeypatch.setitem(runner.PIXELS_AT_ONCE, "meta", 1024)
     volume = blob((40, 36, 3), AXIAL)
     segmenter = SliceSegmenter(Threshold(), task(1.0), precision="float32")
     prediction = segmenter(volume)
@@ -70,7 +71,7 @@ def test_a_model_too_large_for_the_gpu_goes_to_the_cpu(monkeypatch: pytest.Monke
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         place(self)
 
-    monkeypatch.setattr("leuda_core.prediction.segmenter.find_device", lambda name: (torch.device("cuda:0"), ""))
+    monkeypatch.setattr("leuda_core.prediction.runner.find_device", lambda name: (torch.device("cuda:0"), ""))
     monkeypatch.setattr(SliceSegmenter, "_place", full)
     prediction = SliceSegmenter(Threshold(), task(1.0))(blob((40, 36, 3), AXIAL))
     assert placed == ["cuda:0", "cpu"] and prediction.device == "cpu"
@@ -96,7 +97,7 @@ def test_bfloat16_is_used_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPa
             return super().forward(images)
 
     seen: list[bool] = []
-    monkeypatch.setattr(segmenter_module, "has_bf16", lambda device: native)
+    monkeypatch.setattr(runner, "has_bf16", lambda device: native)
     SliceSegmenter(Spy(), task(1.0), device="cpu")(blob((40, 36, 3), AXIAL))
     assert seen and set(seen) == {native}
 

@@ -70,7 +70,7 @@ def test_a_run_stores_what_was_chosen_and_why(tiny_dataset: Path, tmp_path: Path
     run = train(tiny_dataset, "source_only", tmp_path / "run", **options)
     config = read_run_config(run.config)
     assert told == [config] and config.steps == 2 and config.budget_minutes == pytest.approx(0.1)
-    assert config.reasons.keys() == {"spacing_mm", "patch_size", "rotation_deg", "scaling", "steps"}
+    assert config.reasons.keys() == {"spacing_mm", "patch_size", "zoom", "rotation_deg", "scaling", "steps"}
     assert config.settings["patch_size"] == 48 and config.settings["rotation_deg"] == 20
     (event,) = (one for one in read_events(run.events)[0] if one["event"] == "plan")
     assert event["reasons"] == config.reasons and event["values"]["patch_size"] == 48 and event["values"]["steps"] == 2
@@ -108,7 +108,8 @@ def test_with_steps_no_clock_is_read(tiny_dataset: Path, no_clock: None, monkeyp
 
 
 def test_what_is_given_is_kept(tiny_dataset: Path, no_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"spacing_mm": 1.5, "patch_size": 64, "rotation_deg": 3.0, "scaling": 1.1, "unlabelled_batch_size": 7}
+    given = {"spacing_mm": 1.5, "patch_size": 64, "zoom": 1.5, "rotation_deg": 3.0, "scaling": 1.1}
+    given["unlabelled_batch_size"] = 7
     monkeypatch.setattr(planning, "take_survey", None)  # nothing is left to choose: no volume is opened
     config = choose(tiny_dataset, steps=3, settings=given)
     assert {name: config.settings[name] for name in given} == given and not config.reasons
@@ -196,7 +197,7 @@ def test_the_command_tells_choice_and_reasons(place: Place) -> None:
     code, out, _ = place.call([*words, "--json"])
     document = json.loads(out)
     assert code == 0 and document["settings"]["patch_size"] == 48 and document["segmenter_steps"] == 3
-    planned = {"spacing_mm", "patch_size", "rotation_deg", "scaling", "unlabelled_batch_size"}
+    planned = {"spacing_mm", "patch_size", "zoom", "rotation_deg", "scaling", "unlabelled_batch_size"}
     assert document["reasons"].keys() == planned
     assert document["survey"]["structures"][0]["name"] == "ring" and document["survey"]["gap"] > 0.1
     assert 390 < document["predicted_memory_mib"] < 500 and document["budget_minutes"] is None

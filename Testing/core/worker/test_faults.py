@@ -175,9 +175,9 @@ def test_a_model_that_left_its_device_is_tried_there_again(fields: dict[str, obj
     """The meta device stands in for a GPU: it accepts the work and cannot deliver a result."""
     no_gpu = """
 import torch
-from leuda_core.prediction import segmenter
-segmenter.find_device = lambda name: (torch.device("meta"), "")
-segmenter.PIXELS_AT_ONCE["meta"] = 1024
+from leuda_core.prediction import runner
+runner.find_device = lambda name: (torch.device("meta"), "")
+runner.PIXELS_AT_ONCE["meta"] = 1024
 """
     with WorkerProcess(code=no_gpu) as worker:
         for times in (1, 2):
