@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ NOTHING_FOUND = "the model found none of its structures in the volume"
 CLASSES_AT_ONCE = 8  # interpolated together: limits the memory for a hundred classes
 
 
-class SliceReader:
+class SliceReader(ABC):
     """Prepares the slices of a volume for a segmenter, in any order and from several threads.
 
     Args:
@@ -68,9 +70,9 @@ class SliceReader:
             raise InputError("the volume contains NaN or infinite voxels", "replace them, such as by the background")
         return slices[torch.from_numpy(places.reshape(stacks.shape))]
 
+    @abstractmethod
     def store(self, index: int, logits: Tensor) -> None:
         """Take the logits of a slice, ``(n_classes, *size)``."""
-        raise NotImplementedError
 
 
 class FirstLook(SliceReader):

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from development import write_development
 from leuda_core.bench.plan import chosen_methods, plan
 from leuda_core.bench.store import RESULTS_FILE, read_results
 from leuda_core.cli import build_parser
+from leuda_core.data.dataset import load_dataset
 from leuda_core.types import Case, Dataset, Domain, Label
+from repository import SHARED_DATA
 from result_cells import DEVELOPMENT_FILE
 from results_tables import BENCHMARKS, DOCUMENT, END, START, fill, main
 
@@ -147,3 +150,17 @@ def test_no_command_of_the_document_trains(document: str) -> None:
             words
         )
         assert steps == str(args.steps)
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the real tasks in ../shared/data")
+def test_the_development_datasets_open(tmp_path: Path) -> None:
+    """Their test volumes are target volumes of the training, which a dataset refuses under the same path."""
+    found = [load_dataset(path) for path in write_development(SHARED_DATA, tmp_path)]
+    assert {len(one.test_target) for one in found} == {6, 8, 9}
+    for one in found:
+        assert all(
+            case.label and not case.image.samefile(other.image)
+            for case in one.test_target
+            for other in one.target.cases
+        )
+        assert not any(case.label for case in one.target.cases)
