@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -47,7 +48,8 @@ def test_half_of_the_views_are_closer(tiny_dataset: Path, tmp_path: Path, monkey
         return random_view(rng, size, side, limits, around)
 
     monkeypatch.setattr(loaders, "random_view", spy)
-    loader = make_loader(tiny_dataset, tmp_path)
+    wide = msgspec.structs.replace(ZOOMED, patch_size=48)  # slices of 60 pixels are not much larger than such a view
+    loader = make_loader(tiny_dataset, tmp_path, wide)
     for step in range(40):
         loader.batch(step)
     closer = [around for size, around in sizes if size == (60, 60)]
