@@ -198,6 +198,11 @@ class Batch:
     source_is_labelled: bool = False
 
     @property
+    def upright_target(self) -> Tensor:
+        """The target slices as they will be segmented: not turned or scaled, where this is known."""
+        return self.target if self.upright is None else self.upright[len(self.source_unlabelled) :]
+
+    @property
     def source_structures(self) -> Tensor:
         """The class indices of all source slices, ``(B, C, H, W)``: of the neighbours, too."""
         return self.source_labels.unsqueeze(1) if self.source_stack_labels is None else self.source_stack_labels

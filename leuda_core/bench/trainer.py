@@ -18,8 +18,9 @@ from leuda_core.config import MethodConfig, make_config
 from leuda_core.errors import LeudaError
 from leuda_core.io.children import UTF8_MODE
 from leuda_core.methods import METHODS
-from leuda_core.methods.cyclegan import TRANSLATOR_FILE, TranslatingMethod, TranslatorConfig
+from leuda_core.methods.cyclegan import TRANSLATOR_FILE, CycleGan, TranslatingMethod, TranslatorConfig
 from leuda_core.runs.folder import Run
+from leuda_core.training.rules import side_steps
 from leuda_core.training.run import create_run
 
 _TRANSLATOR = set(TranslatorConfig.__struct_fields__) - set(MethodConfig.__struct_fields__)
@@ -80,7 +81,10 @@ def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -
     """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
     run = Run(bench.out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():
-        chosen = _known(METHODS["cyclegan"].Config, settings)
+        chosen = _known(CycleGan.Config, settings)
+        usual = {"translator_steps": make_config(CycleGan.Config, chosen).translator_steps}
+        if "translator_steps" not in bench.settings:  # as long as for one of the methods that share it
+            chosen |= side_steps(usual, bench.steps).settings
         create_run(_file_of(job), "cyclegan", run.path, steps=1, seed=job.seed, device=bench.device, settings=chosen)
     if not (run.path / TRANSLATOR_FILE).exists():
         _finish(run)

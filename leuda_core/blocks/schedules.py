@@ -13,3 +13,8 @@ def sigmoid_ramp(progress: float) -> float:
 def delayed_ramp(progress: float, start: float) -> float:
     """Return 0 before ``start``, then ``sigmoid_ramp`` over the whole run (MT-UDA: 30 of 150 epochs without)."""
     return 0.0 if progress < start else sigmoid_ramp(progress)
+
+
+def decayed(rate: float, progress: float) -> float:
+    """Return a learning rate that is constant for half of a phase and then falls to 0 (CycleGAN)."""
+    return rate * min(1.0, 2 * (1 - progress))

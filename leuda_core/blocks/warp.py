@@ -70,7 +70,8 @@ def affine_displacement(matrices: Tensor, size: tuple[int, int]) -> Tensor:
     x = torch.arange(columns, device=matrices.device) - (columns - 1) / 2
     place = torch.stack([y.view(-1, 1).expand(rows, columns), x.expand(rows, columns)]).flatten(1)
     half = matrices.new_tensor([rows / 2, columns / 2]).view(1, 2, 1)
-    moved = matrices[:, :, :2] @ place.to(matrices) + matrices[:, :, 2:] * half
+    # Not a matrix product: autocast would round positions to bfloat16.
+    moved = (matrices[:, :, :2, None] * place.to(matrices)).sum(2) + matrices[:, :, 2:] * half
     return (moved - place.to(matrices)).view(-1, 2, rows, columns)
 
 

@@ -67,13 +67,15 @@ class Adda(Method):
         self.adapted.load_state_dict(self.teacher.state_dict())
 
     def alignment_step(self, batch: Batch, progress: float) -> Losses:
-        s, source = self.settings, self.appearance(batch.source, batch.source_structures)
+        # Both domains as they are, without dropout and from all slices: the discriminator shall see only the domain.
         with torch.no_grad():
-            example = self.teacher.encode(source)[-1]
+            example = self.teacher.encode(batch.source_unlabelled)[-1]
+        self.adapted.eval()
         features = self.adapted.encode(batch.target)[-1]
+        self.adapted.train()
 
-        adversarial = adversarial_loss(self.discriminator(features))
-        anchor = self._anchor(source, batch.source_labels)
+        s, adversarial = self.settings, adversarial_loss(self.discriminator(features))
+        anchor = self._anchor(self.appearance(batch.source, batch.source_structures), batch.source_labels)
         self.minimize(s.adversarial_weight * adversarial + s.anchor_weight * anchor, "adapted")
         discrimination = discriminator_loss(self.discriminator(example), self.discriminator(features.detach()))
         self.minimize(discrimination, "discriminator")

@@ -61,6 +61,9 @@ class Method(nn.Module):
     draws_episodes: ClassVar[bool] = False
     """Whether the two halves of every batch must come from different volumes."""
 
+    fixed_steps: ClassVar[frozenset[str]] = frozenset()
+    """Settings that are the steps of a phase, but do not become larger when a plan has time for more."""
+
     settings: MethodConfig
     segmenter: UNet
     teacher: UNet
@@ -152,6 +155,12 @@ class Method(nn.Module):
         """Add an Adam optimiser ``name`` for the parameters of ``networks``."""
         parameters = [p for network in networks for p in network.parameters()]
         self.optimizers[name] = Adam(parameters, lr=lr or self.settings.learning_rate, betas=betas)
+
+    def set_learning_rate(self, rate: float, *names: str) -> None:
+        """Set the learning rate of the named optimisers for the next step."""
+        for name in names:
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate
 
     def minimize(self, loss: Tensor, name: str) -> None:
         """Take one step of the optimiser ``name`` on ``loss``; no other network gets a gradient."""

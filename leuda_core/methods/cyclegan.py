@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss
+from leuda_core.blocks.schedules import decayed
 from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.earlier import present_weights
@@ -46,6 +47,9 @@ class TranslatorConfig(MethodConfig, frozen=True):
         int, Meta(ge=4, le=128, description="channels in the first layer of the generators")
     ] = 16
     translator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generators")] = 4
+    translator_halvings: Annotated[
+        int, Meta(ge=1, le=4, description="layers of the translator's discriminators that halve the size of an image")
+    ] = 2
     translator_learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the translator")] = 4e-4
     cycle_weight: Annotated[float, Meta(ge=0, description="weight of the cycle-consistency loss")] = 10.0
     translator: Annotated[str, Meta(description="run folder with a translator to use; empty: train a new one")] = ""
@@ -54,12 +58,12 @@ class TranslatorConfig(MethodConfig, frozen=True):
 class Translator(nn.Module):
     """Two generators and their discriminators."""
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, blocks: int, halvings: int = 2) -> None:
         super().__init__()
         self.to_target = Generator(channels, blocks)
         self.to_source = Generator(channels, blocks)
-        self.discriminator_target = PatchDiscriminator(1, channels)
-        self.discriminator_source = PatchDiscriminator(1, channels)
+        self.discriminator_target = PatchDiscriminator(1, channels, halvings)
+        self.discriminator_source = PatchDiscriminator(1, channels, halvings)
 
     @property
     def generators(self) -> list[nn.Module]:
@@ -124,7 +128,7 @@ class TranslatingMethod(Method):
 
     def _new_translator(self) -> Translator:
         s = self.settings
-        translator = Translator(s.translator_channels, s.translator_blocks)
+        translator = Translator(s.translator_channels, s.translator_blocks, s.translator_halvings)
         lr, betas = s.translator_learning_rate, (0.5, 0.999)
         self.add_optimizer("generators", translator.generators, lr=lr, betas=betas)
         self.add_optimizer("discriminators", translator.discriminators, lr=lr, betas=betas)
@@ -145,7 +149,8 @@ class TranslatingMethod(Method):
     def translation_step(self, batch: Batch, progress: float) -> Losses:
         t, source, target = self.translator, central(batch.source_unlabelled), central(batch.target)
         assert isinstance(t, Translator)  # without one there are no steps
-        self._decay_learning_rate(progress)
+        rate = decayed(self.settings.translator_learning_rate, progress)
+        self.set_learning_rate(rate, "generators", "discriminators")
         fake_target, fake_source = t.to_target(source), t.to_source(target)
         d_target, d_source = t.discriminator_target, t.discriminator_source
         cycle = cycle_loss(source, t.to_source(fake_target)) + cycle_loss(target, t.to_target(fake_source))
@@ -155,13 +160,6 @@ class TranslatingMethod(Method):
         discrimination = discrimination + discriminator_loss(d_source(source), d_source(fake_source.detach()))
         self.minimize(discrimination, "discriminators")
         return detached(cycle=cycle, adversarial=adversarial, discriminator=discrimination)
-
-    def _decay_learning_rate(self, progress: float) -> None:
-        """Constant for the first half, then linearly to zero, as in the paper."""
-        rate = self.settings.translator_learning_rate * min(1.0, 2 * (1 - progress))
-        for name in ("generators", "discriminators"):
-            for group in self.optimizers[name].param_groups:
-                group["lr"] = rate
 
     def predictor_spec(self) -> PredictorSpec:
         spec = super().predictor_spec()
@@ -186,7 +184,7 @@ def _load(translator: Translator, path: Path) -> None:
         translator.load_state_dict(present_weights(load_file(path)))
     except RuntimeError as error:
         raise InputError(
-            f"translator: {path} has networks of a different size", "use its translator_channels and translator_blocks"
+            f"translator: {path} has networks of a different size", "use its settings that begin with translator_"
         ) from error
 
 
@@ -196,3 +194,8 @@ class CycleGan(TranslatingMethod):
     title = "CycleGAN"
     summary = "Translates target slices to the source modality and segments the result."
     paper = "Zhu et al., ICCV 2017"
+
+    class Config(TranslatorConfig, frozen=True):
+        unlabelled_batch_size: Annotated[
+            int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
+        ] = 4

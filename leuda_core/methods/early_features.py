@@ -53,6 +53,8 @@ class EarlyFeatures(Method):
             bool, Meta(description="with batch norm: adapt its statistics to the target during the refinement")
         ] = True
 
+    fixed_steps = frozenset({"refine_steps"})  # the released code stops early; longer refinement loses structures
+
     settings: Config
     refinements: Tensor
 
@@ -95,7 +97,7 @@ class EarlyFeatures(Method):
         """Update the early layers so that the early head agrees with the final output."""
         for norm in batch_norms(self.adapted):
             norm.train(self.settings.adapt_statistics)
-        encoded = self.adapted.encode(batch.target)
+        encoded = self.adapted.encode(batch.upright_target)
         final = self.adapted.head(self.adapted.decode(encoded)[-1])
         loss = agreement_loss(self._early_logits(encoded), final.detach() if self.settings.detach else final)
         self.minimize(loss, "early")

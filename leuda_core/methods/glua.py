@@ -7,9 +7,10 @@ style. Locally, features are aligned with a mask that gives more weight to the f
     phase train:       L_seg(x_st, y_s) + w_align mean( mask (D_f(features of x_t) - 1)^2 )
                        mask of a pixel = 1 + g_c / max g,  g_c = || mu_c(x_st) - mu_c(x_t) ||, c its (pseudo-)class
 
-Only the abstract was available. The style transfer follows the first authors' DAR-UNet at a small size; each source
-slice gets the style of a random target slice of the batch. The mask, computed from moving averages of class prototypes
-of the last decoder features, is our choice. Target slices are segmented without translation.
+Only the abstract was available. The style transfer follows the first authors' DAR-UNet at a small size, with a
+learning rate that falls to 0 instead of an average of its weights; each source slice gets the style of a random target
+slice of the batch. The mask, computed from moving averages of class prototypes of the last decoder features, is our
+choice. Target slices are segmented without translation.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, one_hot
 
 from leuda_core.blocks.losses import adversarial_loss, cycle_loss, discriminator_loss, segmentation_loss
-from leuda_core.blocks.schedules import delayed_ramp
+from leuda_core.blocks.schedules import decayed, delayed_ramp
 from leuda_core.blocks.stacks import central, slice_by_slice
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, Phase, detached
@@ -115,6 +116,7 @@ class Glua(Method):
         d = self.discriminators
         adversarial = adversarial_loss(d["target"](fake_t)) + adversarial_loss(d["source"](fake_s))
         adversarial = adversarial + discriminator_loss(d["content"](content_t), d["content"](content_s))
+        self.set_learning_rate(decayed(self.settings.style_learning_rate, progress), "painter", "discriminators")
         self.minimize(10 * (same + cycle) + codes + adversarial, "painter")
         discrimination = discriminator_loss(d["target"](target), d["target"](fake_t.detach()))
         discrimination = discrimination + discriminator_loss(d["source"](source), d["source"](fake_s.detach()))
@@ -150,7 +152,8 @@ class Glua(Method):
 
     def local_mask(self, classes: Tensor) -> Tensor:
         """Return the weight of each pixel, ``(B, 1, H, W)``: larger for classes with a larger domain gap."""
-        gaps = (self.prototypes[0] - self.prototypes[1]).norm(dim=1)
+        seen = self.prototypes.norm(dim=2).min(0).values > 0  # in both domains; of other classes no gap is known
+        gaps = (self.prototypes[0] - self.prototypes[1]).norm(dim=1) * seen
         weights = 1 + gaps / gaps.max().clamp(min=1e-6) if self.settings.local_mask else torch.ones_like(gaps)
         return weights[classes].unsqueeze(1)
 

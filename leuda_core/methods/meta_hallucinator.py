@@ -130,8 +130,9 @@ class MetaHallucinator(Method):
 
 
 def _halves(batch: Batch) -> tuple[Half, Half]:
-    """Split a batch into meta-train and meta-test."""
-    parts = [x.tensor_split(2) for x in (batch.source, batch.source_structures, batch.source_unlabelled, batch.target)]
+    """Split a batch into meta-train and meta-test; a single slice is in both."""
+    streams = (batch.source, batch.source_structures, batch.source_unlabelled, batch.target)
+    parts = [x.tensor_split(2) if len(x) > 1 else (x, x) for x in streams]
     train, test = (
         Half(images, structures, torch.cat([source, target]))
         for images, structures, source, target in zip(*parts, strict=True)

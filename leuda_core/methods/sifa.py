@@ -8,7 +8,11 @@ segmentation maps at two depths.
     generator:   L_cyc + L_adv(target image)
     decoder:     L_cyc + L_adv(source image)
     segmenter:   L_seg(x_st, y_s) + 0.1 L_seg at the auxiliary head + 0.1 (L_cyc + L_adv(source image))
+                 (L_seg is the sum of cross entropy and Dice loss here)
                  + 0.1 L_adv(maps) + 0.01 L_adv(auxiliary maps) + 0.1 L_adv(origin)
+
+Images and maps that are compared come from all slices of both domains: labelled slices, which show structures, would
+teach the discriminators to expect structures everywhere.
 
 Our choice: the segmenter is the U-Net of all methods here, the decoder uses its encoder down to a quarter of the
 resolution, and the auxiliary head is on the second-to-last decoder block. Target slices are segmented without
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
+import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
@@ -70,6 +75,9 @@ class Sifa(Method):
             int, Meta(ge=4, le=128, description="channels in the first layer of the generator")
         ] = 16
         generator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generator")] = 4
+        generator_halvings: Annotated[
+            int, Meta(ge=1, le=4, description="layers of the image discriminators that halve the size of an image")
+        ] = 2
         gan_learning_rate: Annotated[
             float, Meta(gt=0, le=1, description="learning rate of all networks except the segmenter")
         ] = 4e-4
@@ -100,19 +108,25 @@ class Sifa(Method):
         self.add_optimizer("decoder", [self.decoder], lr=rate, betas=betas)
         self.discriminators = nn.ModuleDict(
             {
-                "target": PatchDiscriminator(),
-                "source": PatchDiscriminator(),
-                "origin": PatchDiscriminator(),
+                "target": self._image_discriminator(),
+                "source": self._image_discriminator(),
+                "origin": self._image_discriminator(),
                 "maps": PatchDiscriminator(classes),
                 "auxiliary": PatchDiscriminator(classes),
             }
         )
         self.add_optimizer("discriminators", [self.discriminators], lr=rate, betas=betas)
 
+    def _image_discriminator(self) -> PatchDiscriminator:
+        return PatchDiscriminator(1, self.settings.generator_channels, self.settings.generator_halvings)
+
     def training_step(self, batch: Batch, progress: float) -> Losses:
         s, d = self.settings, self.discriminators
-        images = self.translate(batch.source, batch.target)
-        source_maps = self.segment(self.appearance(images.painted, batch.source_structures))
+        images = self.translate(batch.source_unlabelled, batch.target)
+        with torch.no_grad():  # of the segmentation loss, the generator gets no gradient
+            painted = self.generator(batch.source)
+            source_maps = self.segment(self.appearance(images.painted))
+        labelled_maps = self.segment(self.appearance(painted, batch.source_structures))
         target_maps = self.segment(self.appearance(batch.target))
 
         # Images: cycle consistency, and translated slices look like the other domain.
@@ -124,8 +138,8 @@ class Sifa(Method):
         maps = adversarial_loss(d["maps"](target_maps.output))
         maps = maps + 0.1 * adversarial_loss(d["auxiliary"](target_maps.auxiliary))
         alignment = s.maps_weight * maps + s.origin_weight * adversarial_loss(d["origin"](images.fake_source))
-        segmentation = segmentation_loss(source_maps.output, batch.source_labels)
-        auxiliary = segmentation_loss(source_maps.auxiliary, batch.source_labels)
+        segmentation = 2 * segmentation_loss(labelled_maps.output, batch.source_labels)
+        auxiliary = 2 * segmentation_loss(labelled_maps.auxiliary, batch.source_labels)
         segmentation = segmentation + s.auxiliary_weight * auxiliary
 
         self.minimize_together(

@@ -72,8 +72,12 @@ class VoxelMorph(Method):
         return self.supervised_step(images, structures)
 
     def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return labelled slices and the unlabelled slices they are registered to."""
+        """Return labelled slices and the unlabelled slices they are registered to.
+
+        Of both domains, unless most source slices are labelled: these show no other anatomy than the moving ones.
+        """
         domains = {"source": [batch.source_unlabelled], "target": [batch.target]}
-        chosen = domains.get(self.settings.references) or [batch.source_unlabelled, batch.target]
+        both = [batch.target] if batch.source_is_labelled else [batch.source_unlabelled, batch.target]
+        chosen = domains.get(self.settings.references, both)
         moving = central(batch.source)
         return moving, most_alike(moving, central(torch.cat(chosen)))

@@ -108,7 +108,8 @@ class AffineNet(nn.Module):
         rotation = torch.stack([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)], dim=1)
         sheared = torch.stack([torch.cat([torch.ones_like(slant), slant], 1),
                                torch.cat([torch.zeros_like(slant), torch.ones_like(slant)], 1)], dim=1)  # fmt: skip
-        linear = rotation @ sheared * log_scale.exp().unsqueeze(1)
+        # Not a matrix product: autocast would round the map to bfloat16.
+        linear = (rotation.unsqueeze(3) * sheared.unsqueeze(1)).sum(2) * log_scale.exp().unsqueeze(1)
         matrices = torch.cat([linear, 0.1 * shift.unsqueeze(2)], dim=2)
         return affine_displacement(matrices, (images.shape[-2], images.shape[-1]))
 

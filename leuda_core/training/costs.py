@@ -18,6 +18,7 @@ MAP_BYTES = 125  # per pixel of a slice and base channel of the segmenter: all m
 CLASS_BYTES = 40  # per pixel and class beyond the three of the measurements
 STACK_BYTES = 24  # per pixel and neighbouring slice
 GENERATOR_BYTES = 290  # per pixel of an unlabelled slice and channel: both generators and discriminators, in both ways
+USUAL_BLOCKS, BLOCK_BYTES = 4, 24  # the generators of the measurements; per pixel, channel and further residual block
 VOXEL_BYTES = 8  # of the largest volume, while it is prepared
 
 _WEIGHTS = 7_600
@@ -76,4 +77,5 @@ def _generator_bytes(settings: Any) -> float:
     if not getattr(settings, "translator_steps", 0):
         return 0.0
     pixels = settings.unlabelled_batch_size * settings.patch_size**2
-    return pixels * settings.translator_channels * GENERATOR_BYTES
+    per_channel = GENERATOR_BYTES + BLOCK_BYTES * max(0, settings.translator_blocks - USUAL_BLOCKS)
+    return pixels * settings.translator_channels * per_channel

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from leuda_core.config import MethodConfig, RunConfig, make_config
+from leuda_core.config import MethodConfig, RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.survey import Survey, Surveyed, take_survey
 from leuda_core.data.tasks import make_task, readable_part
@@ -20,10 +20,12 @@ from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
 from leuda_core.io.leftovers import temporary_folder
 from leuda_core.methods import METHODS
+from leuda_core.runs.folder import Run
 from leuda_core.training.call import make_run_config
 from leuda_core.training.costs import peak_mib
+from leuda_core.training.machine import Machine
 from leuda_core.training.probe import OnStep, Timing, time_steps
-from leuda_core.training.rules import PLANNED, Choice, Machine, Pace, choose_sizes, choose_steps
+from leuda_core.training.rules import PLANNED, SIZES_OF_TRANSLATOR, Choice, Pace, choose_sizes, choose_steps, side_steps
 from leuda_core.types import Task
 
 FEW_SLICES = 6
@@ -134,7 +136,8 @@ def planned_config(
     Raises: as ``make_plan``.
     """
     draft = _Draft(dataset, method, steps=steps, budget=budget, **options)
-    if draft.minutes is not None or not draft.given.issuperset(PLANNED):
+    open_settings = set(PLANNED) & draft.config.settings.keys() - draft.given
+    if draft.minutes is not None or open_settings:
         draft.look()
         if draft.minutes is not None:
             draft.choose_steps(draft.time(None))
@@ -166,11 +169,29 @@ class _Draft:
         self.kind = METHODS[method]
         self.given = frozenset(present_settings(settings or {}))
         self.warnings: list[tuple[str, str]] = []
+        self._take(self._sizes_of_translator())
+        if self.minutes is None:
+            self._take(side_steps(self._usual_side_steps(), self.config.steps))
 
     @property
     def chosen(self) -> MethodConfig:
         """All settings as they are now."""
         return make_config(self.kind.Config, self.config.settings)
+
+    def _sizes_of_translator(self) -> Choice:
+        """Choose the sizes of the translator that is to be loaded, if there is one."""
+        folder = self.config.settings.get("translator")
+        run = Run(Path(folder)) if folder else None
+        if run is None or not run.config.exists():
+            return Choice()
+        theirs = read_run_config(run.config).settings
+        found = {name: theirs[name] for name in SIZES_OF_TRANSLATOR if name in theirs and name not in self.given}
+        return Choice(found, dict.fromkeys(found, "those of the given translator"))
+
+    def _usual_side_steps(self) -> dict[str, int]:
+        """Return the steps of other phases than the segmenter's which a plan may change, with their usual numbers."""
+        names = {name for name in self.config.settings if name.endswith(STEPS_SUFFIX)}
+        return {name: self.config.settings[name] for name in sorted(names - self.given - self.kind.fixed_steps)}
 
     def _task(self) -> Task:
         labels = self.kind.reads_target_labels
@@ -211,7 +232,7 @@ class _Draft:
         """Choose the steps for the budget, if there is one."""
         if self.minutes is None:
             return
-        free = {setting: phase for setting, phase in self.side.items() if setting not in self.given}
+        free = {setting: self.side[setting] for setting in self._usual_side_steps() if setting in self.side}
         constant = {name: steps for name, (steps, _) in timing.phases.items() if name not in free.values()}
         pace = Pace(
             prepare=timing.prepare,

@@ -17,7 +17,9 @@ from leuda_core.config import MethodConfig
 from leuda_core.data.geometry import LARGEST_SLICE
 from leuda_core.data.survey import Survey
 from leuda_core.training.costs import peak_mib, step_mib
+from leuda_core.training.machine import Machine
 
+SIZES_OF_TRANSLATOR = ("translator_channels", "translator_blocks", "translator_halvings")
 PLANNED = (
     "spacing_mm",
     "patch_size",
@@ -27,6 +29,8 @@ PLANNED = (
     "unlabelled_batch_size",
     "rotation_deg",
     "scaling",
+    *SIZES_OF_TRANSLATOR,
+    *(name.replace("translator", "generator") for name in SIZES_OF_TRANSLATOR),
 )
 """The settings that a plan chooses, besides the numbers of steps."""
 
@@ -35,9 +39,9 @@ ACROSS, ACROSS_GPU = 6, 10
 mm were better than 2.5 mm by 0.1 Dice on CT to MR in the same number of steps. A GPU has time for finer pixels; its
 value is our choice."""
 LEAST_ACROSS = 2
-"""Pixels across the thinnest structure down to which a patch of whole slices is preferred to a finer part of them.
-Measured on whole cardiac slices, with 500 steps of source_only and patches of 96 pixels: 0.56 with whole slices of
-3.5 mm, 0.29 with parts of 1.5 mm, in which the network does not know where it is."""
+"""Pixels across the thinnest structure down to which whole slices are preferred to a finer part of them. Measured on
+whole cardiac slices, with 500 steps of source_only and patches of 96 pixels: 0.56 with whole slices of 3.5 mm, 0.29
+with parts of 1.5 mm, in which the network does not know where it is."""
 ADJUSTED = 1.12  # a spacing this much coarser is accepted for a whole slice in the patch; our choice
 SURROUNDINGS = 1.3  # a patch is this much longer than all structures of a slice; our choice
 LEAST_ZOOM, MOST_ZOOM = 1.5, 8.0
@@ -46,38 +50,23 @@ steps, twice as close: 0.71 after the second look, 0.58 after the first one, whi
 whole slices only (0.59)."""
 SMALLEST_PATCH, MULTIPLE, COARSEST_MM = 48, 16, 20.0
 
+SMALL_IMAGE, LARGE_IMAGE = 112, 256
+"""Up to the first of these patches, translators are smaller than CycleGAN's for 128 and 256 pixels; our choice."""
+
 ALIKE_DEG, OBLIQUE_DEG = 20.0, 45.0
 """Largest rotation in training. Measured on CT to MR, where all slices are axial, in 1,000 steps: 20 degrees gave a
 mean Dice of 0.69, 45 degrees 0.59."""
 ALIKE_SCALING, OBLIQUE_SCALING = 1.6, 1.25
-"""Largest scaling in training. Measured with source_only, one seed each: on CT to MR, where bodies of one domain look a
-quarter smaller, 1.6 gave 0.690 after 1,000 steps, 1.25 gave 0.675; on hearts, 1.6 gave 0.73 after 500 steps, 1.25 gave
-0.77, both with views that were pushed aside."""
+"""Largest scaling in training. Measured with source_only, one seed: on CT to MR, where bodies of one domain look a
+quarter smaller, 1.6 gave 0.690 after 1,000 steps, 1.25 gave 0.675; on hearts, 0.73 and 0.77 after 500 steps."""
 
 USED = 0.7  # of the free memory; the rest is for other programs; our choice
 
 FEWEST_STEPS, MOST_STEPS = 300, 20_000
 RESERVE = 0.1  # of a budget, for checkpoints and previews
-SIDE_SHARE, SIDE_FACTOR = 0.3, 2.0
-"""Of a budget, what phases such as that of a translator get at most, and of their default numbers of steps; our choice,
-since contrasts without a translator are most of the gain."""
-
-_CLASSES_GB = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 64, 80, 128)
-_UNKNOWN_GB = 4.0
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a run computes. ``memory_gb`` is the free memory, rounded down to a class, so that plans are repeatable."""
-
-    kind: str
-    memory_gb: float
-
-    @classmethod
-    def of(cls, kind: str, free_gb: float | None) -> Machine:
-        """Return the machine with a device of this kind and this much free memory; ``None``: unknown."""
-        free = _UNKNOWN_GB if free_gb is None else free_gb
-        return cls(kind, float(max((one for one in _CLASSES_GB if one <= free), default=free)))
+SIDE_SHARE, SIDE_FACTOR, USUAL_STEPS = 0.3, 5.0, 1000
+"""Phases such as that of a translator: what they get at most of a budget, and of their default numbers of steps; and
+from how many given steps of the segmenter on they become longer in proportion. Our choice."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +136,7 @@ def _sizes(
     usual = largest.batch if "batch_size" in given else type(start)().batch_size
     unlabelled = max(1, round(start.unlabelled_batch_size * tier.batch / usual))
     found["unlabelled_batch_size"] = (unlabelled, "in the usual proportion to labelled slices")
+    found |= _generators(start, tier.channels, patch)
     kept = {name: value for name, value in found.items() if name in PLANNED and name not in given}
     return Choice({name: value for name, (value, _) in kept.items()}, {name: why for name, (_, why) in kept.items()})
 
@@ -181,6 +171,18 @@ def _geometry(survey: Survey, start: MethodConfig, given: Set[str], *, cap: int,
     if wider > spacing:
         spacing, why = min(wider, side / cap), f"all structures of a slice, {survey.extent_mm:.3g} mm, fit into a patch"
     return {"spacing_mm": (_rounded(spacing), why), "patch_size": (cap, "the largest for this machine")}
+
+
+def _generators(start: MethodConfig, channels: int, patch: int) -> Found:
+    """Choose the sizes of the networks that translate images; blocks and halvings are those of CycleGAN's code."""
+    settings = msgspec.to_builtins(start)
+    if settings.get("translator") or settings.get("translator_steps") == 0:
+        return {}
+    small, why = patch <= SMALL_IMAGE, f"for slices of {patch} pixels"
+    sizes = (channels, "as many as the segmenter's"), (4 if small else 6 if patch < LARGE_IMAGE else 9, why)
+    found = dict(zip(SIZES_OF_TRANSLATOR, (*sizes, (2 if small else 3, why)), strict=True))
+    found |= {name.replace("translator", "generator"): value for name, value in found.items()}
+    return {name: value for name, value in found.items() if name in settings}
 
 
 def _shows(survey: Survey, spacing: float, *, closer: bool) -> bool:
@@ -278,9 +280,19 @@ def choose_steps(minutes: float, pace: Pace, least: int = 0) -> Choice:
     return Choice({**found, "steps": steps}, reasons, warnings)
 
 
+def side_steps(usual: Mapping[str, int], steps: int) -> Choice:
+    """Choose the steps of other phases for given steps of the segmenter, from their ``usual`` numbers."""
+    factor = min(SIDE_FACTOR, steps / USUAL_STEPS)
+    if factor <= 1:
+        return Choice()
+    reason = f"in proportion to {steps:,} steps of the segmenter"
+    found = {name: _tens(factor * number) for name, number in usual.items() if number}
+    return Choice(found, dict.fromkeys(found, reason))
+
+
 def _why_side(factor: float, minutes: float) -> str:
     if factor == SIDE_FACTOR:
-        return "twice the default, as there is time"
+        return f"{SIDE_FACTOR:g} times the default, as there is time"
     return f"at most {SIDE_SHARE:.0%} of {minutes:g} minutes, but not fewer than {FEWEST_STEPS} or the default"
 
 

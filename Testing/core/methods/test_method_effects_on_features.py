@@ -154,9 +154,12 @@ def test_glua_draws_source_content_in_target_style():
 
 def test_glua_masks_by_the_gap_of_a_class():
     method = train("glua", Problem(), steps=1, style_steps=0)
-    method.prototypes[:] = 0
+    method.prototypes[:] = 1.0
     method.prototypes[0, 1] = 3.0
     classes = torch.tensor([[[0, 1]]])
+    assert method.local_mask(classes).flatten().tolist() == [1.0, 2.0]
+    method.prototypes[0, 0] = 9.0
+    method.prototypes[1, 0] = 0.0  # never seen on the target: its gap is unknown and does not count
     assert method.local_mask(classes).flatten().tolist() == [1.0, 2.0]
     plain = train("glua", Problem(), steps=1, style_steps=0, local_mask=False)
     assert plain.local_mask(classes).flatten().tolist() == [1.0, 1.0]

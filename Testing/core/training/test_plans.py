@@ -124,6 +124,39 @@ def test_a_budget_is_shared_with_the_translator(tiny_dataset: Path, paced: Calla
     assert "translator_steps" not in config.reasons
 
 
+def test_with_many_steps_a_translator_gets_more_and_a_refinement_does_not(tiny_dataset: Path, no_clock: None) -> None:
+    config = choose(tiny_dataset, "cyclegan", steps=3000, settings=SMALL)
+    assert config.settings["translator_steps"] == 3000 and "3,000" in config.reasons["translator_steps"]
+    config = choose(tiny_dataset, "cyclegan", steps=3000, settings={**SMALL, "translator_steps": 70})
+    assert config.settings["translator_steps"] == 70 and "translator_steps" not in config.reasons
+    config = choose(tiny_dataset, "early_features", steps=3000)
+    assert (config.settings["head_steps"], config.settings["refine_steps"]) == (600, 200)
+
+
+@pytest.mark.slow
+def test_a_given_translator_decides_its_sizes(tiny_dataset: Path, tmp_path: Path, no_clock: None) -> None:
+    sizes = {"translator_channels": 8, "translator_blocks": 2, "translator_halvings": 1}
+    first = train(
+        tiny_dataset, "cyclegan", tmp_path / "first", steps=1, settings={**SMALL, **sizes, "translator_steps": 1}
+    )
+    config = choose(tiny_dataset, "mt_uda", steps=1, settings={"translator": str(first.path)})
+    assert {name: config.settings[name] for name in sizes} == sizes
+    assert all("given translator" in config.reasons[name] for name in sizes)
+    train(
+        tiny_dataset,
+        "mt_uda",
+        tmp_path / "second",
+        steps=1,
+        settings={"base_channels": 4, "translator": str(first.path)},
+    )
+
+
+def test_a_refinement_does_not_get_longer_with_a_budget(tiny_dataset: Path, paced: Callable[..., None]) -> None:
+    paced(train=(0, 1.0), head=(200, 0.0), refine=(200, 0.0))
+    config = choose(tiny_dataset, "early_features", budget="20m")
+    assert (config.settings["head_steps"], config.settings["refine_steps"]) == (260, 200)
+
+
 def test_without_budget_and_steps_there_is_a_default(tiny_dataset: Path, paced: Callable[..., None]) -> None:
     config = choose(tiny_dataset)
     assert config.budget_minutes == DEFAULT_BUDGET == 25 and config.steps == 1340

@@ -14,7 +14,8 @@ from leuda_core.data.survey import DomainSurvey, StructureSurvey, Survey
 from leuda_core.methods import METHODS
 from leuda_core.training import rules
 from leuda_core.training.costs import peak_mib
-from leuda_core.training.rules import PLANNED, Choice, Machine, Pace, choose_sizes, choose_steps
+from leuda_core.training.machine import Machine
+from leuda_core.training.rules import PLANNED, Choice, Pace, choose_sizes, choose_steps, side_steps
 
 
 def domain(pixel: float, side: int, slices: int = 200) -> DomainSurvey:
@@ -87,7 +88,8 @@ def test_the_table_of_choices(name: str) -> None:
     settings, choice = chosen(found, machine)
     values = (settings.spacing_mm, settings.patch_size, settings.base_channels, settings.batch_size)
     assert (*values, settings.rotation_deg, settings.zoom) == expected
-    assert choice.reasons.keys() == choice.settings.keys() == set(PLANNED)
+    without_translator = {name for name in PLANNED if not name.startswith(("translator_", "generator_"))}
+    assert choice.reasons.keys() == choice.settings.keys() == without_translator
     assert all(choice.reasons.values()) and not choice.warnings
 
 
@@ -225,9 +227,32 @@ def test_a_translator_gets_its_share() -> None:
     pace = Pace(prepare=0.0, step=1.0, side={"translator_steps": (1000, 1.0)})
     assert choose_steps(25.0, pace).settings == {"translator_steps": 400, "steps": 950}
     fast = Pace(prepare=0.0, step=0.1, side={"translator_steps": (1000, 0.01)})
-    assert choose_steps(25.0, fast).settings == {"translator_steps": 2000, "steps": 13300}
+    assert choose_steps(25.0, fast).settings == {"translator_steps": 5000, "steps": 13000}
     slow = Pace(prepare=0.0, step=1.0, side={"translator_steps": (1000, 9.0), "head_steps": (100, 1.0)})
     assert choose_steps(60.0, slow).settings == {"translator_steps": 300, "head_steps": 100, "steps": 440}
+
+
+def test_with_given_steps_other_phases_are_in_proportion() -> None:
+    usual = {"translator_steps": 1000, "head_steps": 200, "none_steps": 0}
+    assert not side_steps(usual, 500).settings and not side_steps(usual, 1000).settings
+    choice = side_steps(usual, 2500)
+    assert choice.settings == {"translator_steps": 2500, "head_steps": 500} and "2,500" in choice.reasons["head_steps"]
+    assert side_steps(usual, 20_000).settings == {"translator_steps": 5000, "head_steps": 1000}
+
+
+@pytest.mark.parametrize("method", ["cyclegan", "le_uda", "sifa"])
+def test_translators_grow_with_slices_and_network(method: str) -> None:
+    network = "generator" if method == "sifa" else "translator"
+    sizes = [f"{network}_{size}" for size in ("channels", "blocks", "halvings")]
+    for found, machine, expected in (
+        (HEARTS, CPU16, (16, 4, 2)),
+        (ABDOMEN, GPU80, (48, 6, 3)),
+        (LESIONS, GPU80, (48, 9, 3)),
+    ):
+        settings, choice = chosen(found, machine, method)
+        assert tuple(getattr(settings, size) for size in sizes) == expected and choice.reasons.keys() >= set(sizes)
+    settings, _ = chosen(LESIONS, GPU80, method, **{sizes[1]: 2})
+    assert getattr(settings, sizes[1]) == 2
 
 
 def test_a_budget_that_is_too_short_or_longer_than_useful() -> None:

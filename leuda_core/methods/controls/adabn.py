@@ -32,6 +32,8 @@ class AdaBn(Method):
             Meta(ge=0, description="batches of target slices used for the estimate; 0: keep the source's statistics"),
         ] = 50
 
+    fixed_steps = frozenset({"statistics_steps"})  # a mean; more slices do not change it
+
     settings: Config
 
     def predictor_spec(self) -> PredictorSpec:
@@ -53,7 +55,7 @@ class AdaBn(Method):
         for norm in norms:
             norm.momentum = None  # the mean over all batches instead of a moving average
             norm.train()
-        probabilities = self.teacher(batch.target).float().softmax(1)
+        probabilities = self.teacher(batch.upright_target).float().softmax(1)
         for norm in norms:
             norm.eval()
         entropy = -(probabilities * probabilities.clamp(min=1e-8).log()).sum(1).mean()

@@ -5,6 +5,8 @@ A classical way to make images of one scanner look like those of another, and th
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import torch
 from skimage.exposure import match_histograms
 from torch import Tensor
@@ -16,14 +18,17 @@ from leuda_core.types import Batch
 def match_slices(images: Tensor, references: Tensor) -> Tensor:
     """Match the histogram of each stack to the reference at the same index; references repeat if there are fewer.
 
+    Only what is not black counts: how much padding and air a view shows depends on where it lies.
+
     Shape:
-        images: ``(B, C, H, W)``; references: ``(R, C, H, W)``; result: as ``images``.
+        images: ``(B, C, H, W)`` in [-1, 1]; references: ``(R, C, H, W)``; result: as ``images``.
     """
-    matched = [
-        torch.from_numpy(match_histograms(image.numpy(), references[i % len(references)].cpu().numpy()))
-        for i, image in enumerate(images.cpu())
-    ]
-    return torch.stack(matched).to(images)
+    matched = images.cpu().clone()
+    for image, reference in zip(matched, cycle(references.cpu()), strict=False):
+        shown, wanted = image > -1, reference > -1
+        if shown.any() and wanted.any():
+            image[shown] = torch.from_numpy(match_histograms(image[shown].numpy(), reference[wanted].numpy())).float()
+    return matched.to(images)
 
 
 class HistogramMatching(Method):
