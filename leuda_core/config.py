@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from leuda_core.earlier import present_settings
+from leuda_core.earlier import present_settings, stored_settings
 from leuda_core.errors import InputError
 from leuda_core.io.private import read_regular
 
@@ -184,7 +184,7 @@ def read_run_config(path: Path) -> RunConfig:
         config = msgspec.json.decode(read_regular(path), type=RunConfig)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: {error}", "restore the file, or train again") from error
-    return msgspec.structs.replace(config, settings=present_settings(config.settings))
+    return msgspec.structs.replace(config, settings=stored_settings(config.settings))
 
 
 def config_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

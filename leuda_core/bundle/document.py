@@ -250,6 +250,7 @@ _PREDICTOR = _record(
         "in_channels": _one_of(*range(1, 2 * MOST_NEIGHBOURS + 2, 2)),
         "translator_channels": _whole(0, 128),
         "translator_blocks": _whole(0, 32),
+        "translator_form": _one_of("change", "sum"),
         "norm": _one_of("group", "batch"),
     },
 )

@@ -33,7 +33,7 @@ from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, detached
 from leuda_core.networks.discriminators import PatchDiscriminator
-from leuda_core.networks.generator import Generator, ImageDecoder
+from leuda_core.networks.generator import Form, Generator, ImageDecoder
 from leuda_core.networks.unet import auxiliary_head, two_level_logits
 from leuda_core.types import Batch
 
@@ -75,6 +75,10 @@ class Sifa(Method):
             int, Meta(ge=4, le=128, description="channels in the first layer of the generator")
         ] = 16
         generator_blocks: Annotated[int, Meta(ge=1, le=12, description="residual blocks of the generator")] = 4
+        generator_form: Annotated[
+            Form,
+            Meta(description="how images are changed; change: from none on, and not in air; sum: as in version 0.1"),
+        ] = "change"
         generator_halvings: Annotated[
             int, Meta(ge=1, le=4, description="layers of the image discriminators that halve the size of an image")
         ] = 2
@@ -102,9 +106,9 @@ class Sifa(Method):
         self.auxiliary_head = auxiliary_head(s.base_channels, classes)
         self.add_optimizer("segmenter", [self.segmenter, self.auxiliary_head])
         rate, betas = s.gan_learning_rate, (0.5, 0.999)
-        self.generator = Generator(s.generator_channels, s.generator_blocks)
+        self.generator = Generator(s.generator_channels, s.generator_blocks, s.generator_form)
         self.add_optimizer("generator", [self.generator], lr=rate, betas=betas)
-        self.decoder = ImageDecoder(s.base_channels * 2**LEVEL)
+        self.decoder = ImageDecoder(s.base_channels * 2**LEVEL, form=s.generator_form)
         self.add_optimizer("decoder", [self.decoder], lr=rate, betas=betas)
         self.discriminators = nn.ModuleDict(
             {

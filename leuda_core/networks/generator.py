@@ -1,19 +1,31 @@
 """The generator of CycleGAN (Zhu et al., ICCV 2017): a ResNet that predicts a change of the image.
 
-The input is added before the final tanh, as in SIFA (Chen et al., TMI 2020): the anatomy is preserved unless the
-network learns to change it. This matters most when there are few training slices.
+The anatomy is preserved unless the network learns to change it, which matters most when there are few training slices.
+There are two forms of the change. ``sum`` is tanh(image + change), as in SIFA (Chen et al., TMI 2020) and in version
+0.1; it squeezes an image to +-0.76 before anything is learnt. ``change`` adds the change to the arguments of tanh, so
+that no change is the identity; it leaves air black, which otherwise is filled where bodies of the other domain are
+wider; and it has no transposed convolutions, which leave a pattern of dots. Measured on CT to MR, nine development
+patients, with a segmenter of CT slices without random contrasts and a translator of two slices a step: mean Dice 0.09
+without translation; with ``sum`` 0.26 after 500 steps and 0.18 after 1,000, with ``change`` 0.28 and 0.27 (one seed).
 """
 
 from __future__ import annotations
 
 from functools import reduce
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
 
 from leuda_core.blocks.stacks import slice_by_slice
 from leuda_core.networks.unet import norm
+
+Form = Literal["change", "sum"]
+
+INSIDE = 0.97  # of an intensity: tanh only reaches 1 at infinity
+DARK, NEAR = 0.2, 5
+"""A pixel changes in full if another within ``NEAR`` pixels squared is brighter than black by ``DARK``."""
 
 
 class ToImage(nn.Conv2d):
@@ -56,16 +68,27 @@ class ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
+class Rise(nn.Conv2d):
+    """Double the resolution: linear interpolation, then a 3x3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(interpolate(x, scale_factor=2.0, mode="bilinear"))
+
+
 class Generator(nn.Module):
     """Translate slices from one domain to the other, every slice of a stack by itself.
 
     Shape:
-        input, output: ``(B, C, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4.
+        input, output: ``(B, C, H, W)`` in [-1, 1], ``H`` and ``W`` multiples of 4. With ``change``, the output may
+        exceed this by 3 %.
     """
 
-    def __init__(self, base_channels: int = 16, blocks: int = 4) -> None:
+    def __init__(self, base_channels: int = 16, blocks: int = 4, form: Form = "change") -> None:
         super().__init__()
-        c = base_channels
+        c, self.form = base_channels, form
         self.layers = nn.Sequential(
             nn.Conv2d(1, c, 7, padding=3, padding_mode="reflect", bias=False),
             norm(c),
@@ -77,37 +100,46 @@ class Generator(nn.Module):
             norm(4 * c),
             nn.ReLU(inplace=True),
             *(ResidualBlock(4 * c) for _ in range(blocks)),
-            *_draw(c),
+            *_draw(c, form),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images + slice_by_slice(self.layers, images)).tanh()
+        return _changed(images, slice_by_slice(self.layers, images), self.form)
 
 
 class ImageDecoder(nn.Module):
     """Decode features at a quarter of the resolution into a change of the slice they were computed from (SIFA).
 
     Shape:
-        features: ``(B, in_channels, H / 4, W / 4)``; images and output: ``(B, 1, H, W)`` in [-1, 1].
+        features: ``(B, in_channels, H / 4, W / 4)``; images and output: ``(B, 1, H, W)``, as for ``Generator``.
     """
 
-    def __init__(self, in_channels: int, blocks: int = 2) -> None:
+    def __init__(self, in_channels: int, blocks: int = 2, form: Form = "change") -> None:
         super().__init__()
-        c = in_channels // 4
-        self.layers = nn.Sequential(*(ResidualBlock(4 * c) for _ in range(blocks)), *_draw(c))
+        c, self.form = in_channels // 4, form
+        self.layers = nn.Sequential(*(ResidualBlock(4 * c) for _ in range(blocks)), *_draw(c, form))
 
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
-        return (images + self.layers(features)).tanh()
+        return _changed(images, self.layers(features), self.form)
 
 
-def _draw(c: int) -> list[nn.Module]:
+def _changed(images: Tensor, change: Tensor, form: Form) -> Tensor:
+    if form == "sum":
+        return (images + change).tanh()
+    tissue = max_pool2d(((images + 1) / DARK).clamp(0, 1), NEAR, stride=1, padding=NEAR // 2)
+    return ((INSIDE * images.clamp(-1, 1)).atanh() + tissue * change).tanh() / INSIDE
+
+
+def _draw(c: int, form: Form) -> list[nn.Module]:
     """Return the layers that turn ``4 c`` channels at a quarter of the resolution into a slice."""
+
+    def rise(before: int, after: int) -> nn.Module:
+        if form == "sum":
+            return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
+        return Rise(before, after)
+
     return [
-        nn.ConvTranspose2d(4 * c, 2 * c, 4, stride=2, padding=1, bias=False),
-        norm(2 * c),
-        nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
-        norm(c),
-        nn.ReLU(inplace=True),
+        *(rise(4 * c, 2 * c), norm(2 * c), nn.ReLU(inplace=True)),
+        *(rise(2 * c, c), norm(c), nn.ReLU(inplace=True)),
         ToImage(c),
     ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import msgspec
 from torch import Tensor, nn
 
-from leuda_core.networks.generator import Generator
+from leuda_core.networks.generator import Form, Generator
 from leuda_core.networks.unet import Norm, UNet
 
 
 class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Network sizes of a ``Predictor``; ``translator_channels`` 0 means that there is no translator.
 
+    ``translator_form`` is that of ``networks.generator``; models of version 0.1 have ``sum`` and do not name it.
     ``in_channels`` is the number of slices that the segmenter sees at once: a slice, and as many on each side of it.
     """
 
@@ -24,6 +25,7 @@ class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     base_channels: int
     translator_channels: int = 0
     translator_blocks: int = 0
+    translator_form: Form = "sum"
     norm: Norm = "group"
 
 
@@ -38,9 +40,8 @@ class Predictor(nn.Module):
         super().__init__()
         self.spec = spec
         self.segmenter = UNet(spec.n_classes, spec.base_channels, spec.norm, spec.in_channels)
-        self.translator = (
-            Generator(spec.translator_channels, spec.translator_blocks) if spec.translator_channels else nn.Identity()
-        )
+        sizes = (spec.translator_channels, spec.translator_blocks)
+        self.translator = Generator(*sizes, spec.translator_form) if spec.translator_channels else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         return self.segmenter(self.translator(images))

@@ -184,8 +184,8 @@ class _Draft:
         run = Run(Path(folder)) if folder else None
         if run is None or not run.config.exists():
             return Choice()
-        theirs = read_run_config(run.config).settings
-        found = {name: theirs[name] for name in SIZES_OF_TRANSLATOR if name in theirs and name not in self.given}
+        theirs, names = read_run_config(run.config).settings, (*SIZES_OF_TRANSLATOR, "translator_form")
+        found = {name: theirs[name] for name in names if name in theirs and name not in self.given}
         return Choice(found, dict.fromkeys(found, "those of the given translator"))
 
     def _usual_side_steps(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ from leuda_core.bundle.schema import CaseDigest, TrainingRecord
 from leuda_core.config import RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import record_data
+from leuda_core.earlier import stored_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
 from leuda_core.methods import find_method
@@ -109,7 +110,9 @@ def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: O
     info, training = recorded.info, recorded.info.training
     first = Run(recorded.path.resolve().parent).config
     settings = with_places(info.settings, read_run_config(first).settings) if first.is_file() else info.settings
-    complete = msgspec.to_builtins(make_config(find_method(info.method).Config, settings))  # so that nothing is planned
+    complete = msgspec.to_builtins(
+        make_config(find_method(info.method).Config, stored_settings(settings))
+    )  # so that nothing is planned
     options: dict[str, Any] = {"settings": complete, "steps": info.steps, "seed": info.seed}
     options["rules"] = _rules_of(recorded)
     if isinstance(training, TrainingRecord) and training.device == "cpu":
