@@ -58,7 +58,7 @@ def test_mt_uda_agrees_with_either_teacher_by_its_own_term():
 
 
 def test_le_uda_makes_the_students_maps_pass_for_the_teachers():
-    problem = Problem(darker)
+    problem = Problem(inverted)
 
     @torch.no_grad()
     def gap(weight: float) -> float:
