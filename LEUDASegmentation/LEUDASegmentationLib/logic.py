@@ -21,7 +21,7 @@ from LEUDASegmentationLib.run.job import SegmentationJob
 from LEUDASegmentationLib.run.job_queue import SegmentationQueue
 from LEUDASegmentationLib.run.order import Order, make_order
 from LEUDASegmentationLib.run.progress import Progress
-from LEUDASegmentationLib.scene import steps
+from LEUDASegmentationLib.scene import corrections, steps
 from LEUDASegmentationLib.scene.volume_files import VolumeFiles
 
 OnProgress = Callable[[Progress], None]
@@ -115,6 +115,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         probabilities: bool = False,
         showIn3D: bool = False,
         smoothing: float | None = None,
+        keepCorrections: bool = True,
         wait: bool = True,
         onProgress: OnProgress | None = None,
         onDone: Callable[[Any], None] | None = None,
@@ -134,6 +135,8 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             probabilities: also add one scalar volume per label.
             showIn3D: also create closed surfaces; a large one blocks Slicer for one or two seconds.
             smoothing: of the closed surfaces, 0 to 1; by default the setting of the segmentation.
+            keepCorrections: slices of ``outputSegmentation`` that were drawn on since the last run stay as they are;
+                otherwise they are replaced. ``undo`` restores either.
             wait: return the segmentation when it is done; otherwise return a job at once.
             onProgress: called with a ``Progress``.
             onDone: called with the segmentation node. onError: called with a ``LeudaError``.
@@ -155,6 +158,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             probabilities=probabilities,
             showIn3D=showIn3D,
             smoothing=smoothing,
+            keepCorrections=keepCorrections,
         )
         job = self._job(order, dict(onProgress=onProgress, onDone=onDone, onError=onError))
         if wait:
@@ -197,6 +201,18 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             return queue.run()
         queue.start()
         return queue
+
+    def correctedSlices(
+        self, segmentationNode: Any, model: str | Path | ModelEntry, segments: Sequence[str] | None = None
+    ) -> int:
+        """Return how many slices of a segmentation were drawn on since a run wrote its segments.
+
+        Args:
+            model, segments: what the next run would write, as for ``segment``.
+        """
+        labels = [label for label in self.modelEntry(model).labels if segments is None or label.name in segments]
+        drawn = steps.finish(corrections.drawn_slices(segmentationNode.GetSegmentation(), labels))
+        return len(set().union(*drawn.values()))
 
     def canUndo(self, segmentationNode: Any) -> bool:
         """Return whether there is a run to undo."""

@@ -20,6 +20,7 @@ class SegmentationParameterNode:
     skippedSegments - names of labels that are not written; a new model therefore writes all of its labels.
     roi - nothing is written outside this box; none for the whole volume.
     device - as the worker names it, or "auto".
+    keepCorrections - slices that were drawn on since the last Apply stay; askedAboutCorrections - the user chose this.
     smoothing - of the 3-D surfaces, 0 (none) to 1.
 
     The live preview is not stored: opening a scene should not start a computation.
@@ -35,6 +36,8 @@ class SegmentationParameterNode:
     roi: vtkMRMLMarkupsROINode
     device: str = "auto"
     largestComponent: bool = False
+    keepCorrections: bool = True
+    askedAboutCorrections: bool = False
     probabilities: bool = False
     showIn3D: bool = False
     smoothing: Annotated[float, WithinRange(0, 1)] = 0.5

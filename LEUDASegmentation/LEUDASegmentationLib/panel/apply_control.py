@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import Cancelled, LeudaError
+from LEUDASegmentationLib.panel.corrections_question import ask_about_corrections
 from LEUDASegmentationLib.panel.volume_list import VolumeList
 from LEUDASegmentationLib.parameter_node import chosen_volumes, is_alive, wanted_segments
 from LEUDASegmentationLib.processes import installation
@@ -61,8 +62,7 @@ class ApplyControl:
                 return
             self._begin(parameters, entry)
         except LeudaError as error:
-            self._end()
-            self._strip.show_error(error)
+            self._on_error(error)
 
     def cancel(self) -> None:
         """Cancel the work; it reports its own end."""
@@ -99,8 +99,25 @@ class ApplyControl:
 
     def _begin_one(self, parameters, entry, options: dict[str, Any]) -> None:
         output = parameters.outputSegmentation if is_alive(parameters.outputSegmentation) else None
+        if output is not None and not parameters.askedAboutCorrections:
+            self._ask_about_corrections(parameters, self._logic.correctedSlices(output, entry, options["segments"]))
+        options["keepCorrections"] = parameters.keepCorrections
         done, error = self._while_open(self._on_done), self._while_open(self._on_error)
         self._work = self._logic.segment(parameters.inputVolume, entry, output, onDone=done, onError=error, **options)
+
+    def _ask_about_corrections(self, parameters, count: int) -> None:
+        """Ask once, when there are any, whether corrected slices are kept; Options has the answer.
+
+        Raises:
+            Cancelled: nothing is to be done.
+        """
+        if not count:
+            return
+        keeps = ask_about_corrections(parameters.outputSegmentation.GetName(), count)
+        if keeps is None:
+            raise Cancelled()
+        with slicer.util.NodeModify(parameters):
+            parameters.keepCorrections, parameters.askedAboutCorrections = keeps, True
 
     def _begin_several(self, volumes, entry, options: dict[str, Any]) -> None:
         self._asked = list(volumes)

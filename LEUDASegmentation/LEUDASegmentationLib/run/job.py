@@ -22,7 +22,7 @@ from LEUDASegmentationLib.run import probabilities, results
 from LEUDASegmentationLib.run.order import Order
 from LEUDASegmentationLib.run.progress import Progress, fraction_of_job
 from LEUDASegmentationLib.run.surfaces import make_surfaces
-from LEUDASegmentationLib.scene import layers
+from LEUDASegmentationLib.scene import corrections, layers
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, same_affine
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
 from LEUDASegmentationLib.scene.steps import is_running
@@ -133,6 +133,11 @@ class SegmentationJob:
         order, images, copies = self._order, [], layers.LayerCopies()
         values = [label.value for label in order.labels]
         layer = yield from _staged("result", layers.read_layer(labels_path, self._affine, values, order.roi))
+        stamps = {}
+        for value in values:
+            stamps[value] = corrections.as_tag((yield from _staged("result", corrections.stamps_of(layer, value))))
+        if order.output is not None and order.keep_corrections:
+            layer = yield from self._with_corrections(layer)
         if order.options.probabilities:
             channels = [order.model.labels.index(label) + 1 for label in order.labels]  # 0 is the background
             reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
@@ -140,7 +145,9 @@ class SegmentationJob:
         if order.output is not None:
             yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
-        record = results.write_run(order.volume_node, order.model.name, layer, order.labels, order.output, copies)
+        record = results.write_run(
+            order.volume_node, order.model.name, layer, order.labels, order.output, copies, stamps
+        )
         self._on_record(record)
         if images:
             probabilities.write_probabilities(record, order.volume_node, order.labels, images)
@@ -148,6 +155,18 @@ class SegmentationJob:
             self._written = record.node
             yield from _staged("surfaces", make_surfaces(record.node, order.smoothing))
         return record.node
+
+    def _with_corrections(self, layer: Any) -> Generator[Any, Any, Any]:
+        """Put slices that were drawn on in place of those of the result."""
+        segmentation, labels = self._order.output.GetSegmentation(), self._order.labels
+        drawn = yield from _staged("result", corrections.drawn_slices(segmentation, labels))
+        if not drawn:
+            return layer
+        merging = corrections.with_drawn_slices(layer, segmentation, labels, drawn, self._affine)
+        layer, count = yield from _staged("result", merging)
+        kept = _("1 corrected slice was kept") if count == 1 else _("{count} corrected slices were kept")
+        self.notes.append(kept.format(count=count))
+        return layer
 
     def _check_unchanged(self) -> None:
         volume = self._order.volume_node

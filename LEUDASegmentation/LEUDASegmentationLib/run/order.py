@@ -29,6 +29,7 @@ class Order:
     options: SegmentOptions = field(default_factory=SegmentOptions)
     show_in_3d: bool = False
     smoothing: float | None = None
+    keep_corrections: bool = True
 
     def __post_init__(self) -> None:
         results.check_output(self.output, self.volume_node, self.labels)
@@ -77,6 +78,7 @@ def make_order(
     probabilities: bool = False,
     showIn3D: bool = False,
     smoothing: float | None = None,
+    keepCorrections: bool = True,
 ) -> Order:
     """Return the order for the arguments of ``LEUDASegmentationLogic.segment``.
 
@@ -94,4 +96,5 @@ def make_order(
         options=SegmentOptions(probabilities=probabilities, largest_component=largestComponent),
         show_in_3d=showIn3D,
         smoothing=smoothing,
+        keep_corrections=keepCorrections,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from leuda_core.errors import InputError
 from leuda_core.types import Label
 from LEUDASegmentationLib.run.surfaces import SURFACE, make_surfaces
 from LEUDASegmentationLib.scene import layers
+from LEUDASegmentationLib.scene.corrections import WRITTEN_TAG, set_stamps
 
 GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 REFERENCE_ROLE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
@@ -30,6 +31,7 @@ class RunRecord:
     reference_id: str | None = None
     geometry: str = ""
     had_surfaces: bool = False
+    stamps: dict[str, str | None] = field(default_factory=dict)  # of replaced segments, before the run
     new_volumes: list[Any] = field(default_factory=list)
     old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that existed before
 
@@ -48,6 +50,9 @@ class RunRecord:
             remove_node(self.node)
             return
         layers.take_back(segmentation, self.change, copies)
+        for segment_id, stamps in self.stamps.items():
+            if (segment := segmentation.GetSegment(segment_id)) is not None:
+                set_stamps(segment, stamps)
         if not self.made:
             self.node.SetAndObserveTransformNodeID(self.transform_id)
             self.node.SetNodeReferenceID(REFERENCE_ROLE, self.reference_id)
@@ -104,11 +109,13 @@ def write_run(
     labels: Sequence[Label],
     output: Any | None,
     copies: layers.LayerCopies | None = None,
+    stamps: Mapping[int, str] | None = None,
 ) -> RunRecord:
     """Put the labels of a layer into ``output``, or into a new segmentation.
 
     Args:
         copies: prepared with ``for_put``, so that this call is fast.
+        stamps: by label value, the tag that tells later what a user has drawn.
 
     Raises:
         InputError: the output was changed meanwhile, so that it can no longer be written to.
@@ -132,6 +139,12 @@ def write_run(
     if record.had_surfaces:
         segmentation.RemoveRepresentation(SURFACE)  # otherwise each added segment gets a surface immediately
     record.change = layers.put_segments(segmentation, layer, labels, copies)
+    for label in labels:
+        segment_id = layers.find_segment(segmentation, label.name)
+        segment = segmentation.GetSegment(segment_id)
+        if segment_id in record.change.replaced:
+            record.stamps[segment_id] = layers.tag(segment, WRITTEN_TAG)
+        set_stamps(segment, (stamps or {}).get(label.value))
     node.SetAttribute(MODEL_ATTRIBUTE, model_name)
     return record
 

@@ -126,6 +126,12 @@ def segment_stamp(segment: Any) -> tuple[Any, int, int]:
     return layer, layer.GetMTime() if layer else 0, segment.GetLabelValue()
 
 
+def tag(segment: Any, name: str) -> str | None:
+    """Return the text of a tag of a segment; ``None`` without the tag."""
+    text = vtk.reference("")
+    return str(text) if segment.GetTag(name, text) else None
+
+
 def segment_ids(segmentation: Any) -> list[str]:
     """Return the ids of all segments, in order."""
     return [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
@@ -136,15 +142,10 @@ def find_segment(segmentation: Any, name: str) -> str | None:
 
     Names must be equal: Slicer's own search takes "RV" and "rv" for the same, and a result would erase the other.
     """
-    by_tag: dict[str, str] = {}
-    by_name: dict[str, str] = {}
-    for segment_id in segment_ids(segmentation):
-        segment, tag = segmentation.GetSegment(segment_id), vtk.reference("")
-        if segment.GetTag(LABEL_TAG, tag):
-            by_tag.setdefault(str(tag), segment_id)
-        else:
-            by_name.setdefault(segment.GetName().strip(), segment_id)
-    return by_tag.get(name) or by_name.get(name.strip())
+    segments = {segment_id: segmentation.GetSegment(segment_id) for segment_id in segment_ids(segmentation)}
+    tags = {segment_id: tag(segment, LABEL_TAG) for segment_id, segment in segments.items()}
+    named = (i for i, segment in segments.items() if tags[i] is None and segment.GetName().strip() == name.strip())
+    return next((i for i in tags if tags[i] == name), None) or next(named, None)
 
 
 def other_segments(segmentation: Any, labels: Sequence[Label]) -> list[str]:
