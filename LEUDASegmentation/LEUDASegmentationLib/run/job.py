@@ -137,7 +137,7 @@ class SegmentationJob:
         for value in values:
             stamps[value] = corrections.as_tag((yield from _staged("result", corrections.stamps_of(layer, value))))
         if order.output is not None and order.keep_corrections:
-            layer = yield from self._with_corrections(layer)
+            layer = yield from self._with_corrections(layer, order.output)
         if order.options.probabilities:
             channels = [order.model.labels.index(label) + 1 for label in order.labels]  # 0 is the background
             reading = probabilities.read_probabilities(probabilities_path, channels, order.roi)
@@ -156,9 +156,9 @@ class SegmentationJob:
             yield from _staged("surfaces", make_surfaces(record.node, order.smoothing))
         return record.node
 
-    def _with_corrections(self, layer: Any) -> Generator[Any, Any, Any]:
-        """Put slices that were drawn on in place of those of the result."""
-        segmentation, labels = self._order.output.GetSegmentation(), self._order.labels
+    def _with_corrections(self, layer: Any, output: Any) -> Generator[Any, Any, Any]:
+        """Put slices of the output that were drawn on in place of those of the result."""
+        segmentation, labels = output.GetSegmentation(), self._order.labels
         drawn = yield from _staged("result", corrections.drawn_slices(segmentation, labels))
         if not drawn:
             return layer

@@ -131,7 +131,7 @@ def with_drawn_slices(
         return layer, len(kept)
     lowest, highest = np.min(extents, axis=0)[::2], np.max(extents, axis=0)[1::2]
     dtype = layer_array(layer).dtype if layer_array(layer).size else np.min_scalar_type(max(parts))
-    merged = new_layer(np.stack([lowest, highest], axis=1).ravel(), dtype, affine)
+    merged = new_layer(np.stack([lowest, highest], axis=1).ravel().tolist(), dtype, affine)
     target = layer_array(merged)
     for slab in slabs(target.shape, target.itemsize):
         target[slab] = 0
