@@ -133,7 +133,9 @@ class TrainingPanel:
         self.view.on_use_model = self._use_model
 
     def _on_marking_opened(self, collapsed: bool) -> None:
-        if not collapsed:
+        if collapsed:
+            self.marking.editor.hide()
+        else:
             self.marking.refresh()
 
     def _on_method_opened(self, collapsed: bool) -> None:

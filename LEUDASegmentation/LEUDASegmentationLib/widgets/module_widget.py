@@ -95,7 +95,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneEndClose(self, _caller: Any, _event: Any) -> None:
         if self.parent.isEntered:
-            self.initializeParameterNode()
+            self.enter()
 
     def _onParametersChanged(self, _caller: Any, _event: Any) -> None:
         self._onSceneChanged()

@@ -15,7 +15,7 @@ from LEUDATrainingLib.cases.cases import Case, CaseStore
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.labels.geometry import ALIGNED, alignment, jump_to_slice, shown_slice
-from LEUDATrainingLib.labels.label_maps import ensure_segments
+from LEUDATrainingLib.labels.label_maps import offer_segments
 from LEUDATrainingLib.labels.marks import Marks, neighbour, suggest_slice
 from LEUDATrainingLib.sections.segment_editor import SegmentEditor
 from LEUDATrainingLib.sections.slice_view import SliceViewBox
@@ -244,5 +244,5 @@ class MarkingPanel:
         if segmentation is None or volume is None or not self.widget.isVisible():
             self.editor.hide()
             return
-        ensure_segments(segmentation, read_structures(self._parameter_node))
+        offer_segments(segmentation, read_structures(self._parameter_node))
         self.editor.show(volume, segmentation)

@@ -22,36 +22,53 @@ class SegmentEditor:
 
     def __init__(self, layout: Any) -> None:
         self._layout = layout
+        self._entered = False  # the module is shown
+        self._shown = False
+        self._active = False  # has the keyboard shortcuts and the views
         self.widget: Any = None
 
     def enter(self) -> None:
-        """Take the keyboard shortcuts and the views."""
-        if self.widget is not None:
-            self.widget.installKeyboardShortcuts()
-            self.widget.setupViewObservations()
+        """The module is shown: the editor takes the keyboard shortcuts and the views as long as it is shown, too."""
+        self._entered = True
+        self._activate()
 
     def leave(self) -> None:
-        """Release the keyboard shortcuts and the views."""
-        if self.widget is not None:
-            self.widget.setActiveEffect(None)
-            self.widget.uninstallKeyboardShortcuts()
-            self.widget.removeViewObservations()
+        """Another module is shown, or the scene is being closed."""
+        self._entered = False
+        self._activate()
 
     def show(self, volume: Any, segmentation: Any) -> None:
         """Edit a segmentation on a volume."""
         if self.widget is None:
             self.widget = _new_editor()
             self._layout.addWidget(self.widget)
-        editor = self.widget
-        editor.visible = True
-        if editor.segmentationNode() is not segmentation or editor.sourceVolumeNode() is not volume:
-            editor.setSegmentationNode(segmentation)
-            editor.setSourceVolumeNode(volume)
+        self._shown = self.widget.visible = True
+        if self.widget.segmentationNode() is not segmentation or self.widget.sourceVolumeNode() is not volume:
+            self.widget.setSegmentationNode(segmentation)
+            self.widget.setSourceVolumeNode(volume)
+        self._activate()
 
     def hide(self) -> None:
-        """Hide the editor."""
-        if self.widget is not None:
-            self.widget.visible = False
+        """Hide the editor, and let go of the segmentation: nothing can be drawn on what is not seen."""
+        if self.widget is None or not self._shown:
+            return
+        self._shown = self.widget.visible = False
+        self._activate()
+        self.widget.setSegmentationNode(None)
+
+    def _activate(self) -> None:
+        """Take or release the keyboard shortcuts and the views; without them, no effect is active."""
+        active = self._entered and self._shown
+        if active == self._active:
+            return
+        self._active = active
+        if active:
+            self.widget.installKeyboardShortcuts()
+            self.widget.setupViewObservations()
+        else:
+            self.widget.setActiveEffect(None)
+            self.widget.uninstallKeyboardShortcuts()
+            self.widget.removeViewObservations()
 
 
 def _new_editor() -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import slicer_core as core
 import vtk
 from PySide6.QtCore import Property, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout
 
 from host.widgets.node_selectors import qMRMLNodeComboBox
@@ -66,6 +67,8 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         self._editor: Any = None
         self._effect: qSlicerSegmentEditorEffect | None = None
         self._editorNode = Observers(self)
+        self._shortcuts: list[QShortcut] = []
+        self._observes = False
         self._segmentations = self._selector("vtkMRMLSegmentationNode")
         self._volumes = self._selector("vtkMRMLScalarVolumeNode")
         self._add, self._remove = QPushButton("Add", self), QPushButton("Remove", self)
@@ -209,16 +212,28 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         self.setActiveEffect(self.effectByName(name))
 
     def setupViewObservations(self) -> None:
-        """Accepted: effects do not listen to the views."""
+        """Effects do not listen to the views; only remembers that they would."""
+        self._observes = True
 
     def removeViewObservations(self) -> None:
-        """Accepted: effects do not listen to the views."""
+        """See ``setupViewObservations``."""
+        self._observes = False
+
+    observesViews = Property(bool, lambda self: self._observes)
 
     def installKeyboardShortcuts(self, parent: Any = None) -> None:
-        """Accepted: there are no shortcuts."""
+        """Esc ends the active effect, 1 to 0 choose one; as in Slicer, a second call adds a second set."""
+        actions = {"Esc": "None"} | {str(number % 10): EFFECTS[number - 1] for number in range(1, 11)}
+        for key, name in actions.items():
+            shortcut = QShortcut(QKeySequence(key), parent or self.window())
+            shortcut.activated.connect(lambda name=name: self.setActiveEffectByName(name))
+            self._shortcuts.append(shortcut)
 
     def uninstallKeyboardShortcuts(self) -> None:
-        """Accepted: there are no shortcuts."""
+        while self._shortcuts:
+            shortcut = self._shortcuts.pop()
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
 
     segmentationNodeSelectorVisible = _part("_segmentations")
     sourceVolumeNodeSelectorVisible = _part("_volumes")

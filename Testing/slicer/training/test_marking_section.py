@@ -90,3 +90,96 @@ def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node)
     assert store.find(case.key).labelled == ()
     assert find("suggestSliceButton").text == "Suggested: 3"
     assert widget.panel.marking.editor.widget.segmentationNode() is store.segmentation(case)
+
+
+# The embedded Segment Editor
+
+
+def press(slicer_app, widget, key: str) -> None:
+    """Press a key in the window, as a user of the Segment Editor does."""
+    import qt
+
+    slicer_app.key(widget.parent, getattr(qt.Qt, f"Key_{key}"))
+
+
+def paint_mode(slicer_app, widget):
+    """Choose Paint in the embedded editor and return the editor."""
+    editor = widget.panel.marking.editor.widget
+    editor.setActiveEffectByName("Paint")
+    assert editor.activeEffect() is not None
+    return editor
+
+
+def test_shortcuts_work_from_the_first_time_the_editor_is_shown(slicer_app, widget, marking) -> None:
+    editor = paint_mode(slicer_app, widget)
+    assert editor.observesViews
+    press(slicer_app, widget, "Escape")
+    assert editor.activeEffect() is None
+    press(slicer_app, widget, "2")
+    assert editor.activeEffect().name == "Paint"
+
+
+def test_shortcuts_belong_to_the_module_that_is_shown(slicer_app, widget, marking) -> None:
+    editor = paint_mode(slicer_app, widget)
+    widget.exit()
+    assert editor.activeEffect() is None and not editor.observesViews
+    press(slicer_app, widget, "2")
+    assert editor.activeEffect() is None
+    widget.enter()
+    press(slicer_app, widget, "2")
+    assert editor.activeEffect().name == "Paint"
+
+
+def test_the_editor_lives_on_after_a_scene_was_closed(slicer_app, widget, find, marking) -> None:
+    import slicer
+
+    paint_mode(slicer_app, widget)
+    slicer.mrmlScene.Clear(0)
+    settle(slicer_app, widget)
+    fill(widget._parameterNode)
+    settle(slicer_app, widget)
+    editor = widget.panel.marking.editor.widget
+    assert editor.visible and editor.observesViews and editor.activeEffect() is None
+    press(slicer_app, widget, "2")
+    assert editor.activeEffect().name == "Paint"
+
+
+def test_a_closed_section_ends_painting(slicer_app, widget, find, marking) -> None:
+    editor = paint_mode(slicer_app, widget)
+    find("markingSection").collapsed = True
+    slicer_app.processEvents()
+    assert editor.activeEffect() is None and editor.segmentationNode() is None and not editor.observesViews
+    open_section(slicer_app, find("markingSection"))
+    assert editor.segmentationNode() is not None and editor.observesViews
+
+
+def test_strokes_cannot_land_in_the_case_before(slicer_app, widget, find, node, marking) -> None:
+    store = source_store(node)
+    first = next(iter(store))
+    second = store.add_node(add_volume("another"))
+    editor = paint_mode(slicer_app, widget)
+    assert editor.segmentationNode() is store.segmentation(first)
+    settle(slicer_app, widget)
+    find("sourceTable").setCurrentCell(1, 0)
+    settle(slicer_app, widget)
+    assert node.currentCase == second.key
+    assert editor.segmentationNode() is None and editor.activeEffect() is None
+
+
+def test_a_segment_that_was_removed_stays_removed_and_a_new_structure_gets_one(
+    slicer_app, widget, node, marking
+) -> None:
+    from LEUDATrainingLib.cases.structures import add_structure, read_structures, write_structures
+
+    store = source_store(node)
+    content = store.segmentation(next(iter(store))).GetSegmentation()
+    removed = content.GetNthSegment(0).GetName()
+    content.RemoveSegment(content.GetNthSegmentID(0))
+    widget.panel.refresh()
+    settle(slicer_app, widget)
+    names = [content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())]
+    assert removed not in names
+    write_structures(node, add_structure(read_structures(node), "pancreas"))
+    settle(slicer_app, widget)
+    names = [content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())]
+    assert "pancreas" in names and removed not in names
