@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
-from leuda_core.errors import LeudaError
+from leuda_core.errors import InputError, LeudaError
+from leuda_core.io.leftovers import temporary_folder
 from LEUDASegmentationLib.processes.commands import LeudaCommand
 from LEUDASegmentationLib.processes.environment import data_folder
 from LEUDASegmentationLib.processes.installation import ensure_installed
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 CATEGORY = "LE-UDA"
 PHANTOM_MR, PHANTOM_CT, FEW_LABELS = "LE-UDA phantom MR", "LE-UDA phantom CT", "LE-UDA few labels"
 DATASET = "dataset.json"
+_generating = False
 
 _ICONS = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
 _MAKE_S = 600.0
@@ -88,19 +91,42 @@ def make_phantom() -> Path:
     """Generate the phantom dataset in another process, unless it exists; return its ``dataset.json``.
 
     Raises:
-        LeudaError: it could not be generated. Cancelled: by the user.
+        InputError: it is being generated. LeudaError: it could not be generated. Cancelled: by the user.
     """
-    folder = samples_folder()
-    if not (folder / DATASET).is_file():  # it is written last
+    dataset = samples_folder() / DATASET
+    if not dataset.is_file():
         if not ensure_installed():
             raise LeudaError(
                 _("the sample data cannot be generated: Python packages are missing"), _("install them and try again")
             )
-        shutil.rmtree(folder, ignore_errors=True)
-        words = [word for role, count in _COHORT.items() for word in (f"--{role}", count)]
-        with _waiting(LeudaCommand(["phantom", "--out", folder, *words])) as command:
+        with _only_once():
+            _generate(dataset.parent)
+    return dataset
+
+
+def _generate(folder: Path) -> None:
+    """Generate the phantom in a temporary folder, which takes the place of an incomplete one when it is done."""
+    words = [word for role, count in _COHORT.items() for word in (f"--{role}", count)]
+    with temporary_folder(folder.parent) as temporary:
+        made = temporary / folder.name
+        with _waiting(LeudaCommand(["phantom", "--out", made, *words])) as command:
             command.wait(_MAKE_S)
-    return folder / DATASET
+        if not (folder / DATASET).is_file():  # another Slicer may have been faster
+            shutil.rmtree(folder, ignore_errors=True)
+            made.replace(folder)
+
+
+@contextmanager
+def _only_once() -> Iterator[None]:
+    """Refuse to generate the phantom while it is being generated: Slicer processes events meanwhile."""
+    global _generating
+    if _generating:
+        raise InputError(_("the sample data are being generated"), _("wait until this is done"))
+    _generating = True
+    try:
+        yield
+    finally:
+        _generating = False
 
 
 def _on_requested(source: Any) -> list[Any]:
@@ -123,7 +149,10 @@ def _waiting(command: LeudaCommand) -> Iterator[LeudaCommand]:
         yield command
         return
     dialog = slicer.util.createProgressDialog(
-        maximum=0, windowTitle=CATEGORY, labelText=_("Generating the phantom images on this computer…")
+        maximum=0,
+        windowTitle=CATEGORY,
+        labelText=_("Generating the phantom images on this computer…"),
+        windowModality=qt.Qt.ApplicationModal,
     )
     dialog.connect("canceled()", command.cancel)
     try:

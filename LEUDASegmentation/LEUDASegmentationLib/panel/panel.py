@@ -141,7 +141,9 @@ class SegmentationPanel:
 
     def on_apply(self) -> None:
         """Segment."""
+        self._ui.applyButton.enabled = False  # packages may have to be installed first, which processes events
         self.apply.start(self._parameters, self.models.selected)
+        self._show_readiness()
         self._show_missing_packages()
 
     def install(self) -> None:
@@ -235,6 +237,8 @@ class SegmentationPanel:
 
     def _show_readiness(self) -> None:
         missing = missing_inputs(self._parameters, self.models.selected)
+        if installation.is_installing():
+            missing = [_("Wait until the Python packages are installed.")]
         if self.apply.running:
             missing = [_("Wait until the running segmentation is done, or cancel it.")]
         self._ui.applyButton.enabled = not missing

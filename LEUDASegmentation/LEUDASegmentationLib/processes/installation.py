@@ -39,6 +39,7 @@ WHEELS_FOLDER_SETTING = "LEUDA/WheelsFolder"
 PENDING_SETTING = "LEUDA/InstallationPending"
 
 _TITLE = "LE-UDA"
+_installing = False
 _VERIFY_S = 300.0  # the first import of a new PyTorch reads some GB
 
 
@@ -47,14 +48,20 @@ def installation_pending() -> bool:
     return slicer.app.userSettings().value(PENDING_SETTING) in (True, "true") and bool(missing_packages())
 
 
+def is_installing() -> bool:
+    """Return whether packages are being installed; Slicer processes events meanwhile, so buttons can be pressed."""
+    return _installing
+
+
 def ensure_installed(parent: qt.QWidget | None = None) -> bool:
     """Install missing packages after asking the user; return whether everything is installed.
 
     A user who agreed before a restart is not asked again. Nothing is installed in Slicer's testing mode.
 
     Raises:
-        LeudaError: the installation failed, or it changed another package.
+        InputError: an installation is running. LeudaError: it failed, or it changed another package.
     """
+    _refuse_another()
     missing = missing_packages()
     if not missing:
         return True
@@ -71,10 +78,13 @@ def install(parent: qt.QWidget | None = None) -> None:
     """Install missing packages without asking, then check them in another process.
 
     Raises:
-        LeudaError: the installation failed.
+        InputError: an installation is running. LeudaError: it failed.
     """
+    global _installing
+    _refuse_another()
     _set_pending(True)
     before = protected_versions()
+    _installing = True
     try:
         with _progress(parent) as show:
             _install_torch(show)
@@ -84,8 +94,15 @@ def install(parent: qt.QWidget | None = None) -> None:
     except Exception:
         _set_pending(False)  # the next attempt asks again
         raise
+    finally:
+        _installing = False
     _set_pending(False)
     _check_unchanged(before, protected_versions())
+
+
+def _refuse_another() -> None:
+    if _installing:
+        raise InputError(_("Python packages are being installed"), _("wait until this is done"))
 
 
 def _agreed(missing: list[str], parent: qt.QWidget | None) -> bool:
@@ -250,7 +267,9 @@ def _progress(parent: qt.QWidget | None) -> Iterator[Callable[[str], None]]:
     if slicer.util.mainWindow() is None:
         yield lambda text: logger.info("%s", text)
         return
-    dialog = slicer.util.createProgressDialog(parent=parent, maximum=0, windowTitle=_TITLE, autoClose=False)
+    dialog = slicer.util.createProgressDialog(
+        parent=parent, maximum=0, windowTitle=_TITLE, autoClose=False, windowModality=qt.Qt.ApplicationModal
+    )
     dialog.setCancelButton(None)
 
     def show(text: str) -> None:

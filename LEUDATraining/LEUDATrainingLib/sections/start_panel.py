@@ -77,6 +77,7 @@ class StartPanel:
     def start(self) -> None:
         """Write the dataset and start its training."""
         self._message.clear()
+        self.start_button.enabled = False  # packages may have to be installed first, which processes events
         try:
             if not installation.ensure_installed(slicer.util.mainWindow()):
                 self._message.show_warning(

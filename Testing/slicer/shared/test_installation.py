@@ -228,6 +228,58 @@ def test_goes_on_after_a_restart_without_asking_again(installation, machine: Mac
     assert not installation.installation_pending()
 
 
+@pytest.mark.slow
+def test_an_installation_is_not_started_again_while_it_runs(installation, machine: Machine) -> None:
+    """pip reports its output through events, so that a button can be pressed meanwhile."""
+    refused = []
+
+    def press_again(words: list[str]) -> None:
+        assert installation.is_installing()
+        with pytest.raises(InputError, match="being installed") as caught:
+            installation.ensure_installed()
+        refused.append(caught.value.remedy)
+        machine.put(words)
+
+    machine.effect = press_again
+    assert installation.ensure_installed()
+    assert len(machine.asked) == 1 and len(machine.calls) == len(refused) == 2
+    assert not installation.is_installing()
+
+
+@pytest.mark.slow
+def test_after_a_failure_an_installation_can_be_started_again(installation, machine: Machine) -> None:
+    def fail(words: list[str]) -> None:
+        raise RuntimeError("no network")
+
+    machine.effect = fail
+    with pytest.raises(LeudaError, match="no network"):
+        installation.ensure_installed()
+    assert not installation.is_installing()
+    machine.effect = machine.put
+    assert installation.ensure_installed()
+
+
+@pytest.mark.slow
+def test_the_progress_of_an_installation_blocks_the_window(
+    slicer_app, installation, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+    import slicer
+
+    shown, window = [], qt.QMainWindow()
+    make = slicer.util.createProgressDialog
+
+    def watched(**about: object):
+        dialog = make(**about)
+        shown.append(dialog.windowModality)
+        return dialog
+
+    monkeypatch.setattr(slicer.util, "createProgressDialog", watched)
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda *_: window)
+    assert installation.ensure_installed()
+    assert shown == [qt.Qt.ApplicationModal]
+
+
 # failures
 
 

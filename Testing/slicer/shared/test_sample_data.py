@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leuda_core.errors import Cancelled, LeudaError
+from leuda_core.errors import Cancelled, InputError, LeudaError
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +157,37 @@ def test_making_can_be_cancelled(sample_data, slicer_app, monkeypatch: pytest.Mo
     with pytest.raises(Cancelled):
         sample_data.make_phantom()
     assert not (sample_data.samples_folder() / "dataset.json").exists()
+
+
+def test_a_second_request_leaves_the_first_alone(sample_data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_data, "_COHORT", {"source": 1, "labelled": 1, "target": 1, "test": 0})
+    refused = []
+
+    class Command(sample_data.LeudaCommand):
+        def wait(self, timeout_s: float):
+            with pytest.raises(InputError, match="being generated") as caught:
+                sample_data.make_phantom()
+            refused.append(caught.value.remedy)
+            return super().wait(timeout_s)
+
+    monkeypatch.setattr(sample_data, "LeudaCommand", Command)
+    folder = sample_data.samples_folder()
+    assert sample_data.make_phantom() == folder / "dataset.json" and len(refused) == 1
+    assert (folder / "source_01.nii.gz").is_file()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing unfinished is left
+    assert sample_data.make_phantom().is_file()
+
+
+def test_what_another_slicer_made_meanwhile_is_kept(sample_data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_data, "_COHORT", {"source": 1, "labelled": 1, "target": 1, "test": 0})
+    folder = sample_data.samples_folder()
+
+    class Command(sample_data.LeudaCommand):
+        def wait(self, timeout_s: float):
+            document = super().wait(timeout_s)
+            folder.mkdir(parents=True)
+            (folder / "dataset.json").write_text("theirs")
+            return document
+
+    monkeypatch.setattr(sample_data, "LeudaCommand", Command)
+    assert sample_data.make_phantom().read_text() == "theirs"
