@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -84,19 +85,33 @@ class ChildProcess:
         self.started = False
         self.ended = False
         self.last_log_line = ""
-        self._process = self._make_process()
+        self._process: Any = self._make_process()  # None when everything is delivered
 
     def _make_process(self) -> qt.QProcess:
         process = qt.QProcess()
         process.setProcessEnvironment(child_environment())
-        process.connect("readyReadStandardOutput()", self._read_output)
-        process.connect("readyReadStandardError()", self._read_log)
-        process.connect("finished(int,QProcess::ExitStatus)", self._on_finished)
-        process.connect("errorOccurred(QProcess::ProcessError)", self._on_process_error)
+        for signal, slot in self._connections():
+            process.connect(signal, slot)
         return process
+
+    def _connections(self) -> list[tuple[str, Callable[..., None]]]:
+        return [
+            ("readyReadStandardOutput()", self._read_output),
+            ("readyReadStandardError()", self._read_log),
+            ("finished(int,QProcess::ExitStatus)", self._on_finished),
+            ("errorOccurred(QProcess::ProcessError)", self._on_process_error),
+        ]
+
+    def _release(self) -> None:
+        """Delete the QProcess: while it exists, PythonQt keeps it and everything that is connected to it alive."""
+        process, self._process = self._process, None
+        for signal, slot in self._connections():
+            process.disconnect(signal, slot)
+        process.deleteLater()
 
     def start(self) -> None:
         """Start the process; a failure to start is reported through ``onEnd``."""
+        assert self._process is not None, "a command is started once"
         self.started = True
         _alive.add(self)
         self._process.start(self._command[0], self._command[1:])
@@ -104,20 +119,22 @@ class ChildProcess:
     @property
     def running(self) -> bool:
         """Whether the operating system's process was started and has not ended."""
-        return self._process.state() != qt.QProcess.NotRunning
+        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
 
     @property
     def pid(self) -> int:
         """The id of the started process, which may be a launcher; 0 if none runs."""
-        return int(self._process.processId())
+        return int(self._process.processId()) if self._process is not None else 0
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the standard input of the process."""
-        self._process.write(data)
+        """Send bytes to the standard input of the process, if it has not ended."""
+        if self._process is not None:
+            self._process.write(data)
 
     def close_input(self) -> None:
         """Close the standard input of the process."""
-        self._process.closeWriteChannel()
+        if self._process is not None:
+            self._process.closeWriteChannel()
 
     def close(self, timeout_ms: int) -> None:
         """End a process that ends with its input, without the event loop, for example when Slicer quits."""
@@ -206,6 +223,7 @@ class ChildProcess:
             elif self._code is not None and not self.ended:
                 self.ended = True
                 _alive.discard(self)
+                self._release()
                 self._on_end(self._code)
 
     def _deliver_log(self) -> None:

@@ -100,3 +100,39 @@ def run(
     if wait:
         return finish(steps)
     return EventLoopWork(steps, on_done, on_error).start()
+
+
+class Pulse:
+    """A timer that calls a function until it is ended, and then lets go of it.
+
+    PythonQt keeps a function that is connected to a timer alive, and with it its object, as long as the timer exists.
+    """
+
+    def __init__(self, function: Callable[[], Any], interval_ms: int = 0, parent: Any = None) -> None:
+        self._function = function
+        self._timer: Any = qt.QTimer(parent)
+        self._timer.setInterval(interval_ms)
+        self._timer.connect("timeout()", function)
+
+    def start(self) -> None:
+        """Start, unless it was ended."""
+        if self._timer is not None:
+            self._timer.start()
+
+    def stop(self) -> None:
+        """Pause; ``start`` goes on."""
+        if self._timer is not None:
+            self._timer.stop()
+
+    @property
+    def active(self) -> bool:
+        """Whether it was started and neither paused nor ended."""
+        return self._timer is not None and bool(self._timer.active)
+
+    def end(self) -> None:
+        """End for good. May be called at any time."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+            timer.disconnect("timeout()", self._function)
+            timer.deleteLater()

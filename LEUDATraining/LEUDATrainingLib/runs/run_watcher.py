@@ -20,6 +20,7 @@ from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import is_running
 from leuda_core.runs.state import RunStatus, status_of
+from LEUDASegmentationLib.scene.steps import Pulse
 
 INTERVAL_MS = 500
 _LATEST = 500  # events
@@ -48,9 +49,7 @@ class RunWatcher:
 
     def __init__(self, parent: Any, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
-        self._timer = qt.QTimer(parent)
-        self._timer.setInterval(INTERVAL_MS)
-        self._timer.connect("timeout()", self.poll)
+        self._timer = Pulse(self.poll, INTERVAL_MS, parent)
         self._forget(None)
 
     def watch(self, path: Path | None) -> None:
@@ -69,8 +68,8 @@ class RunWatcher:
         return self._latest[-1] if self._latest else {}
 
     def stop(self) -> None:
-        """Stop observing; the status is kept."""
-        self._timer.stop()
+        """Stop observing for good; the status is kept."""
+        self._timer.end()
 
     @property
     def stop_requested_at(self) -> float | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -20,6 +19,7 @@ from leuda_core.errors import Cancelled, InputError, LeudaError
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import RunStatus
+from LEUDASegmentationLib.scene.steps import Pulse
 from LEUDATrainingLib.dataset.dataset_writer import WriteProgress, discard_dataset
 from LEUDATrainingLib.runs.run_watcher import RunWatcher
 
@@ -90,13 +90,12 @@ class TrainingJob:
         self._command, self._listeners, self._writing = command, listeners, writing
         self._running_command: Any = None
         self._wrote = False
-        self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self._turn)
+        self._timer = Pulse(self._turn)
         self._watcher = RunWatcher(None, self._look)
 
     def start(self) -> TrainingJob:
         """Start, and return immediately."""
-        self._timer.start(0)
+        self._timer.start()
         return self
 
     @property
@@ -130,7 +129,7 @@ class TrainingJob:
         """Stop observing the run, which continues; cancel it if it has not started. Called when Slicer quits."""
         if self.stage != "train":
             self.cancel()
-        self._timer.stop()
+        self._timer.end()
         self._watcher.stop()
 
     def _turn(self) -> None:
@@ -146,7 +145,7 @@ class TrainingJob:
             self._wrote = True
             self._listeners.on_progress(progress.stage, progress.fraction * _WRITTEN)
             return
-        self._timer.stop()
+        self._timer.end()
         self.stage = "check"
         self._listeners.on_progress(_("Checking every volume"), _WRITTEN)
         self._run_command(["check", str(self.call.dataset)], self._checked)
@@ -195,7 +194,7 @@ class TrainingJob:
         self._end(error)
 
     def _end(self, error: LeudaError | None) -> None:
-        self._timer.stop()
+        self._timer.end()
         self._watcher.stop()
         self.stage, self.error = "ended", error
         if error is None:
