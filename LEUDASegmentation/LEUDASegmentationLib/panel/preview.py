@@ -56,10 +56,12 @@ class LivePreview:
         """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
 
         Raises:
-            InputError: the volume or the model cannot be used.
+            InputError: the volume or the model cannot be used, or there is no view.
         """
         self.stop()
         check_volume(volume_node)
+        if slice_node is None:
+            raise InputError(_("there is no slice view to show a preview in"), _("choose a layout with a slice view"))
         self._session = _Session(self._logic, volume_node, self._logic.modelEntry(model), device, self._end)
         self._session.follow(slice_node)
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import LeudaError
 from LEUDASegmentationLib.panel.preview import LivePreview
 
-_FIRST_VIEW = "vtkMRMLSliceNodeRed"
+_RED_VIEW = "vtkMRMLSliceNodeRed"
 
 
 class PreviewControl:
@@ -63,7 +63,7 @@ class PreviewControl:
             return
         volume, model, device = wanted
         try:
-            self._view = _view_under_mouse() or slicer.mrmlScene.GetNodeByID(_FIRST_VIEW)
+            self._view = _view_under_mouse() or _first_view()
             self._preview.start(volume, model, self._view, device)
             self._watch_mouse(True)
         except LeudaError as error:
@@ -96,6 +96,12 @@ class PreviewControl:
 def _crosshair():
     """Return the node that knows the position of the mouse pointer."""
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+
+def _first_view():
+    """Return the red slice node, or another one if the layout has no red view; ``None`` without any."""
+    scene = slicer.mrmlScene
+    return scene.GetNodeByID(_RED_VIEW) or scene.GetFirstNodeByClass("vtkMRMLSliceNode")
 
 
 def _view_under_mouse():

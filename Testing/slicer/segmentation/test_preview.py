@@ -244,3 +244,9 @@ def test_wrong_volume_is_refused(preview):
     with pytest.raises(InputError, match="no input volume"):
         preview.live.start(None, MODEL, preview.slice_node)
     assert not preview.live.running
+
+
+def test_without_a_view_nothing_is_half_started(preview):
+    with pytest.raises(InputError, match="no slice view") as caught:
+        preview.live.start(add_volume(), MODEL, None)
+    assert "layout" in caught.value.remedy and not preview.live.running

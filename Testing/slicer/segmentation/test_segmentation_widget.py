@@ -163,3 +163,17 @@ def test_a_preview_that_fails_is_turned_off_with_a_message(ready, worker) -> Non
     settle()
     assert not ready.ui.livePreviewCheckBox.checked and not ready.panel.preview.running
     assert ready.panel.message_strip.remedy == "Close other programs."
+
+
+@pytest.mark.parametrize("left", ["vtkMRMLSliceNodeYellow", None])
+def test_a_layout_without_a_red_view_is_no_hindrance(ready, worker, left: str | None) -> None:
+    import slicer
+
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        if node.GetID() != left:
+            slicer.mrmlScene.RemoveNode(node)
+    click(ready.ui.livePreviewCheckBox)
+    settle()
+    assert ready.panel.preview.running == (left is not None) == ready.ui.livePreviewCheckBox.checked
+    if left is None:
+        assert "no slice view" in ready.panel.message_strip.cause.lower()
