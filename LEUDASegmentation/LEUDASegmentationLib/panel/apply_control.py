@@ -14,6 +14,7 @@ from LEUDASegmentationLib.panel.corrections_question import ask_about_correction
 from LEUDASegmentationLib.panel.volume_list import VolumeList
 from LEUDASegmentationLib.parameter_node import chosen_volumes, is_alive, wanted_segments
 from LEUDASegmentationLib.processes import installation
+from LEUDASegmentationLib.scene.corrections import found_nothing
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
 
@@ -134,7 +135,10 @@ class ApplyControl:
         notes = list(getattr(self._work, "notes", []))
         self._end()
         self._on_result(segmentation)
-        self._say_done(_("{name} is ready").format(name=segmentation.GetName()), notes)
+        if found_nothing(segmentation.GetSegmentation()):
+            self._strip.show_warning(_("The model found nothing in this volume"), "; ".join([_where_to_look(), *notes]))
+            return
+        self._say_done(_("“{name}” is ready").format(name=segmentation.GetName()), notes)
 
     def _on_error(self, error: LeudaError) -> None:
         self._end()
@@ -145,7 +149,9 @@ class ApplyControl:
 
     def _on_volume_done(self, volume, segmentation, error: LeudaError | None) -> None:
         if is_alive(volume):
-            self._volumes.set_state(volume, _state(error), str(error or ""))
+            empty = segmentation is not None and found_nothing(segmentation.GetSegmentation())
+            state, why = (_("nothing found"), _where_to_look()) if empty else (_state(error), str(error or ""))
+            self._volumes.set_state(volume, state, why)
         if segmentation is not None:
             self._on_result(segmentation)
 
@@ -159,7 +165,7 @@ class ApplyControl:
         summary = _("{done} of {count} volumes were segmented").format(done=done, count=count)
         if told:
             volume, error = told[0]
-            words = _("{summary}. {name}: {cause}")
+            words = _("{summary}. “{name}”: {cause}")
             self._strip.show_warning(
                 words.format(summary=summary, name=volume.GetName(), cause=error.message), error.remedy
             )
@@ -186,3 +192,9 @@ def _state(error: LeudaError | None) -> str:
     if error is None:
         return _("done")
     return _("cancelled") if isinstance(error, Cancelled) else _("failed")
+
+
+def _where_to_look() -> str:
+    return _(
+        "check that it is of the modality of the model and shows this part of the body, and that the ROI contains it"
+    )

@@ -116,7 +116,7 @@ class ModelTable:
             path = path if path.lower().endswith(".zip") else f"{path}.zip"
             with self._telling():
                 export_model(entry, Path(path))
-                self._on_message(_("{name} was exported to {path}.").format(name=entry.name, path=path))
+                self._on_message(_("“{name}” was exported to {path}.").format(name=entry.name, path=path))
 
     def delete(self) -> None:
         """Delete the chosen model after asking."""
@@ -127,7 +127,7 @@ class ModelTable:
         if slicer.util.confirmOkCancelDisplay(question.format(name=name), windowTitle=_("Delete model")):
             with self._telling():
                 self._logic.deleteModel(name)
-                self._on_message(_("{name} was deleted.").format(name=name))
+                self._on_message(_("“{name}” was deleted.").format(name=name))
             self.refresh()
             self._on_selected(self.selected)
 
@@ -138,7 +138,7 @@ class ModelTable:
             entry = self._logic.importModel(Path(path))
             self.refresh()
             self.select(entry.name)
-            self._on_message(_("{name} was imported.").format(name=entry.name))
+            self._on_message(_("“{name}” was imported.").format(name=entry.name))
             self._on_selected(self.selected)
 
     def _fill_row(self, row: int, entry: ModelEntry) -> None:

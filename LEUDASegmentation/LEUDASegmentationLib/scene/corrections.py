@@ -68,6 +68,13 @@ def set_stamps(segment: Any, text: str | None) -> None:
         segment.SetTag(WRITTEN_TAG, text)
 
 
+def found_nothing(segmentation: Any) -> bool:
+    """Return whether the last runs of all segments that a run has written found no voxel of them."""
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    written = [stamps for segment in segments if (stamps := written_stamps(segment)) is not None]
+    return bool(written) and not any(written)
+
+
 def drawn_slices(segmentation: Any, labels: Sequence[Label]) -> Generator[float, None, dict[str, set[int]]]:
     """Return (from a generator that yields the fraction done) the slices of each segment that were drawn on since.
 

@@ -72,7 +72,7 @@ class MessageStrip:
         self.widget.hide()
 
     def _show(self, kind: str, cause: str, remedy: str) -> None:
-        self.kind, self.cause, self.remedy = kind, _sentence(cause), _sentence(remedy)
+        self.kind, self.cause, self.remedy = kind, sentence(cause), sentence(remedy)
         tint = _TINTS[kind]
         frame = f"border: 1px solid rgba({tint}, 150); border-radius: 3px; background: rgba({tint}, 30);"
         self.widget.styleSheet = f"#messageStrip {{ {frame} }}"  # the name excludes the strip's own children
@@ -118,9 +118,13 @@ class MessageStrip:
         return button
 
 
-def _sentence(text: str) -> str:
-    """Return a text as a sentence: error messages start with a lower-case letter and have no full stop."""
+def sentence(text: str) -> str:
+    """Return a text as a sentence: error messages start with a lower-case letter and have no full stop.
+
+    A first word that is no word, such as the name of a file, is left as it is.
+    """
     text = " ".join(str(text).split())
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+    first = text.split(" ", 1)[0].rstrip(",;:")
+    return (text[0].upper() if first.isalpha() else text[0]) + text[1:] + ("" if text[-1] in ".!?…" else ".")

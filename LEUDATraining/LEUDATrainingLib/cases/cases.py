@@ -85,7 +85,9 @@ class CaseStore:
         """
         check_volume(volume)
         if any(self.volume(case) is volume for case in self):
-            raise InputError(_("{name} is already in the list").format(name=volume.GetName()), _("choose another one"))
+            raise InputError(
+                _("“{name}” is already in the list").format(name=volume.GetName()), _("choose another one")
+            )
         case = Case(secrets.token_hex(4), self._free_name(volume.GetName()))
         with slicer.util.NodeModify(self.node):
             self._refer(case, "volume", volume)

@@ -70,7 +70,7 @@ def _case_problems(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, 
                 yield error.message, error.remedy
     shared = [case.name for case in target if _identity(target, case) in {_identity(source, one) for one in source}]
     for name in shared:
-        yield _("{name} is both a source and a target volume").format(name=name), _("remove it from one of the lists")
+        yield _("“{name}” is both a source and a target volume").format(name=name), _("remove it from one of the lists")
 
 
 def case_error(store: CaseStore, case: Case) -> LeudaError | None:

@@ -195,11 +195,11 @@ class MarkingPanel:
         if case is None:
             return _("Select a volume in the list of source volumes to mark its slices.")
         if volume is None:
-            return _("{name} is not loaded: press Load below the list of source volumes to mark its slices.").format(
+            return _("“{name}” is not loaded: press Load below the list of source volumes to mark its slices.").format(
                 name=case.name
             )
         if segmentation is None:
-            return _("{name} has no segmentation yet.").format(name=case.name)
+            return _("“{name}” has no segmentation yet.").format(name=case.name)
         if self._marks.is_counting(case):
             return _("The labelled slices of {name} are being counted…").format(name=case.name)
         return _("The slices of {name} cannot be marked: see its state in the list of source volumes.").format(

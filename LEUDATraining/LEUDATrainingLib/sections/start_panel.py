@@ -15,7 +15,7 @@ from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.processes import installation
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
-from LEUDASegmentationLib.widgets.message_strip import MessageStrip
+from LEUDASegmentationLib.widgets.message_strip import MessageStrip, sentence
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
 from LEUDATrainingLib.dataset.readiness import Readiness, examine
 from LEUDATrainingLib.labels.case_marks import CaseMarks
@@ -102,6 +102,7 @@ class StartPanel:
             settings=self._form.settings,
             wait=False,
             onStarted=self._started,
+            onDone=self._finished,
             onError=self._failed,
             onProgress=self._progress.update,
             onLine=self._log.append,
@@ -110,11 +111,15 @@ class StartPanel:
     def _started(self, run: Run) -> None:
         self._progress.finish()
         self._message.show_info(
-            _("{name} is training").format(name=run.path.parent.name),
+            _("“{name}” is training").format(name=run.path.parent.name),
             _("It runs independently of Slicer; see Trainings below"),
         )
         self._on_started(run)
         self.refresh()
+
+    def _finished(self, run: Run) -> None:
+        name = run.path.parent.name
+        self._message.show_info(_("“{name}” is trained").format(name=name), _("Its model is under Trainings below"))
 
     def _failed(self, error: LeudaError) -> None:
         """Show why a training did not start; errors of a running training are shown with the run."""
@@ -125,6 +130,8 @@ class StartPanel:
                 self._message.show_info(_("The start was cancelled"), "")
         elif starting:
             self._message.show_error(error)
+        if not starting:
+            self._message.clear()  # it said that the run is training
         self.refresh()
 
     def _new_button(self) -> Any:
@@ -148,7 +155,7 @@ def _notes(found: Readiness) -> str:
 
 
 def _items(lines: Sequence[tuple[str, str]]) -> str:
-    texts = [f"{message[:1].upper()}{message[1:]}: {remedy}." for message, remedy in lines]
+    texts = [sentence(f"{message}: {remedy}") for message, remedy in lines]
     return "".join(f"<li>{html.escape(text)}</li>" for text in texts)
 
 
@@ -157,5 +164,5 @@ def _tooltip(found: Readiness, starting: bool) -> str:
         return _("A training is being started")
     if found.problems:
         message, remedy = found.problems[0]
-        return f"{message[:1].upper()}{message[1:]}: {remedy}"
+        return sentence(f"{message}: {remedy}")
     return _("Write the dataset and train in a separate process")

@@ -122,7 +122,7 @@ def test_an_imported_model_is_chosen(model_table, answers) -> None:
     seen.table.import_from_zip()
     assert seen.table.selected_name == "liver"
     assert [chosen.name for chosen in seen.selected] == ["liver"]
-    assert seen.messages == ["liver was imported."]
+    assert seen.messages == ["“liver” was imported."]
     assert seen.table.table.visible
 
 
@@ -168,7 +168,7 @@ def test_a_model_is_exported_as_a_zip_file(model_table, answers, monkeypatch, ty
     answers.path = typed
     click(seen.table.export_button)
     assert exported == [(model_entry("a"), Path("/elsewhere/mine.zip"))]
-    assert seen.messages == ["a was exported to /elsewhere/mine.zip."]
+    assert seen.messages == ["“a” was exported to /elsewhere/mine.zip."]
 
 
 def test_the_folder_is_revealed(model_table, monkeypatch, tmp_path) -> None:

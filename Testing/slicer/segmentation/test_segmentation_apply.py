@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from host.driving import wait_until
@@ -151,6 +154,22 @@ def test_a_new_roi_lies_around_the_volume_and_limits_apply(ready, worker) -> Non
     assert fields["box"] == [[0, 14], [0, 12], [0, 5]]
 
 
+def find_nothing(fields: dict[str, Any]) -> dict[str, Any]:
+    np.save(fields["output"], np.zeros(np.load(fields["volume"], mmap_mode="r").shape, np.uint8))
+    return {"device": "cpu", "notes": [], "seconds": {}, "labels": []}
+
+
+def test_an_empty_result_is_a_warning_with_what_to_look_at(ready, worker) -> None:
+    worker.draw = find_nothing
+    apply_to_end(ready, worker)
+    strip = ready.panel.message_strip
+    assert strip.kind == "warning" and strip.cause == "The model found nothing in this volume."
+    assert "modality" in strip.remedy and "ROI" in strip.remedy
+    worker.draw = draw_discs
+    apply_to_end(ready, worker)
+    assert strip.kind == "info" and strip.cause.startswith("“patient 1")
+
+
 # Several volumes
 
 
@@ -177,7 +196,7 @@ def test_several_volumes_are_segmented_one_after_another(several, worker) -> Non
     assert column_texts(table, 2) == ["failed", "done"]
     assert "torn" in table.item(0, 2).toolTip()
     strip = several.panel.message_strip
-    assert strip.kind == "warning" and strip.cause.startswith("1 of 2 volumes were segmented. patient 1")
+    assert strip.kind == "warning" and strip.cause.startswith("1 of 2 volumes were segmented. “patient 1")
     assert several.ui.resultSelector.currentNode() is segmentations()[0]
 
 

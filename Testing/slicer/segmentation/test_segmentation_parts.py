@@ -155,3 +155,19 @@ def test_time_left_is_said_as_a_person_would(slicer_app, seconds: float, text: s
     from LEUDASegmentationLib.widgets.run_progress import time_left
 
     assert time_left(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("“rigrun” is training", "“rigrun” is training."),
+        ("mr01.nii.gz: the header is damaged", "mr01.nii.gz: the header is damaged."),
+        ("the volume is torn; load it again", "The volume is torn; load it again."),
+        ("/data/run is full", "/data/run is full."),
+        ("nothing, really!", "Nothing, really!"),
+    ],
+)
+def test_messages_are_sentences_that_leave_names_alone(slicer_app, text: str, expected: str) -> None:
+    from LEUDASegmentationLib.widgets.message_strip import sentence
+
+    assert sentence(text) == expected

@@ -142,7 +142,7 @@ def test_starting_does_not_freeze(slicer_app, widget, node, segmentation) -> Non
     def start() -> None:
         widget.panel.messages["start"].clear()
         slicer_app.click(find(widget, "startButton"))
-        slicer_app.wait_until(lambda: "is training" in widget.panel.messages["start"].cause, 60)
+        slicer_app.wait_until(lambda: "is trained" in widget.panel.messages["start"].cause, 60)
 
     assert_lively(slicer_app, start)
 

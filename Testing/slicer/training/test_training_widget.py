@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from leuda_core.errors import LeudaError
+from leuda_core.runs.folder import Run
 from training_scene import Commands, add_labels, add_volume, fill, labels_of, source_store, structures
 from training_window import REFRESH_S, open_section, settle, texts
 
@@ -183,11 +185,24 @@ def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> Non
     slicer_app.click(find("startButton"))
     run = runs_folder() / "MR to CT" / "run"
     slicer_app.wait_until(lambda: widget.panel.view.run_path == run, 20)
-    assert "is training" in widget.panel.messages["start"].cause
+    assert "is trained" in widget.panel.messages["start"].cause
     assert "--set batch_size=3" in " ".join(commands.words[-1])
     assert not find("runsSection").collapsed
     assert find("runTable").rowCount == 1
     assert find("startButton").enabled
+
+
+def test_a_run_that_has_ended_is_no_longer_said_to_train(slicer_app, widget, tmp_path, monkeypatch) -> None:
+    start, message = widget.panel.start, widget.panel.messages["start"]
+    monkeypatch.setattr(start, "_on_started", lambda run: None)
+    run = Run(tmp_path / "rigrun" / "run")
+    start._started(run)
+    assert message.cause == "“rigrun” is training."
+    start._finished(run)
+    assert message.cause == "“rigrun” is trained." and "Trainings" in message.remedy
+    start._started(run)
+    start._failed(LeudaError("the disk is full", "free some"))  # which the run itself shows
+    assert message.cause == ""
 
 
 def test_problems_of_the_dataset_are_shown_and_start_works_again(slicer_app, widget, find, node) -> None:
@@ -201,7 +216,7 @@ def test_problems_of_the_dataset_are_shown_and_start_works_again(slicer_app, wid
     assert find("startButton").enabled
     widget.logic.commandFactory = Commands()
     slicer_app.click(find("startButton"))
-    slicer_app.wait_until(lambda: "is training" in widget.panel.messages["start"].cause, 20)
+    slicer_app.wait_until(lambda: "is trained" in widget.panel.messages["start"].cause, 20)
 
 
 def test_closing_the_scene_while_a_dataset_is_written_is_no_crash(slicer_app, widget, find, node) -> None:
@@ -238,5 +253,5 @@ def test_writing_a_large_volume_keeps_the_window_alive(slicer_app, widget, find,
     settle(slicer_app, widget)
     with slicer_app.event_loop_latency() as latency:
         slicer_app.click(find("startButton"))
-        slicer_app.wait_until(lambda: "is training" in widget.panel.messages["start"].cause, 60)
+        slicer_app.wait_until(lambda: "is trained" in widget.panel.messages["start"].cause, 60)
     assert latency.busiest_s < 0.2 and latency.longest_s < 1.0, (latency.busiest_s, latency.longest_s)
