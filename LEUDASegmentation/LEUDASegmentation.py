@@ -13,6 +13,7 @@ from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel
 from LEUDASegmentationLib.panel.volume_list import scalar_volumes
 from LEUDASegmentationLib.parameter_node import SegmentationParameterNode, is_alive
+from LEUDASegmentationLib.processes.worker_client import stop_shared_worker
 from LEUDASegmentationLib.sample_data import register_sample_data
 from LEUDASegmentationLib.self_test import LABEL, add_disc_volume, train_tiny_model
 from LEUDASegmentationLib.widgets.module_widget import ModuleWidget
@@ -61,6 +62,11 @@ class LEUDASegmentationWidget(ModuleWidget):
         if not is_alive(node.inputVolume) and volumes:
             node.inputVolume = volumes[0]
         return node
+
+    def onReload(self) -> None:
+        """Also end the worker: the reloaded library starts its own."""
+        stop_shared_worker()
+        super().onReload()
 
     def selectModel(self, name: str) -> None:
         """Choose a model of the list.

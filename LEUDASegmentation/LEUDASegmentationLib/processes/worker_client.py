@@ -258,5 +258,6 @@ def stop_shared_worker() -> None:
     """Stop the application's worker, if there is one."""
     global _shared
     if _shared is not None:
+        slicer.app.disconnect("aboutToQuit()", stop_shared_worker)
         _shared.stop()
         _shared = None

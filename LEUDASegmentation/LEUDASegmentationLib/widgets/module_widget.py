@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import qt
@@ -57,6 +58,16 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
         self.panel.cleanup()
+
+    def onReload(self) -> None:
+        """Reload the module with its library; called by the button *Reload* of Slicer's developer mode.
+
+        The library that both modules share is reloaded with LEUDASegmentation.
+        """
+        library = f"{self.moduleName}Lib"
+        for name in [name for name in sys.modules if name == library or name.startswith(f"{library}.")]:
+            del sys.modules[name]
+        super().onReload()
 
     def enter(self) -> None:
         """Called each time the user opens the module."""

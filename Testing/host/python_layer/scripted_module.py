@@ -80,6 +80,10 @@ class ScriptedLoadableModuleWidget:
     def cleanup(self) -> None:
         """Called when the module is reloaded or Slicer exits."""
 
+    def onReload(self) -> None:
+        """Called by the button "Reload" of the developer mode."""
+        slicer.util.reloadScriptedModule(self.moduleName)
+
     def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:
             self.cleanup()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import unittest
 
 import pytest
 
+from repository import ROOT
 from segmentation_panel import MODULE
 
 pytestmark = pytest.mark.slow
@@ -94,3 +96,39 @@ def test_the_self_test_notices_a_model_that_has_not_learnt(self_test) -> None:
     case.messageDelay, case.STEPS = 0, 1
     with pytest.raises(AssertionError):
         case.runTest()
+
+
+_RELOAD = """
+import shutil, sys
+from pathlib import Path
+sys.path[:0] = [{testing!r}, {root!r}]
+from host import boot
+app = boot()
+import slicer
+for name in ("LEUDASegmentation", "LEUDATraining"):
+    copied = shutil.copytree(Path({root!r}, name), Path({folder!r}, name))
+    app.loadModule(copied / f"{{name}}.py")
+    widget = slicer.modules.__dict__[name.lower()].widgetRepresentation().self()
+    widget.enter()
+    part = {{"LEUDASegmentation": "scene/steps.py", "LEUDATraining": "labels/marks.py"}}[name]
+    with open(copied / f"{{name}}Lib" / part, "a") as file:
+        file.write("CHANGED = True" + chr(10))
+    before = getattr(widget, "panel")
+    widget.onReload()
+    after = getattr(slicer.modules, f"{{name}}Widget")
+    assert after is not widget and after.panel is not before
+    after.enter()
+    app.processEvents()
+    module = sys.modules[f"{{name}}Lib." + part.replace("/", ".").removesuffix(".py")]
+    print("RESULT", name, module.CHANGED, sys.modules[name].__file__.startswith({folder!r}))
+app.close()
+"""
+
+
+def test_a_reload_takes_the_files_of_the_library_as_well(tmp_path) -> None:
+    script = _RELOAD.format(testing=str(ROOT / "Testing"), root=str(ROOT), folder=str(tmp_path))
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert lines == ["RESULT LEUDASegmentation True True", "RESULT LEUDATraining True True"], done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
