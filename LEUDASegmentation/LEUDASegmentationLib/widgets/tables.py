@@ -68,7 +68,9 @@ def empty_state(name: str, text: str):
     label = qt.QLabel(text)
     label.objectName = name
     label.wordWrap = True
-    label.styleSheet = "font-style: italic"
+    font = qt.QFont(label.font)
+    font.setItalic(True)
+    label.setFont(font)
     label.setContentsMargins(4, 4, 4, 4)
     return label
 

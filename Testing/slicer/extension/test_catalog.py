@@ -63,6 +63,7 @@ def test_the_entry_says_what_cmake_says(entry: dict[str, object], cmake: dict[st
 def test_the_description_says_what_the_extension_works_on(cmake: dict[str, str]) -> None:
     text = cmake["EXTENSION_DESCRIPTION"]
     assert all(word in text for word in ("MR", "CT", "Nothing is uploaded", "research"))
+    assert len(re.findall(r"[.!?](?: |$)", text)) <= 2, "the catalog shows one or two sentences"
     assert ";" not in text, "CMake cuts texts at semicolons"
 
 
