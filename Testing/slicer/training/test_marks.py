@@ -80,9 +80,11 @@ def large(slicer_app, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch, slicer_app) -> list[int]:
-    """Notes the axis of every count that begins."""
+def counts(monkeypatch: pytest.MonkeyPatch, widget) -> list[int]:
+    """Notes the axis of every count that begins; the window, which counts as well, does not look."""
     from LEUDATrainingLib.labels.label_layers import LabelReader
+
+    widget.setParameterNode(None)
 
     begun: list[int] = []
     count_slices = LabelReader.count_slices
