@@ -36,12 +36,19 @@ def stamps_of(layer: Any, value: int) -> Generator[float, None, Stamps]:
     i, j, k = layer.GetExtent()[::2]
     for slab in slabs(voxels.shape, voxels.itemsize):
         present = voxels[slab] == value
-        for index in np.flatnonzero(present.any(axis=(1, 2))):
-            rows, columns = np.nonzero(present[index])
-            places = np.stack([rows + j, columns + i]).astype("<i4")
-            found[k + slab.start + int(index)] = zlib.crc32(places.tobytes())
+        rows = present.any(axis=2)
+        for index in np.flatnonzero(rows.any(axis=1)):
+            found[k + slab.start + int(index)] = _stamp(present[index], rows[index], (j, i))
         yield slab.stop / len(voxels)
     return found
+
+
+def _stamp(present: np.ndarray, rows: np.ndarray, first: tuple[int, int]) -> int:
+    """Return the checksum of where a mask (J, I) is true; ``rows`` are those that are not empty."""
+    down, across = np.flatnonzero(rows), np.flatnonzero(present.any(axis=0))
+    box = present[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    place = np.array([down[0] + first[0], across[0] + first[1], *box.shape], "<i4")
+    return zlib.crc32(np.packbits(box).tobytes(), zlib.crc32(place.tobytes()))
 
 
 def as_tag(stamps: Stamps) -> str:
