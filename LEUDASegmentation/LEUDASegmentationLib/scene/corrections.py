@@ -53,7 +53,7 @@ def _stamp(present: np.ndarray, rows: np.ndarray, first: tuple[int, int]) -> int
 
 def as_tag(stamps: Stamps) -> str:
     """Return stamps as the text of a tag."""
-    return " ".join(f"{k}:{stamp:08x}" for k, stamp in sorted(stamps.items()))
+    return " ".join(f"{k}={stamp:08x}" for k, stamp in sorted(stamps.items()))
 
 
 def written_stamps(segment: Any) -> Stamps | None:
@@ -62,7 +62,7 @@ def written_stamps(segment: Any) -> Stamps | None:
     if text is None:
         return None
     try:
-        return {int(k): int(stamp, 16) for k, stamp in (word.split(":") for word in text.split())}
+        return {int(k): int(stamp, 16) for k, stamp in (word.split("=") for word in text.split())}
     except ValueError:
         return None
 

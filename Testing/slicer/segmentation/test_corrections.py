@@ -185,7 +185,7 @@ def test_stamps_that_cannot_be_read_are_as_none(logic, volume, node) -> None:
 
     segment = segment_of(node, "spleen")
     assert set(written_stamps(segment)) == {5}
-    segment.SetTag("LEUDA.Written", "5:zz")
+    segment.SetTag("LEUDA.Written", "5=zz")
     assert written_stamps(segment) is None
     assert logic.correctedSlices(node, "Herz CT") == 0
 
