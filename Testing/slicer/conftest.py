@@ -19,12 +19,25 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed (pip install PyS
 import host
 from host import Host, boot
 from host.python_layer.modules import forget_modules_below
+from package_machine import installation, machine
 from segmentation_jobs import held, logic
 from segmentation_panel import entries, module, ready, shown, worker
 from training_scene import node, source
 
-# The fixtures of LEUDASegmentation, and those of LEUDATraining.
-__all__ = ["entries", "held", "logic", "module", "node", "ready", "shown", "source", "worker"]
+# The fixtures of LEUDASegmentation, those of LEUDATraining, and those of installing.
+__all__ = [
+    "entries",
+    "held",
+    "installation",
+    "logic",
+    "machine",
+    "module",
+    "node",
+    "ready",
+    "shown",
+    "source",
+    "worker",
+]
 
 MODULES = ("LEUDASegmentation", "LEUDATraining")
 

@@ -190,8 +190,9 @@ class _Draft:
 
     def _usual_side_steps(self) -> dict[str, int]:
         """Return the steps of other phases than the segmenter's which a plan may change, with their usual numbers."""
-        names = {name for name in self.config.settings if name.endswith(STEPS_SUFFIX)}
-        return {name: self.config.settings[name] for name in sorted(names - self.given - self.kind.fixed_steps)}
+        settings = self.config.settings
+        fixed = self.given | self.kind.fixed_steps | ({"translator_steps"} if settings.get("translator") else set())
+        return {name: settings[name] for name in settings if name.endswith(STEPS_SUFFIX) and name not in fixed}
 
     def _task(self) -> Task:
         labels = self.kind.reads_target_labels

@@ -43,6 +43,7 @@ class ApplyControl:
         self._on_state, self._on_result = on_state, on_result
         self._work = None  # a SegmentationJob or a SegmentationQueue, both with ``cancel``
         self._asked: list[Any] = []  # the volumes of a queue
+        self._labels: list[Any] = []  # what the work writes
         self._began = 0.0
         self._closed = False
         self.progress = RunProgress(self.cancel)
@@ -91,6 +92,7 @@ class ApplyControl:
             wait=False,
             onProgress=self._while_open(self._on_progress),
         )
+        self._labels = [label for label in entry.labels if label.name not in parameters.skippedSegments]
         self.progress.start(_("Starting"))
         if parameters.severalVolumes:
             self._begin_several(chosen_volumes(parameters), entry, options)
@@ -135,7 +137,7 @@ class ApplyControl:
         notes = list(getattr(self._work, "notes", []))
         self._end()
         self._on_result(segmentation)
-        if found_nothing(segmentation.GetSegmentation()):
+        if found_nothing(segmentation.GetSegmentation(), self._labels):
             self._strip.show_warning(_("The model found nothing in this volume"), "; ".join([_where_to_look(), *notes]))
             return
         self._say_done(_("“{name}” is ready").format(name=segmentation.GetName()), notes)
@@ -149,7 +151,7 @@ class ApplyControl:
 
     def _on_volume_done(self, volume, segmentation, error: LeudaError | None) -> None:
         if is_alive(volume):
-            empty = segmentation is not None and found_nothing(segmentation.GetSegmentation())
+            empty = segmentation is not None and found_nothing(segmentation.GetSegmentation(), self._labels)
             state, why = (_("nothing found"), _where_to_look()) if empty else (_state(error), str(error or ""))
             self._volumes.set_state(volume, state, why)
         if segmentation is not None:

@@ -75,11 +75,11 @@ def set_stamps(segment: Any, text: str | None) -> None:
         segment.SetTag(WRITTEN_TAG, text)
 
 
-def found_nothing(segmentation: Any) -> bool:
-    """Return whether the last runs of all segments that a run has written found no voxel of them."""
-    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
-    written = [stamps for segment in segments if (stamps := written_stamps(segment)) is not None]
-    return bool(written) and not any(written)
+def found_nothing(segmentation: Any, labels: Sequence[Label]) -> bool:
+    """Return whether the last run found no voxel of any of its labels; corrections do not count."""
+    ids = (find_segment(segmentation, label.name) for label in labels)
+    written = [written_stamps(segmentation.GetSegment(segment_id)) for segment_id in ids if segment_id is not None]
+    return bool(written) and all(stamps == {} for stamps in written)
 
 
 def drawn_slices(segmentation: Any, labels: Sequence[Label]) -> Generator[float, None, dict[str, set[int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from typing import Any
 
 import qt
@@ -12,7 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 
-class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):
     """A module's widget: its panel follows the parameter node, the closing of the scene, and added and removed nodes.
 
     A module implements ``makePanel`` and ``makeParameterNode``; its ``.ui`` file has the name of the module. A panel
@@ -29,13 +30,13 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag = None
         super().__init__(parent)  # also initialises the mixin; without a parent, it calls ``setup``
 
+    @abstractmethod
     def makePanel(self) -> Any:
         """Set ``logic`` and return the panel; ``ui`` has the widgets of the ``.ui`` file as attributes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def makeParameterNode(self) -> Any:
         """Return the module's parameter node in the current scene; create it if there is none."""
-        raise NotImplementedError
 
     def setup(self) -> None:
         """Create the panel; called once, when the module is opened for the first time."""

@@ -88,7 +88,8 @@ class StartPanel:
             self._progress.start(_("Writing the volumes"))
             self._train()
         except LeudaError as error:
-            self._failed(error)
+            self._progress.finish()
+            self._message.show_error(error)
         self.refresh()
 
     def _train(self) -> None:
@@ -123,15 +124,13 @@ class StartPanel:
 
     def _failed(self, error: LeudaError) -> None:
         """Show why a training did not start; errors of a running training are shown with the run."""
-        starting = self._progress.running
-        self._progress.finish()
-        if isinstance(error, Cancelled):
-            if starting:
-                self._message.show_info(_("The start was cancelled"), "")
-        elif starting:
-            self._message.show_error(error)
-        if not starting:
+        if not self._progress.running:
             self._message.clear()  # it said that the run is training
+        elif isinstance(error, Cancelled):
+            self._message.show_info(_("The start was cancelled"), "")
+        else:
+            self._message.show_error(error)
+        self._progress.finish()
         self.refresh()
 
     def _new_button(self) -> Any:

@@ -142,6 +142,8 @@ def test_a_given_translator_decides_its_sizes(tiny_dataset: Path, tmp_path: Path
     config = choose(tiny_dataset, "mt_uda", steps=1, settings={"translator": str(first.path)})
     assert {name: config.settings[name] for name in sizes} == sizes
     assert all("given translator" in config.reasons[name] for name in sizes)
+    longer = choose(tiny_dataset, "mt_uda", steps=3000, settings={"translator": str(first.path)})
+    assert "translator_steps" not in longer.reasons  # it is not trained again
     train(
         tiny_dataset,
         "mt_uda",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
@@ -24,11 +25,12 @@ class Default:
     __hash__ = None
 
 
-class Validator:
+class Validator(ABC):
     """A rule for values. Subclasses raise ValueError from `validate`."""
 
+    @abstractmethod
     def validate(self, value: Any) -> None:
-        raise NotImplementedError
+        """Check a value."""
 
 
 def _refuse(bad: bool, text: str) -> None:

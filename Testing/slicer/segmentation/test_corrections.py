@@ -148,7 +148,6 @@ def test_results_of_version_0_1_have_no_stamps_and_are_replaced(logic, volume, n
 def test_only_the_chosen_segments_count(logic, volume, node) -> None:
     spleen = draw_on(node, volume, "spleen", 3)
     assert logic.correctedSlices(node, "Herz CT", ["spleen"]) == 1
-    assert logic.correctedSlices(node, "Herz CT", ["grey"]) in (0, 1)  # painting may have erased it there
     answering(logic, OTHER)
     logic.segment(volume, "Herz CT", node, segments=[LABELS[0].name])
     np.testing.assert_array_equal(segment_voxels(node, "spleen", volume), spleen)

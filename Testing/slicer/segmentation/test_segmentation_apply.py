@@ -168,6 +168,10 @@ def test_an_empty_result_is_a_warning_with_what_to_look_at(ready, worker) -> Non
     worker.draw = draw_discs
     apply_to_end(ready, worker)
     assert strip.kind == "info" and strip.cause.startswith("“patient 1")
+    ready._parameterNode.skippedSegments = ["disc"]  # which stays where it was found before
+    worker.draw = find_nothing
+    apply_to_end(ready, worker)
+    assert strip.kind == "warning" and strip.cause == "The model found nothing in this volume."
 
 
 # Several volumes

@@ -192,6 +192,20 @@ def test_start_launches_and_shows_the_run(slicer_app, widget, find, node) -> Non
     assert find("startButton").enabled
 
 
+def test_packages_that_cannot_be_installed_are_told(slicer_app, widget, find, node, monkeypatch) -> None:
+    from LEUDASegmentationLib.processes import installation
+
+    def fail(_parent) -> bool:
+        raise LeudaError("PyTorch could not be installed", "check the network")
+
+    monkeypatch.setattr(installation, "ensure_installed", fail)
+    fill(node)
+    settle(slicer_app, widget)
+    slicer_app.click(find("startButton"))
+    message = widget.panel.messages["start"]
+    assert message.kind == "error" and "PyTorch" in message.cause and find("startButton").enabled
+
+
 def test_a_run_that_has_ended_is_no_longer_said_to_train(slicer_app, widget, tmp_path, monkeypatch) -> None:
     start, message = widget.panel.start, widget.panel.messages["start"]
     monkeypatch.setattr(start, "_on_started", lambda run: None)
