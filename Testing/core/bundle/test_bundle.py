@@ -293,10 +293,3 @@ def test_a_run_folder_leads_to_its_bundle(folder: Path) -> None:
     folder.rename(folder.parent / "bundle")
     with pytest.raises(InputError, match=f"use {folder.parent / 'bundle'}"):
         load_bundle(folder.parent)
-
-
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_bytes(b"no zip"), Path.mkdir])
-def test_what_is_no_bundle_is_refused(tmp_path: Path, make) -> None:
-    make(tmp_path / "x")
-    with pytest.raises(InputError, match="x"):
-        load_bundle(tmp_path / "x")

@@ -239,3 +239,10 @@ def test_zip_whose_entry_begins_behind_all_files_is_refused(untrained_bundle: Pa
     packed.write_bytes(bytes(data))
     with pytest.raises(InputError, match="cannot be read"):
         load_bundle(packed)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_bytes(b"no zip"), Path.mkdir])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, make) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(InputError, match="x"):
+        load_bundle(tmp_path / "x")
