@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from leuda_core.runs.state import status as status
     from leuda_core.training.reproduce import Reproduction as Reproduction
     from leuda_core.training.reproduce import reproduce as reproduce
+    from leuda_core.training.run import adapt as adapt
     from leuda_core.training.run import resume as resume
     from leuda_core.training.run import train as train
     from leuda_core.types import Batch as Batch
@@ -44,6 +45,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "train": "training.run",
+    "adapt": "training.run",
     "resume": "training.run",
     "reproduce": "training.reproduce",
     "Reproduction": "training.reproduce",

@@ -46,6 +46,12 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unlabelled_batch_size: Annotated[
         int, Meta(ge=1, le=256, description="unlabelled slices of each domain per step")
     ] = 4
+    target_labels: Annotated[
+        bool, Meta(description="also learn from labelled target slices, if the dataset has some")
+    ] = False
+    labelled_target_batch_size: Annotated[
+        int, Meta(ge=1, le=256, description="labelled target slices per step, with target_labels")
+    ] = 4
     learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 1e-3
     ema_decay: Annotated[
         float, Meta(ge=0, lt=1, description="decay of the moving average of the segmenter's weights")
@@ -102,7 +108,8 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run.
 
-    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen; they do not influence the run.
+    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen; they do not influence the run. A run
+    with ``start`` adapts the model of its folder ``start``.
     """
 
     dataset: str
@@ -115,6 +122,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rules: Annotated[
         int, Meta(ge=1, le=RULES, description="how volumes become slices and batches: 1 as in version 0.1, 3 as today")
     ] = 1
+    start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="checksum of the model it goes on from")] = ""
     budget_minutes: Annotated[float, Meta(gt=0, description="time for which the steps were chosen")] | None = None
     reasons: dict[str, str] = {}
 

@@ -184,6 +184,8 @@ class Batch:
             turned or scaled; upright_matrices: ``(2 B, 2, 3)``, from the augmented to the upright ones, see
             ``data.batches.views``. ``None`` in runs of earlier versions.
         source_is_labelled: most source slices are labelled, so that ``source_unlabelled`` brings little that is new.
+        labelled_target, labelled_target_structures: ``(B, C, H, W)``, labelled target slices and the class indices of
+            all slices of the stacks; ``None`` unless the setting ``target_labels`` asks for them.
     """
 
     source: Tensor
@@ -196,6 +198,8 @@ class Batch:
     upright: Tensor | None = None
     upright_matrices: Tensor | None = None
     source_is_labelled: bool = False
+    labelled_target: Tensor | None = None
+    labelled_target_structures: Tensor | None = None
 
     @property
     def upright_target(self) -> Tensor:
@@ -237,11 +241,13 @@ class Prediction:
     """A segmentation on exactly the grid of its input volume.
 
     ``probabilities``, when asked for, is ``(C, I, J, K)`` float16 with the background first. ``notes`` are
-    messages for the user, such as a fallback to the CPU. ``seconds`` maps stages to wall time.
+    messages for the user, such as a fallback to the CPU. ``seconds`` maps stages to wall time. ``doubt``, when asked
+    for, is ``(n_slices, 2)`` in mm2: the expected area of wrong pixels in each slice, and that of all structures.
     """
 
     label_map: LabelMap
     probabilities: np.ndarray | None = None
+    doubt: np.ndarray | None = None
     device: str = "cpu"
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,9 @@ Those of ``heart-full`` have no labels of whole slices, but those of ``mscmr`` a
 the heart: each crop is found in its slices, where it is the same pixel for pixel. The test patients of ``mscmr`` are
 not used. Volumes to score on are copied, since a dataset refuses test volumes that it also trains on: here, without
 labels, that is meant.
+
+With these labels, ``oracle-lge-full-4.json`` is the bound for ``heart-full``: four labelled target volumes, and the
+test patients of the task.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ TASKS = (
     "mscmr/bssfp-to-lge-1shot",
     "heart-full/cine-to-lge-full-4shot",
 )
+ORACLE, ORACLE_VOLUMES = "oracle-lge-full-4", 4
 
 
 def write_development(data: Path, out: Path) -> list[Path]:
@@ -48,6 +52,22 @@ def write_development(data: Path, out: Path) -> list[Path]:
         path.write_text(json.dumps(document, indent=1), encoding="utf-8")
         written.append(path)
     return written
+
+
+def write_heart_oracle(data: Path, out: Path) -> Path:
+    """Write the dataset of whole hearts for ``target_supervised`` and return its path."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = (data / TASKS[3]).parent.resolve()
+    document = json.loads((data / f"{TASKS[3]}.json").read_text(encoding="utf-8"))
+    document["name"] = ORACLE
+    everyone = [document["source"]["cases"], document["target"]["cases"], document["test"]["target"]]
+    for case in (case for cases in everyone for case in cases):
+        case |= {key: str(folder / case[key]) for key in ("image", "label") if key in case}
+    labelled = [_labelled(case, data.resolve(), out) for case in document["target"]["cases"]]
+    document["target"]["cases"] = [case for case in labelled if case][:ORACLE_VOLUMES]
+    path = out / f"{ORACLE}.json"
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    return path
 
 
 def _labelled(case: dict[str, Any], data: Path, out: Path) -> dict[str, Any] | None:
@@ -95,4 +115,5 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    print(*write_development(arguments.data, arguments.out), sep="\n")
+    written = write_development(arguments.data, arguments.out)
+    print(*written, write_heart_oracle(arguments.data, arguments.out), sep="\n")

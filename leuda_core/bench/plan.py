@@ -65,9 +65,11 @@ def plan(
 ) -> Iterator[Job]:
     """Yield the runs of a bench: each method on the datasets it fits, seed by seed."""
     for dataset, seed, augmentation, method in product(datasets, seeds, augmentations, methods):
-        kind = METHODS[parse_variant(method)[0]]
+        name, own = parse_variant(method)
+        kind = METHODS[name]
         has_target_labels = any(case.label for case in dataset.target.cases)
         # contrast_randomization is strong by definition: with the other level it would be the same run again.
         fixed = kind.Config().augmentation if kind is ContrastRandomization else augmentation
-        if kind.reads_target_labels == has_target_labels and fixed == augmentation:
+        learns = kind.learns_target_labels(make_config(kind.Config, own))
+        if learns == has_target_labels and fixed == augmentation:
             yield Job(dataset, method, augmentation, seed)

@@ -43,7 +43,8 @@ def run_bench(
     Returns the table's rows, the two paths and the number of runs. Both files are written after each training. Test
     labels are read after it.
 
-    Methods that read target labels run on datasets whose target cases have labels, all others on those without.
+    Methods that read target labels, such as a variant ``NAME:target_labels=true``, run on datasets whose target cases
+    have labels, all others on those without.
     ``settings`` apply to the methods that know them. Without ``datasets`` the phantom is used, in both roles.
 
     Raises:
@@ -56,7 +57,8 @@ def run_bench(
     jobs = list(plan(loaded, methods=chosen_methods(methods), augmentations=augmentations, seeds=seeds))
     if not jobs:
         raise InputError(
-            "no method fits the datasets", "target_supervised needs target labels, the others a target without"
+            "no method fits the datasets",
+            "target_supervised and NAME:target_labels=true need target labels, the others a target without",
         )
     bench = Bench(out, steps, device, present_settings(settings or {}))
     results: list[Result] = []

@@ -275,6 +275,7 @@ _INFO = _record(
         "software": _table(_text),
         "created": _text,
         "training": _TRAINING,
+        "adapted_from": _hash,
     },
 )
 _DOCUMENT = _record(

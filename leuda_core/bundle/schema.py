@@ -57,7 +57,8 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ``reasons`` say why settings and ``steps`` were chosen; those without a reason were given or are defaults.
     ``metrics`` maps a name such as ``dice/myocardium`` to its value on held-out cases (``None``: undefined).
     ``warnings`` are those of the training that held at its end. ``software`` is filled in by ``save_bundle`` if empty.
-    ``created`` is a date as text, or empty. ``training`` is absent from bundles of earlier versions.
+    ``created`` is a date as text, or empty. ``training`` is absent from bundles of earlier versions. ``adapted_from``
+    is the checksum of the model that this one was adapted from, if any; ``source`` is then what that one learnt.
     """
 
     name: str
@@ -75,6 +76,7 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     software: dict[str, str] = {}
     created: str = ""
     training: TrainingRecord | msgspec.UnsetType = msgspec.UNSET
+    adapted_from: Sha256 | msgspec.UnsetType = msgspec.UNSET
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""``leuda train``, ``resume``, ``reproduce``, ``status``, ``stop``, ``report``, ``demo``, ``bench``.
+"""``leuda train``, ``adapt``, ``resume``, ``reproduce``, ``status``, ``stop``, ``report``, ``demo``, ``bench``.
 
 They train, and show what became of it.
 """
@@ -50,6 +50,19 @@ def train(args: Namespace) -> Result:
         return _ended(training.train(args.dataset, args.method, args.out, **callbacks, **choice))
 
 
+def adapt(args: Namespace) -> Result:
+    """Go on from a model in this process, or with ``--detach`` in a separate one."""
+    from leuda_core.training import run as training
+
+    call = (args.model, args.dataset, args.out)
+    choice = {"steps": args.steps, "seed": args.seed, "device": args.device, "settings": parse_settings(args.set)}
+    if args.detach:
+        return _launch(training.create_adaptation(*call, **choice))
+    run = Run(args.out)
+    with Progress() as progress, _stopping(run), _logging_to(run.log):
+        return _ended(training.adapt(*call, on_progress=progress, **choice))
+
+
 def _with_plan(progress: Progress) -> tuple[Callable[[RunConfig], None], Callable[..., None]]:
     """Return callbacks that tell the plan with the first progress: what is refused before is one line alone."""
     plans: list[RunConfig] = []
@@ -92,6 +105,7 @@ def reproduce(args: Namespace) -> Result:
         found = train_again(
             args.bundle,
             dataset=args.dataset,
+            start=args.model,
             out=run.path,
             on_difference=lambda text: say(f"differs: {text}"),
             on_progress=progress,
@@ -205,7 +219,8 @@ def _score_once(run: Run) -> None:
     from leuda_core.io.files import write_json
 
     try:
-        cases = [case for case in load_dataset(read_run_config(run.config).dataset).test_target if case.label]
+        dataset = load_dataset(read_run_config(run.config).dataset, needs_source=False)
+        cases = [case for case in dataset.test_target if case.label]
         bundle = load_bundle(run.bundle)
     except InputError as error:  # the data may have been deleted since, or the model damaged
         say(f"leuda: no scores: {error}")

@@ -1,10 +1,11 @@
-"""``leuda segment``, ``evaluate``, ``phantom``. A file that fails does not stop the others."""
+"""``leuda segment``, ``suggest``, ``evaluate``, ``phantom``. A file that fails does not stop the others."""
 
 from __future__ import annotations
 
 import logging
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,22 @@ def plan_outputs(
         check_output_folder(target)
     _check_distinct(pairs, probabilities=bool(options and options.probabilities))
     return pairs
+
+
+def suggest(args: Namespace) -> Result:
+    """Name the target slices that are worth correcting next."""
+    from leuda_core.bundle.model import load_bundle
+    from leuda_core.data.dataset import load_dataset
+    from leuda_core.prediction.segmenter import SliceSegmenter
+    from leuda_core.prediction.suggestion import suggest_slices
+
+    bundle, dataset = load_bundle(args.model), load_dataset(args.dataset, needs_source=False)
+    segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
+    with Progress("volume") as progress:
+        found = suggest_slices(segmenter, dataset.target.cases, args.count, volumes=args.volumes, on_case=progress)
+    rows = [(one.case, one.index, f"{one.doubt_mm2 / 100:.1f}") for one in found]
+    text = table(("case", "slice", "expected wrong area, cm2"), rows) if rows else "nothing to correct is left"
+    return Result({"model": args.model, "slices": [asdict(one) for one in found]}, text)
 
 
 def evaluate(args: Namespace) -> Result:

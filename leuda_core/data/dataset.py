@@ -68,15 +68,17 @@ class _File(_Strict, frozen=True):
     test: _Test = _Test()
 
 
-def load_dataset(path: Path | str) -> Dataset:
+def load_dataset(path: Path | str, *, needs_source: bool = True) -> Dataset:
     """Read a dataset file; paths in it are relative to it.
+
+    Without ``needs_source``, it may have no source cases: a model is adapted to its target, or it is only tested on.
 
     Raises:
         InputError: the first problem of the file itself. Volumes are not opened.
     """
     path = Path(path)
     dataset = parse_dataset(path)
-    for problem in structure_problems(dataset):
+    for problem in structure_problems(dataset, needs_source=needs_source):
         raise InputError(f"{path.name}: {problem[0]}", problem[1])
     return dataset
 
@@ -157,10 +159,12 @@ def _cases(paths: CasePaths, place: str, cases: Iterable[_Case]) -> tuple[Case, 
 Problem = tuple[str, str]
 
 
-def structure_problems(dataset: Dataset) -> list[Problem]:
+def structure_problems(dataset: Dataset, *, needs_source: bool = True) -> list[Problem]:
     """Return the problems that can be found without opening a volume: (what, remedy)."""
     problems: list[Problem] = []
-    if not dataset.source.cases:
+    if not needs_source:
+        pass
+    elif not dataset.source.cases:
         problems.append(("no source case", "list at least one labelled source volume"))
     elif not any(case.label for case in dataset.source.cases):
         problems.append(("no source case has a label", 'add "label" to at least one source case'))

@@ -112,11 +112,14 @@ class Surveyed:
     unreadable: tuple[UnreadableCase, ...]
 
 
-def take_survey(dataset: Dataset, task: Task, *, target_labels: bool = False, intensities: bool = False) -> Surveyed:
+def take_survey(
+    dataset: Dataset, task: Task, *, target_labels: bool = False, target_only: bool = False, intensities: bool = False
+) -> Surveyed:
     """Look at the volumes and label maps of a data set; ``task`` says how volumes are cut and normalised.
 
     Args:
         target_labels: count the labelled target slices, too. Structures are always measured on the source.
+        target_only: nothing is learnt from the labelled source slices.
         intensities: read a few volumes of each domain.
 
     Raises:
@@ -140,7 +143,7 @@ def take_survey(dataset: Dataset, task: Task, *, target_labels: bool = False, in
         structures=labels.structures(),
         extent_mm=labels.extent_mm(),
         one_plane=len(planes) == 1 and "oblique" not in planes,
-        labelled_slices=sum((target if target_labels else labelled).values()),
+        labelled_slices=sum(target.values()) + (0 if target_only else sum(labelled.values())),
         largest_voxels=max(voxels.values()),
         gap=_gap(*samples),
     )

@@ -1,6 +1,11 @@
-"""The methods by name. A new method needs one file and one entry here."""
+"""The methods by name. A new method needs one file and one entry here.
 
+``ADAPTATION`` is not one of them: it begins with a model instead of a dataset alone.
+"""
+
+from leuda_core.config import RunConfig
 from leuda_core.errors import InputError
+from leuda_core.methods.adaptation import Adaptation
 from leuda_core.methods.adda import Adda
 from leuda_core.methods.base import Method
 from leuda_core.methods.controls.adabn import AdaBn
@@ -40,6 +45,17 @@ METHODS: dict[str, type[Method]] = {
     "histogram_matching": HistogramMatching,
     "adabn": AdaBn,
 }
+
+ADAPTATION = "adaptation"
+
+
+def method_of(config: RunConfig) -> type[Method]:
+    """Return the class of a run's method.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    return Adaptation if config.start else find_method(config.method)
 
 
 def find_method(name: str) -> type[Method]:

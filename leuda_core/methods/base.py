@@ -55,7 +55,7 @@ class Method(nn.Module):
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     reads_target_labels: ClassVar[bool] = False
-    """Whether batches contain target labels; true only for ``target_supervised``."""
+    """Whether all target slices of a batch are labelled ones; true only for ``target_supervised``."""
     default_steps: ClassVar[int] = DEFAULT_STEPS
     """Default training steps of the segmenter."""
     draws_episodes: ClassVar[bool] = False
@@ -84,9 +84,37 @@ class Method(nn.Module):
         spec = self.predictor_spec()
         return UNet(spec.n_classes, spec.base_channels, spec.norm, spec.in_channels)
 
+    @classmethod
+    def learns_target_labels(cls, settings: MethodConfig) -> bool:
+        """Return whether a run with these settings reads the labels of target cases."""
+        return cls.reads_target_labels or settings.target_labels
+
     def build(self) -> None:
         """Declare the networks and their optimisers. By default, there is only the segmenter."""
         self.add_optimizer("segmenter", [self.segmenter])
+
+    def main_step(self, batch: Batch, progress: float) -> Losses:
+        """Take one step of the main phase: that of the method, then one on labelled target slices if there are any."""
+        losses = self.training_step(batch, progress)
+        if batch.labelled_target is None or batch.labelled_target_structures is None:
+            return losses
+        return losses | self.target_step(batch.labelled_target, batch.labelled_target_structures)
+
+    def target_step(self, images: Tensor, structures: Tensor) -> Losses:
+        """Learn from labelled target slices as prediction will show them to the segmenter.
+
+        Shape:
+            as for ``supervised_step``.
+        """
+        logits = self.segmenter(self.appearance(self.as_segmented(images), structures))
+        loss = segmentation_loss(logits, central(structures).squeeze(1))
+        self.minimize(loss, "segmenter")
+        return detached(target_segmentation=loss)
+
+    @torch.no_grad()
+    def as_segmented(self, images: Tensor) -> Tensor:
+        """Return target slices as prediction passes them to the segmenter; by default unchanged."""
+        return images
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         """Take one step of the main phase and return the detached losses. By default, learn only from source labels.
@@ -109,7 +137,7 @@ class Method(nn.Module):
 
     def plan(self, steps: int) -> list[Phase]:
         """Declare the phases of a run in order; ``steps`` is the number of training steps of the segmenter."""
-        return [Phase("train", steps, self.training_step)]
+        return [Phase("train", steps, self.main_step)]
 
     def phases(self, steps: int) -> list[Phase]:
         """Return the phases of the plan that have steps."""

@@ -207,6 +207,10 @@ class TranslatingMethod(Method):
             update_average(average, generator, self.settings.ema_decay, done)
         return detached(cycle=cycle, adversarial=adversarial, discriminator=discrimination)
 
+    @torch.no_grad()
+    def as_segmented(self, images: Tensor) -> Tensor:
+        return self.translator.to_source(images)
+
     def predictor_spec(self) -> PredictorSpec:
         spec = super().predictor_spec()
         if not self.translates:

@@ -27,6 +27,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from leuda_core.blocks.losses import pseudo_label_loss, segmentation_loss
+from leuda_core.blocks.pseudo_labels import class_thresholds
 from leuda_core.blocks.schedules import delayed_ramp, sigmoid_ramp
 from leuda_core.data.batches.views import into_views
 from leuda_core.methods.base import Losses, detached
@@ -34,8 +35,6 @@ from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.types import Batch
 
 RAMP = 0.1  # of the run
-FEW, SLOWLY = 20, 0.1
-"""The certainty of a structure moves by a share of ``SLOWLY`` with every batch that shows at least ``FEW`` pixels."""
 
 
 class SelfTraining(TranslatingMethod):
@@ -67,8 +66,7 @@ class SelfTraining(TranslatingMethod):
 
     def build(self) -> None:
         super().build()
-        # The probability that a structure's surest share exceeds; 0: not known yet, and always for the background.
-        self.register_buffer("certainty", torch.zeros(self.task.n_classes))
+        self.register_buffer("certainty", torch.zeros(self.task.n_classes))  # of ``class_thresholds``
 
     def restore(self, state: dict[str, Any]) -> None:
         networks = {"certainty": self.certainty, **state["networks"]}  # earlier versions had none
@@ -101,7 +99,6 @@ class SelfTraining(TranslatingMethod):
             return delayed_ramp(progress, start)
         return sigmoid_ramp((progress - start) / RAMP) if progress >= start else 0.0
 
-    @torch.no_grad()
     def thresholds(self, batch: Batch, answer: Tensor) -> float | Tensor:
         """Return the minimum probability of a pseudo-label, for each class, and learn from ``answer`` how sure it is.
 
@@ -111,14 +108,7 @@ class SelfTraining(TranslatingMethod):
         limit, share = self.settings.confidence, self.settings.class_share
         if not share or batch.upright is None:  # without upright slices: as a run of an earlier version began
             return limit
-        likely, found = answer.max(1)
-        for index in range(1, self.task.n_classes):
-            values = likely[found == index]
-            if len(values) >= FEW:
-                reached = values.kthvalue(max(1, round((1 - share) * len(values)))).values
-                known = self.certainty[index]
-                self.certainty[index] = torch.where(known > 0, known.lerp(reached, SLOWLY), reached)
-        return torch.where(self.certainty > 0, self.certainty.clamp(max=limit), limit)
+        return class_thresholds(self.certainty, answer, share=share, limit=limit)
 
     @torch.no_grad()
     def answer(self, batch: Batch, looks: tuple[Tensor, ...]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -95,6 +96,7 @@ class SliceJob(SliceReader):
     volume, so that a slice is contiguous in both or in neither.
 
     Args:
+        doubt: also note how unsure each slice is, as ``Prediction`` says; of whole slices, whatever the box.
         box: nothing is computed outside it, and labels there are 0; ``None`` is the whole volume.
         within: the part of the volume whose slices the segmenter sees. Outside it, labels are 0 and all is background.
 
@@ -107,6 +109,7 @@ class SliceJob(SliceReader):
         task: Task,
         *,
         probabilities: bool = False,
+        doubt: bool = False,
         box: Box | None = None,
         within: Box | None = None,
         intensities: tuple[float, float] | None = None,
@@ -121,6 +124,8 @@ class SliceJob(SliceReader):
         like = np.zeros_like if box or within else np.empty_like
         self.label_map = like(volume.data, dtype=self._values.dtype, subok=False)
         self._labels = self.plan.view(self.label_map[self._within])
+        self.doubt = np.zeros((self.plan.n_slices, 2)) if doubt else None
+        self._pixel_mm2 = math.prod(self.plan.pixel_mm) * math.prod(self.plan.size) / math.prod(self.size)
         self.probabilities: np.ndarray | None = None
         if probabilities:
             self.probabilities = _stacked_like(volume.data, task.n_classes)
@@ -129,13 +134,16 @@ class SliceJob(SliceReader):
             self._probabilities = [self.plan.view(channel[self._within]) for channel in self.probabilities]
 
     def store(self, index: int, logits: Tensor) -> None:
-        """Write the labels (and probabilities) of a slice from its logits ``(n_classes, *size)``."""
+        """Write the labels (and probabilities, and doubt) of a slice from its logits ``(n_classes, *size)``."""
         inside = self._window[1:]
         self._labels[index][inside] = self._values.take(most_likely(logits, self.plan.size).cpu().numpy()[inside])
         if self.probabilities is not None:
             probabilities = _resized(logits, self.plan.size).softmax(0).half().cpu().numpy()
             for channel, values in zip(self._probabilities, probabilities, strict=True):
                 channel[index][inside] = values[inside]
+        if self.doubt is not None:
+            likely = logits.softmax(0)
+            self.doubt[index] = [float((1 - part).sum()) * self._pixel_mm2 for part in (likely.amax(0), likely[0])]
 
 
 def most_likely(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -37,6 +37,7 @@ class SliceSegmenter(SliceRunner):
         volume: Volume,
         options: SegmentOptions = _DEFAULTS,
         *,
+        doubt: bool = False,
         box: Box | None = None,
         where: Box | None = None,
         intensities: tuple[float, float] | None = None,
@@ -47,6 +48,7 @@ class SliceSegmenter(SliceRunner):
         """Segment a volume; ``on_progress(stage, done, total)`` and ``should_stop()`` are called in this thread.
 
         Args:
+            doubt: also return ``Prediction.doubt``.
             box: segment only this part; slices outside are not computed, voxels outside are 0.
             where: what ``locate`` returned for the volume, or for the larger volume that contains it; ``None`` asks it.
             intensities: the ``intensity_range`` of the volume, or of the larger volume that contains it; ``None``
@@ -70,6 +72,7 @@ class SliceSegmenter(SliceRunner):
             volume,
             self.task.closer,
             probabilities=options.probabilities,
+            doubt=doubt,
             box=box,
             within=where,
             intensities=intensities,
@@ -82,7 +85,8 @@ class SliceSegmenter(SliceRunner):
             self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start
         label_map = LabelMap(job.label_map, volume.affine, self.task.labels)
-        return Prediction(label_map, job.probabilities, str(self.device), (*self.notes, *job.notes), seconds)
+        notes = (*self.notes, *job.notes)
+        return Prediction(label_map, job.probabilities, job.doubt, str(self.device), notes, seconds)
 
     @explained_memory("to segment the volume")
     def locate(

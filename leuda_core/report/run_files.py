@@ -100,7 +100,7 @@ def read_run_files(path: Path) -> RunFiles:
     config = read_run_config(run.config)
     bundle = _bundle(run.bundle / "bundle.json")
     dataset = _dataset(config.dataset)
-    title, descriptions = _method(config.method)
+    title, descriptions = _method(config)
     return RunFiles(
         path=path,
         config=config,
@@ -123,13 +123,14 @@ def _scores(path: Path) -> dict[str, Any] | None:
     return msgspec.to_builtins(found) if found else None
 
 
-def _method(name: str) -> tuple[str, dict[str, str]]:
-    """Return a method's title and the descriptions of its settings."""
-    from leuda_core.methods import METHODS
+def _method(config: RunConfig) -> tuple[str, dict[str, str]]:
+    """Return the title of a run's method and the descriptions of its settings."""
+    from leuda_core.methods import method_of
 
-    method = METHODS.get(name)
-    if method is None:  # a run of another version
-        return name, {}
+    try:
+        method = method_of(config)
+    except InputError:  # a run of another version
+        return config.method, {}
     fields = config_schema(method.Config)["properties"]
     return method.title, {key: value.get("description", "") for key, value in fields.items()}
 
@@ -138,7 +139,7 @@ def _dataset(path: str) -> Dataset | None:
     from leuda_core.data.dataset import load_dataset
 
     try:
-        return load_dataset(path)
+        return load_dataset(path, needs_source=False)
     except InputError:  # it was moved or deleted; a report must still be possible
         return None
 

@@ -78,6 +78,11 @@ class Run:
         return self.path / "bundle"
 
     @property
+    def start(self) -> Path:
+        """The model that the run goes on from, if it adapts one."""
+        return self.path / "start"
+
+    @property
     def scores(self) -> Path:
         return self.path / "scores.json"
 

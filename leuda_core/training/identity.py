@@ -32,6 +32,7 @@ def identity(config: RunConfig, settings: MethodConfig, data: str) -> dict[str, 
         "steps": config.steps,
         "settings": msgspec.to_builtins(settings),
         "data": data,
+        **({"start": config.start} if config.start else {}),
     }
 
 
@@ -97,11 +98,11 @@ def _check_same_run(recorded: object, present: Mapping[str, Any]) -> None:
     if not isinstance(recorded, dict):
         raise InputError("the checkpoint does not name its run", _ANEW)
     before, now = (dict(one) | dict(one.get("settings") or {}) for one in (recorded, present))
-    for name in ("method", "seed", "steps", *sorted(present["settings"].keys() - _MOVABLE)):
+    for name in ("method", "seed", "steps", "start", *sorted(present["settings"].keys() - _MOVABLE)):
         plain = isinstance(before.get(name), str | int | float | None)  # a tensor cannot be compared like this
-        if name in before and not (plain and before[name] == now[name]):
+        if name in before and not (plain and before[name] == now.get(name)):
             known = " ".join(repr(before[name]).split())[:80]
-            what = f"the checkpoint was written with {name}={known}, the run has {name}={now[name]!r}"
+            what = f"the checkpoint was written with {name}={known}, the run has {name}={now.get(name)!r}"
             raise InputError(what, f"restore run.json, or {_ANEW}")
     if recorded.get("data") != present["data"]:
         raise InputError("the checkpoint was written with other volumes or labels", f"put them back, or {_ANEW}")

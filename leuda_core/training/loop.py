@@ -29,17 +29,19 @@ from leuda_core.data.tasks import make_task
 from leuda_core.devices import autocast, choose_device, peak_memory_mib
 from leuda_core.errors import Cancelled, LeudaError
 from leuda_core.io.files import atomic_path
-from leuda_core.methods import find_method
-from leuda_core.methods.base import Losses, Phase
+from leuda_core.methods import method_of
+from leuda_core.methods.adaptation import Adaptation
+from leuda_core.methods.base import Losses, Method, Phase
 from leuda_core.runs.control import stop_requested
 from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock
+from leuda_core.training.adapting import adapted_info, adapted_task, read_start
 from leuda_core.training.checkpoints import restore_newest, save_checkpoint
 from leuda_core.training.identity import identity, take_state, training_record, without_places
 from leuda_core.training.preview import Previewer
 from leuda_core.training.watch import Watch, data_warnings, left_out
-from leuda_core.types import Batch, Dataset
+from leuda_core.types import Batch, Domain, Task
 
 logger = logging.getLogger(__name__)
 
@@ -57,20 +59,16 @@ class Training:
         self.run, self.events, self.on_progress = run, events, on_progress
         self.config = read_run_config(run.config)
         self._tell_plan()
-        kind = find_method(self.config.method)
+        kind = method_of(self.config)
         self.settings = make_config(kind.Config, self.config.settings, where=run.config.name)
-        self.dataset = load_dataset(self.config.dataset)
+        self.start_model = read_start(run, self.config)
+        needs_source = self.start_model is None
+        self.dataset = load_dataset(self.config.dataset, needs_source=needs_source)
         self.device = choose_device(self.config.device)
-        self.guard = DataGuard(run.data, self.dataset, target_labels=kind.reads_target_labels)
+        target_labels = kind.learns_target_labels(self.settings)
+        self.guard = DataGuard(run.data, self.dataset, target_labels=target_labels)
         self.dataset = self.guard.dataset
-        task = make_task(
-            self.dataset,
-            self.settings,
-            self.config.rules,
-            target_labels=kind.reads_target_labels,
-            begun=self.guard.normalizations,
-        )
-        self.task = self.guard.as_begun(task)
+        self.task = self._task(target_labels)
         self.cache = run.cache
         self.loader = SliceLoader(
             self.dataset,
@@ -79,7 +77,9 @@ class Training:
             self.cache,
             seed=self.config.seed,
             rules=self.config.rules,
-            target_labels=kind.reads_target_labels,
+            target_labels=target_labels,
+            target_only=kind.reads_target_labels,
+            needs_source=needs_source,
             episodes=kind.draws_episodes,
             on_case=self._prepared,
             on_unreadable=self.guard.leave_out,
@@ -87,7 +87,7 @@ class Training:
         self.data, self.dataset = self.guard.finish(self.task), self.guard.dataset
         self.identity = identity(self.config, self.settings, self.data.digest())
         self._seed(-1)
-        self.method = kind(self.task, self.settings)
+        self.method = self._new_method(kind)
         self.method.to(self.device)
         self.phases = self.method.phases(self.config.steps)
         self.total = sum(phase.steps for phase in self.phases)
@@ -124,6 +124,20 @@ class Training:
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")
         self._finish()
+
+    def _task(self, target_labels: bool) -> Task:
+        """Return the task: that of the model to go on from, or what the data and the settings say."""
+        if self.start_model:
+            return adapted_task(self.dataset, self.start_model)
+        begun = self.guard.normalizations
+        task = make_task(self.dataset, self.settings, self.config.rules, target_labels=target_labels, begun=begun)
+        return self.guard.as_begun(task)
+
+    def _new_method(self, kind: type[Method]) -> Method:
+        if self.start_model is None:
+            return kind(self.task, self.settings)
+        assert isinstance(self.settings, Adaptation.Config), "runs with a model to go on from have this method"
+        return Adaptation(self.task, self.settings, self.start_model.predictor())
 
     def _tell_plan(self) -> None:
         """Record once what was chosen for this run, and why."""
@@ -209,7 +223,7 @@ class Training:
 
     def _info(self) -> BundleInfo:
         config = self.config
-        return BundleInfo(
+        info = BundleInfo(
             name=f"{self.dataset.name} {config.method}",
             method=config.method,
             citation=self.method.paper,
@@ -217,15 +231,15 @@ class Training:
             reasons=config.reasons,
             steps=config.steps,
             seed=config.seed,
-            source=_summary(self.dataset, self.loader.source, is_source=True),
-            target=_summary(self.dataset, self.loader.target, is_source=False),
+            source=_summary(self.dataset.source, self.loader.source),
+            target=_summary(self.dataset.target, self.loader.target),
             training=training_record(self.data, self.device, config.rules),
             warnings=tuple(map(str, self.watch.warnings)),
         )
+        return adapted_info(info, self.start_model) if self.start_model else info
 
 
-def _summary(dataset: Dataset, cached: list[CachedCase], *, is_source: bool) -> DomainSummary:
-    domain = dataset.source if is_source else dataset.target
+def _summary(domain: Domain, cached: list[CachedCase]) -> DomainSummary:
     return DomainSummary(
         name=domain.name,
         modality=domain.modality,

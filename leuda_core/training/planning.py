@@ -178,6 +178,10 @@ class _Draft:
         """All settings as they are now."""
         return make_config(self.kind.Config, self.config.settings)
 
+    @property
+    def _learns_target_labels(self) -> bool:
+        return self.kind.learns_target_labels(self.chosen)
+
     def _sizes_of_translator(self) -> Choice:
         """Choose the sizes of the translator that is to be loaded, if there is one."""
         folder = self.config.settings.get("translator")
@@ -195,8 +199,7 @@ class _Draft:
         return {name: settings[name] for name in settings if name.endswith(STEPS_SUFFIX) and name not in fixed}
 
     def _task(self) -> Task:
-        labels = self.kind.reads_target_labels
-        return make_task(self.data, self.chosen, self.config.rules, target_labels=labels)
+        return make_task(self.data, self.chosen, self.config.rules, target_labels=self._learns_target_labels)
 
     def look(self, *, intensities: bool = False) -> None:
         """Read the data set, look at data and machine, and choose all sizes."""
@@ -207,7 +210,8 @@ class _Draft:
         self.surveyed = take_survey(
             self.data,
             self._task(),
-            target_labels=self.kind.reads_target_labels,
+            target_labels=self._learns_target_labels,
+            target_only=self.kind.reads_target_labels,
             intensities=intensities,
         )
         machine = Machine.of(self.device.type, self.free_gb)

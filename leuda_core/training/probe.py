@@ -103,7 +103,8 @@ class _Probe:
                 task,
                 settings,
                 folder,
-                target_labels=kind.reads_target_labels,
+                target_labels=kind.learns_target_labels(settings),
+                target_only=kind.reads_target_labels,
                 episodes=kind.draws_episodes,
                 on_unreadable=on_unreadable,
             )

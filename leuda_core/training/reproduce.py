@@ -15,18 +15,21 @@ from torch import Tensor
 
 from leuda_core.bundle.model import ModelBundle, installed_software, load_bundle
 from leuda_core.bundle.schema import CaseDigest, TrainingRecord
-from leuda_core.config import RunConfig, make_config, read_run_config
+from leuda_core.config import MethodConfig, RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.fingerprint import record_data
 from leuda_core.earlier import stored_settings
 from leuda_core.errors import InputError
 from leuda_core.evaluation import score_bundle
 from leuda_core.methods import find_method
+from leuda_core.methods.adaptation import Adaptation
+from leuda_core.methods.base import Method
 from leuda_core.runs.folder import Run
+from leuda_core.training.adapting import adaptation_config
 from leuda_core.training.call import make_run_config
 from leuda_core.training.identity import case_digests, with_places
 from leuda_core.training.loop import OnProgress
-from leuda_core.training.run import resume, train
+from leuda_core.training.run import adapt, resume, train
 from leuda_core.types import Dataset
 
 
@@ -55,6 +58,7 @@ def reproduce(
     bundle: Path | str,
     *,
     dataset: Path | str | None = None,
+    start: Path | str | None = None,
     out: Path | str = "reproduced",
     on_difference: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
@@ -65,6 +69,7 @@ def reproduce(
 
     Args:
         dataset: the dataset file; by default that of the run folder which contains the bundle.
+        start: the model that an adapted one began with; by default that of the run folder.
         out: the run folder of the new training.
         on_difference: called with each difference that is known before the training.
         on_progress: as for ``train``.
@@ -75,13 +80,15 @@ def reproduce(
     """
     recorded = load_bundle(bundle)
     place = Path(dataset) if dataset else _dataset_beside(recorded.path)
-    loaded = load_dataset(place)
+    adapted = isinstance(recorded.info.adapted_from, str)
+    loaded = load_dataset(place, needs_source=not adapted)
+    first = _start_of(recorded, start) if adapted else None
     data, software = _data_differences(recorded, loaded), _software_differences(recorded)
     for difference in (*data, *software):
         if on_difference:
             on_difference(difference)
     with _threads_of(recorded):
-        run = _train_again(recorded, place, Path(out), on_progress)
+        run = _train_again(recorded, place, first, Path(out), on_progress)
     made = load_bundle(run.bundle)
     equal, gap = _compared(recorded.weights, made.weights)
     return Reproduction(run.path, equal, gap, data, software, {} if equal else _dice(recorded, made, loaded))
@@ -106,21 +113,46 @@ def _dataset_beside(bundle: Path) -> Path:
     return Path(read_run_config(run.config).dataset)
 
 
-def _train_again(recorded: ModelBundle, dataset: Path, out: Path, on_progress: OnProgress | None) -> Run:
+def _start_of(recorded: ModelBundle, given: Path | str | None) -> Path:
+    """Return the place of the model that an adapted one began with."""
+    place = Path(given) if given else Run(recorded.path.resolve().parent).start
+    if not place.exists():
+        what = f"the model that {recorded.path} was adapted from is unknown: it is not in a run folder"
+        raise InputError(what, "give it with --from")
+    if load_bundle(place).checksum != recorded.info.adapted_from:
+        raise InputError(f"{recorded.path} was not adapted from {place}", "give another model with --from")
+    return place
+
+
+def _train_again(
+    recorded: ModelBundle, dataset: Path, start: Path | None, out: Path, on_progress: OnProgress | None
+) -> Run:
     info, training = recorded.info, recorded.info.training
     first = Run(recorded.path.resolve().parent).config
     settings = with_places(info.settings, read_run_config(first).settings) if first.is_file() else info.settings
-    complete = msgspec.to_builtins(
-        make_config(find_method(info.method).Config, stored_settings(settings))
-    )  # so that nothing is planned
+    complete = msgspec.to_builtins(_settings_of(recorded, settings))  # so that nothing is planned
     options: dict[str, Any] = {"settings": complete, "steps": info.steps, "seed": info.seed}
-    options["rules"] = _rules_of(recorded)
     if isinstance(training, TrainingRecord) and training.device == "cpu":
         options["device"] = "cpu"
     run = Run(out)
+    if start:
+        if run.config.exists() and read_run_config(run.config) == adaptation_config(
+            load_bundle(start), dataset, **options
+        ):
+            return resume(run, on_progress=on_progress)
+        return adapt(start, dataset, out, on_progress=on_progress, **options)
+    options["rules"] = _rules_of(recorded)
     if run.config.exists() and _bare(run.config) == make_run_config(dataset, info.method, **options):
         return resume(run, on_progress=on_progress)
     return train(dataset, info.method, out, on_progress=on_progress, **options)
+
+
+def _kind_of(recorded: ModelBundle) -> type[Method]:
+    return Adaptation if isinstance(recorded.info.adapted_from, str) else find_method(recorded.info.method)
+
+
+def _settings_of(recorded: ModelBundle, settings: Mapping[str, Any]) -> MethodConfig:
+    return make_config(_kind_of(recorded).Config, stored_settings(settings))
 
 
 def _rules_of(recorded: ModelBundle) -> int:
@@ -144,7 +176,8 @@ def _data_differences(recorded: ModelBundle, dataset: Dataset) -> tuple[str, ...
     before, now = ([(label.value, label.name) for label in one.labels] for one in (recorded.task, dataset))
     if before != now:
         found.append(f"labels: {_named(before)}; now {_named(now)}")
-    record = record_data(dataset, target_labels=find_method(recorded.info.method).reads_target_labels)
+    settings = _settings_of(recorded, recorded.info.settings)
+    record = record_data(dataset, target_labels=_kind_of(recorded).learns_target_labels(settings))
     for role, cases in (("source", training.source), ("target", training.target)):
         ids = [case.id for case in record.cases if case.role == role]
         rows = zip_longest(cases, case_digests(record, role), ids)

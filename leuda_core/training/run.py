@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from leuda_core.bundle.model import load_bundle
 from leuda_core.config import RunConfig
 from leuda_core.devices import explained_memory
 from leuda_core.errors import (
@@ -29,6 +30,7 @@ from leuda_core.runs.folder import Run, as_run
 from leuda_core.runs.lock import RunLock
 from leuda_core.runs.model import model_problem
 from leuda_core.runs.state import status
+from leuda_core.training.adapting import adaptation_config, keep_start
 from leuda_core.training.loop import OnProgress, Training
 from leuda_core.training.planning import planned_config
 
@@ -83,6 +85,41 @@ def train(
     kept = existing(Path(out))
     options = {"steps": steps, "budget": budget, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
     run = create_run(dataset, method, out, settings=settings, on_plan=on_plan, rules=rules, **options)
+    return _first_start(run, kept, on_progress)
+
+
+def adapt(
+    bundle: Path | str,
+    dataset: Path | str,
+    out: Path | str,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Go on from a model: adapt it to corrected slices of target volumes, and to others without labels.
+
+    Target cases of the dataset may have a label map, with their ``labelled_slices``; these corrections are learnt, and
+    source cases are replayed if there are any. The run keeps a copy of the model, and its own model is a new one.
+
+    Args:
+        bundle: the model's folder or zip file, whose labels must be those of the dataset.
+        steps: 200 by default.
+        settings: those of ``methods.adaptation``; spacing, patch and neighbours are always those of the model.
+        dataset, out, seed, device, checkpoint_every, on_progress: as for ``train``.
+
+    Raises: as ``train``.
+    """
+    kept = existing(Path(out))
+    options = {"steps": steps, "seed": seed, "device": device, "checkpoint_every": checkpoint_every}
+    return _first_start(create_adaptation(bundle, dataset, out, settings=settings, **options), kept, on_progress)
+
+
+def _first_start(run: Run, kept: set[Path], on_progress: OnProgress | None) -> Run:
+    """Start a new run; remove its files if that shows that it cannot be used, except those ``kept``."""
     try:
         return resume(run, on_progress=on_progress)
     except (InputError, DeviceError) as error:
@@ -105,19 +142,45 @@ def create_run(
         InputError: the call or a volume is unusable, or ``out`` already contains a run. DeviceError: the device does
             not work. LeudaError: the disk is full.
     """
+    run = _new_run(out)
+    config, warnings = planned_config(dataset, method, **options)
+    for warning in warnings:
+        logger.warning("%s; %s", warning.message, warning.remedy)
+    if on_plan:
+        on_plan(config)
+    return _written(run, config)
+
+
+def create_adaptation(bundle: Path | str, dataset: Path | str, out: Path | str, **options: Any) -> Run:
+    """Check a call of ``adapt`` and create its run, with a copy of the model; ``resume`` or ``launch`` starts it.
+
+    Args:
+        bundle, dataset, out: as for ``adapt``.
+        options: those of ``adapt``, except ``on_progress``.
+
+    Raises: as ``create_run``.
+    """
+    run = _new_run(out)
+    config = adaptation_config(load_bundle(bundle), dataset, **options)
+    return _written(run, config, start=Path(bundle))
+
+
+def _new_run(out: Path | str) -> Run:
     run = Run(Path(out))
     if run.config.exists():
         raise InputError(
             f"{run.path} already contains a run", "resume it with `leuda resume`, or choose another folder"
         )
     check_output_folder(run.path)
-    config, warnings = planned_config(dataset, method, **options)
-    for warning in warnings:
-        logger.warning("%s; %s", warning.message, warning.remedy)
-    if on_plan:
-        on_plan(config)
+    return run
+
+
+def _written(run: Run, config: RunConfig, start: Path | None = None) -> Run:
+    """Write the files of a new run, completely or not at all."""
     kept = existing(run.path)
     try:
+        if start:
+            keep_start(run, start)
         write_bytes(run.config, msgspec.json.format(msgspec.json.encode(config), indent=1), private=True)
     except BaseException:
         remove_new(run.path, kept)

@@ -118,7 +118,7 @@ def _mean_without(rows: np.ndarray, index: int) -> np.ndarray:
 
 def spread(cases: Sequence[CachedCase], count: int, indices_of: Callable[[CachedCase], Sequence[int]]) -> Slices:
     """Read up to ``count`` slices, spread evenly over the cases and within each of them."""
-    share = max(1, math.ceil(count / len(cases)))
+    share = max(1, math.ceil(count / max(1, len(cases))))
     chosen = []
     for case in cases:
         indices = indices_of(case)

@@ -128,7 +128,8 @@ class Watch:
     def _look(self, method: Method, step: int, progress: float) -> bool:
         device = next(method.parameters()).device
         predictor, patch = method.predictor().to(device), self._task.patch_size
-        source, target = (answer(predictor, slices, patch) for slices in (self._source, self._target))
+        source = answer(predictor, self._source, patch) if self._source.images else None
+        target = answer(predictor, self._target, patch)
         absent = self._absent(target)
         if absent and (self._seen or progress >= MATURE):  # rare ones may just not be on these slices
             more = answer(predictor, self._more(), patch)
@@ -190,21 +191,21 @@ class Watch:
         message = f"the structures went from {before:.2%} to {foreground:.2%} of the target slices between checkpoints"
         return [TrainingWarning("unstable", message, f"train longer or with a lower learning_rate; {LOOK}")]
 
-    def _figures(self, source: Answer, target: Answer, agreement: float | None) -> dict[str, Any]:
+    def _figures(self, source: Answer | None, target: Answer, agreement: float | None) -> dict[str, Any]:
         names = [label.name for label in self._task.labels]
-        shares = {
-            "source": source.shares[1:],
-            "target": target.shares[1:],
-            "labels": self._labelled[1:],
-        }
+        shares = {"target": target.shares[1:], "labels": self._labelled[1:]}
+        of_source: dict[str, Any] = {}
+        if source is not None:
+            shares["source"] = source.shares[1:]
+            of_source["separability"] = round(separability(source.features, target.features), 3)
         return {
             "shares": {
                 where: {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
                 for where, values in shares.items()
             },
-            "entropy": {"source": _rounded(source.entropy), "target": _rounded(target.entropy)},
+            "entropy": {"source": _rounded(source.entropy if source else None), "target": _rounded(target.entropy)},
             "agreement": _rounded(agreement),
-            "separability": round(separability(source.features, target.features), 3),
+            **of_source,
             "foreground": self._foreground,
             "seen": self._seen,
             "warnings": [asdict(one) for one in self.warnings],
@@ -256,12 +257,12 @@ def _chosen(loader: SliceLoader, task: Task) -> tuple[Slices, Slices]:
     """Return the slices of source and target to look at: fewer if they are larger than a patch."""
     rows, columns = np.load(loader.target[0].images, mmap_mode="r").shape[1:]
     count = min(SLICES, max(FEWEST, round(SLICES * task.patch_size**2 / (rows * columns))))
-    source = spread(loader.labelled, count, lambda case: case.labelled)
+    source = spread(loader.labelled or loader.labelled_target, count, lambda case: case.labelled)
     return source, spread(loader.target, count, lambda case: range(case.n_slices))
 
 
 def _label_shares(labels: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
-    flat = np.concatenate([one[one != IGNORE] for one in labels])
+    flat = np.concatenate([np.zeros(0, np.uint8), *(one[one != IGNORE] for one in labels)])
     return np.bincount(flat, minlength=n_classes)[:n_classes] / max(1, flat.size)
 
 

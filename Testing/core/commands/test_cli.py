@@ -15,6 +15,7 @@ import pytest
 from command_calls import call, call_json
 from leuda_core import cli
 from leuda_core.commands import output
+from leuda_core.commands.parser import build_parser
 from leuda_core.config import parse_settings
 from leuda_core.errors import Cancelled, InputError
 from repository import ROOT
@@ -24,6 +25,8 @@ COMMANDS = [
     "check",
     "plan",
     "train",
+    "adapt",
+    "suggest",
     "status",
     "stop",
     "resume",
@@ -50,7 +53,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_help_and_a_function(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, name, "--help")
     assert code == 0 and out.startswith(f"usage: leuda {name}") and "--json" in out
-    actions = cli.build_parser()._subparsers._group_actions[0].choices[name]
+    actions = build_parser()._subparsers._group_actions[0].choices[name]
     assert callable(cli._command(actions.get_default("run_command")))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from development import write_development
+from development import ORACLE_VOLUMES, write_development, write_heart_oracle
 from leuda_core.bench.plan import chosen_methods, plan
 from leuda_core.bench.store import RESULTS_FILE, read_results
-from leuda_core.cli import build_parser
+from leuda_core.commands.parser import build_parser
 from leuda_core.data.dataset import load_dataset
 from leuda_core.types import Case, Dataset, Domain, Label
 from repository import SHARED_DATA
@@ -164,3 +164,11 @@ def test_the_development_datasets_open(tmp_path: Path) -> None:
             for other in one.target.cases
         )
         assert not any(case.label for case in one.target.cases)
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the real tasks in ../shared/data")
+def test_the_oracle_of_whole_hearts_learns_from_other_patients_than_it_is_tested_on(tmp_path: Path) -> None:
+    found = load_dataset(write_heart_oracle(SHARED_DATA, tmp_path))
+    assert [bool(case.label) for case in found.target.cases] == [True] * ORACLE_VOLUMES
+    assert len(found.test_target) == 7
+    assert not {case.id for case in found.target.cases} & {case.id for case in found.test_target}

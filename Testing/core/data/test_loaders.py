@@ -71,9 +71,9 @@ def test_target_labels_are_read_only_on_demand(tiny_dataset, tmp_path):
     blind = make_loader(path, tmp_path / "blind")
     assert blind.batch(0).target_labels is None
     assert all(case.labels is None for case in blind.target)
-    told = make_loader(path, tmp_path / "told", target_labels=True)
+    told = make_loader(path, tmp_path / "told", target_labels=True, target_only=True)
     assert [case.id for case in told.target] == ["test_t"]
-    assert told.batch(0).target_labels.shape == (4, 48, 48)
+    assert told.batch(0).target_labels.shape == (4, 48, 48) and told.batch(0).labelled_target is None
 
 
 def test_prepared_slices_align_with_their_labels(tiny_dataset, tmp_path):

@@ -125,7 +125,7 @@ def test_without_turning_all_stacks_are_as_stored(write: Write, monkeypatch: pyt
 
 
 def test_every_slice_has_its_own_labels_and_those_of_the_central_one_are_learnt(write: Write) -> None:
-    batch = draw(make_loader(write([(SLICES, 8.0)], [(SLICES, 8.0)]), target_labels=True))
+    batch = draw(make_loader(write([(SLICES, 8.0)], [(SLICES, 8.0)]), target_labels=True, target_only=True))
     for stacks, structures, labels in (
         (batch.source, batch.source_structures, batch.source_labels),
         (batch.target, batch.target_structures, batch.target_labels),

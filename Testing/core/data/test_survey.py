@@ -136,7 +136,9 @@ def test_target_labels_are_counted_only_where_they_are_learnt_from(tmp_path: Pat
     label[10:20, 10:20, 1:3] = 7
     write_label_map(LabelMap(label, np.diag([2.0, 2.0, 8.0, 1.0]), LABELS), tmp_path / "t_label.nii.gz")
     found = take_survey(dataset, task, target_labels=True)
-    assert found.survey.labelled_slices == 2 and found.labelled_target == {"t": 2}
+    assert found.labelled_target == {"t": 2}
+    assert found.survey.labelled_slices == look(path).survey.labelled_slices + 2
+    assert take_survey(dataset, task, target_labels=True, target_only=True).survey.labelled_slices == 2
     assert found.survey.structures == look(path).survey.structures
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from leuda_core.blocks.pseudo_labels import FEW, SLOWLY
 from leuda_core.config import make_config
 from leuda_core.data.batches.views import into_views
-from leuda_core.methods.self_training import FEW, SLOWLY, SelfTraining, learnt
+from leuda_core.methods.self_training import SelfTraining, learnt
 from leuda_core.types import Batch, Label, Task
 
 TASK = Task((Label(1, "wall"), Label(2, "room")), spacing_mm=1.0, patch_size=32)

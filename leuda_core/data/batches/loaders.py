@@ -68,14 +68,19 @@ class SliceLoader:
         seed: int = 0,
         rules: int = RULES,
         target_labels: bool = False,
+        target_only: bool = False,
+        needs_source: bool = True,
         episodes: bool = False,
         on_case: Callable[[int, int], None] | None = None,
         on_unreadable: Callable[[int, UnreadableCase], None] | None = None,
     ) -> None:
         """Prepare every source and target case under ``folder``.
 
-        With ``episodes``, the two halves of a batch come from different volumes if there is more than one. A case that
-        cannot be read is left out and passed to ``on_unreadable`` with its number, if that is given.
+        With ``target_labels``, the label maps of target cases are read, and batches have ``labelled_target`` slices;
+        with ``target_only`` in addition, their ``target`` slices are labelled ones instead. Without ``needs_source``,
+        batches may have no source slices, and no labelled target slices. With ``episodes``, the two halves of a batch
+        come from different volumes if there is more than one. A case that cannot be read is left out and passed to
+        ``on_unreadable`` with its number, if that is given.
 
         Raises:
             InputError: a volume is unusable, or no slice is labelled. LeudaError: the disk is full.
@@ -89,27 +94,30 @@ class SliceLoader:
         first = len(dataset.source.cases)
         source, target = ([case for case in part if case] for part in (cached[:first], cached[first:]))
         self.labelled = [case for case in source if case.labelled]
-        self.source, self.target = source, [case for case in target if case.labelled] if target_labels else target
-        self._target_labels = target_labels
+        labelled_target = [case for case in target if case.labelled]
+        self.source, self.target = source, labelled_target if target_only else target
+        self.labelled_target = [] if target_only else labelled_target
+        self._target_only = target_only
         self.source_is_labelled = rules > 2 and is_mostly_labelled(
             sum(len(case.labelled) for case in source), sum(case.n_slices for case in source)
         )
         self._n_labels = len(task.labels)
-        if failures and not (self.labelled and self.target):
+        if failures and not ((self.labelled or not needs_source) and self.target):
             raise failures[0]
-        if not self.labelled:
+        if needs_source and not self.labelled:
             raise nothing_labelled(dataset)
-        if not self.target:
+        if needs_source and target_labels and not labelled_target:
             what = f"dataset {dataset.name!r}: no target slice is labelled"
-            raise InputError(what, "target_supervised needs target cases with labels")
+            raise InputError(what, "add label to a target case, or learn without target labels")
         logger.info(
             "%d source slices, %d of them labelled, %d target slices",
             sum(case.n_slices for case in source),
             sum(len(case.labelled) for case in source),
             sum(case.n_slices for case in self.target),
         )
-        self._places = _places(self.labelled, self._n_labels)
-        self._balanced = BALANCED if _has_rare_class(self.labelled, self._n_labels) else 0.0
+        known = self.labelled or self.labelled_target
+        self._places = _places(known, self._n_labels)
+        self._balanced = BALANCED if _has_rare_class(known, self._n_labels) else 0.0
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
@@ -117,7 +125,9 @@ class SliceLoader:
         labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
         source = self._draw(rng, self.labelled, labelled, True)
         more_source = self._draw(rng, self.source, unlabelled, False)
-        target = self._draw(rng, self.target, labelled if self._target_labels else unlabelled, self._target_labels)
+        target = self._draw(rng, self.target, labelled if self._target_only else unlabelled, self._target_only)
+        known = self._settings.labelled_target_batch_size
+        labelled_target = self._draw(rng, self.labelled_target, known, True) if self.labelled_target else None
         assert source.labels is not None
         return Batch(
             source.images,
@@ -130,10 +140,14 @@ class SliceLoader:
             upright=_joined(more_source.upright, target.upright),
             upright_matrices=_joined(more_source.matrices, target.matrices),
             source_is_labelled=self.source_is_labelled,
+            labelled_target=labelled_target.images if labelled_target else None,
+            labelled_target_structures=labelled_target.labels if labelled_target else None,
         )
 
     def _draw(self, rng: np.random.Generator, cases: Sequence[CachedCase], count: int, with_labels: bool) -> _Drawn:
         """Draw stacks of slices; all cases are equally likely, whatever their number of slices."""
+        if not cases:
+            return self._nothing(with_labels)
         pools = self._pools(rng, cases, count)
         if self._rules < 3:
             return self._draw_patches(rng, pools, with_labels)
@@ -142,6 +156,10 @@ class SliceLoader:
         images, labels, upright, matrices = zip(*drawn, strict=True)
         together = torch.stack(labels) if with_labels else None
         return _Drawn(torch.stack(images), together, torch.from_numpy(np.stack(upright)), torch.stack(matrices))
+
+    def _nothing(self, with_labels: bool) -> _Drawn:
+        stacks = torch.zeros(0, 2 * self._centre + 1, self._patch, self._patch)
+        return _Drawn(stacks, stacks.long() if with_labels else None, stacks, torch.zeros(0, 2, 3))
 
     def _choice(
         self, rng: np.random.Generator, pool: Sequence[CachedCase], with_labels: bool
