@@ -54,6 +54,15 @@ def write_development(data: Path, out: Path) -> list[Path]:
     return written
 
 
+def target_with_labels(data: Path, task: str, out: Path) -> list[dict[str, Any]]:
+    """Return the unlabelled target cases of a task for which there is a label map, with it and whole paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = (data / task).parent.resolve()
+    cases = json.loads((data / f"{task}.json").read_text(encoding="utf-8"))["target"]["cases"]
+    whole = ({**case, "image": str(folder / case["image"])} for case in cases)
+    return [case for case in (_labelled(case, data.resolve(), out) for case in whole) if case]
+
+
 def write_heart_oracle(data: Path, out: Path) -> Path:
     """Write the dataset of whole hearts for ``target_supervised`` and return its path."""
     out.mkdir(parents=True, exist_ok=True)

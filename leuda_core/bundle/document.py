@@ -252,6 +252,7 @@ _PREDICTOR = _record(
         "translator_blocks": _whole(0, 32),
         "translator_form": _one_of("change", "sum"),
         "norm": _one_of("group", "batch"),
+        "reference": _one_of(True, False),
     },
 )
 _DOMAIN = _record(

@@ -7,6 +7,8 @@ is forgotten. Without source slices, the second term is left out: the model and 
 adaptation). ``v``, ``a``, the teacher ``f'`` and the pseudo-labels are those of ``self_training``; the teacher begins
 as the given model.
 
+Target slices are learnt as they are as often as in a random appearance: what is corrected is what they look like.
+
 A model with a translator in front of its segmenter keeps it as it is.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor
@@ -24,6 +27,7 @@ from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.data.batches.views import into_views
 from leuda_core.methods.base import Losses, Method, Phase, detached
+from leuda_core.methods.self_training import one_of
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.networks.unet import batch_norms
 from leuda_core.types import Batch, Task
@@ -46,6 +50,7 @@ class Adaptation(Method):
             int, Meta(ge=1, le=256, description="corrected target slices per step")
         ] = 4
         unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="unlabelled target slices per step")] = 4
+        learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 3e-4
         source_weight: Annotated[float, Meta(ge=0, description="weight of the replayed source slices")] = 1.0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
         confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.95
@@ -58,7 +63,7 @@ class Adaptation(Method):
     certainty: Tensor
 
     def __init__(self, task: Task, settings: Config, start: Predictor) -> None:
-        self._spec = start.spec
+        self._spec = msgspec.structs.replace(start.spec, reference=False)
         super().__init__(task, settings)
         self.translator = start.translator.requires_grad_(False)
         for network in (self.segmenter, self.teacher):
@@ -95,9 +100,12 @@ class Adaptation(Method):
         if len(batch.source) and self.settings.source_weight:
             known["source"] = batch.source, batch.source_structures
         shown = {name: self.appearance(images, structures) for name, (images, structures) in known.items()}
+        if "corrected" in shown:
+            shown["corrected"] = one_of(known["corrected"][0], shown["corrected"])
         own = bool(self.settings.pseudo_label_weight)
         if own:
-            shown["own"] = self.appearance(self.as_segmented(batch.target))
+            images = self.as_segmented(batch.target)
+            shown["own"] = one_of(images, self.appearance(images))
         parts = self.segmenter(torch.cat(list(shown.values()))).split([len(images) for images in shown.values()])
         logits = dict(zip(shown, parts, strict=True))
 

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate, max_pool2d
 
 # The released code also drops 5 and 10 % on the two finest levels; left out here, because it took 8 % of a step.
 DROPOUT = (0.0, 0.0, 0.2, 0.3, 0.5)
+LEVELS = len(DROPOUT)
 
 
 Norm = Literal["group", "batch"]
@@ -58,7 +59,7 @@ class UNet(nn.Module):
 
     def __init__(self, n_classes: int, base_channels: int = 16, kind: Norm = "group", in_channels: int = 1) -> None:
         super().__init__()
-        widths = [base_channels * 2**level for level in range(len(DROPOUT))]
+        widths = [base_channels * 2**level for level in range(LEVELS)]
         self.down = nn.ModuleList(
             Block(before, after, rate, kind)
             for before, after, rate in zip([in_channels, *widths], widths, DROPOUT, strict=False)
@@ -68,7 +69,7 @@ class UNet(nn.Module):
         self.merge = nn.ModuleList(Block(2 * width, width, kind=kind) for width in reverse[1:])
         self.head = nn.Conv2d(base_channels, n_classes, 3, padding=1)
 
-    def encode(self, images: Tensor, levels: int = len(DROPOUT)) -> list[Tensor]:
+    def encode(self, images: Tensor, levels: int = LEVELS) -> list[Tensor]:
         """Return the encoder's feature maps from full resolution downwards, by default to the bottleneck."""
         maps = []
         x = images

@@ -12,6 +12,7 @@ from leuda_core.io.files import atomic_path
 from leuda_core.io.names import probabilities_path
 from leuda_core.io.nifti import write_nifti
 from leuda_core.io.volumes import read_volume, write_label_map
+from leuda_core.prediction.gauge import gauge
 from leuda_core.prediction.record import FolderRecord, work_key
 from leuda_core.prediction.runner import OnProgress, ShouldStop
 from leuda_core.prediction.segmenter import SliceSegmenter
@@ -31,7 +32,7 @@ def segment_file(
 
     Returns:
         ``input``, ``output``, ``device``, ``seconds`` by stage, ``volumes_ml`` by label, ``notes``; with the option
-        ``probabilities`` also the file of the probabilities.
+        ``probabilities`` also the file of the probabilities; ``gauge`` if the model remembers its training volumes.
 
     Raises:
         InputError: the volume cannot be used or the target cannot be written. Cancelled, DeviceError: as the segmenter.
@@ -40,6 +41,7 @@ def segment_file(
     volume = read_volume(source)
     read = time.perf_counter()
     prediction = segmenter(volume, options, on_progress=on_progress, should_stop=should_stop)
+    known = gauge(segmenter, volume)
     segmented = time.perf_counter()
     row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
     if options.probabilities:
@@ -51,7 +53,8 @@ def segment_file(
         **row,
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         "volumes_ml": _volumes_ml(prediction),
-        "notes": list(prediction.notes),
+        "notes": [*prediction.notes, *([known.text] if known and known.verdict != "like" else [])],
+        **({"gauge": known.as_dict()} if known else {}),
     }
 
 

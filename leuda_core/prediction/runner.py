@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from leuda_core.data.slices import in_padding, padding
 from leuda_core.devices import find_device, has_bf16, is_out_of_memory
 from leuda_core.errors import FREE_MEMORY, Cancelled, MemoryShortage
+from leuda_core.networks.predictor import Predictor
 from leuda_core.prediction.job import SliceReader
 from leuda_core.types import Task
 
@@ -75,6 +76,30 @@ class SliceRunner:
 
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             return in_padding(network, images.to(self.device), self.task.patch_size).float()
+
+    @property
+    def remembering(self) -> Predictor | None:
+        """The predictor, on the CPU, if it remembers the volumes of its training."""
+        known = self._predictor
+        return known if isinstance(known, Predictor) and known.spec.reference else None
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what slices of any size look like to the network, as ``Predictor.describe`` does.
+
+        Shape:
+            images: ``(B, C, H, W)`` in [-1, 1]; result ``(B, n_features)`` float32, on the CPU.
+        """
+        found: list[Tensor] = []
+        predictor = self._network
+        assert isinstance(predictor, Predictor), "only models have features"
+
+        def network(padded: Tensor) -> Tensor:
+            found.append(predictor.describe(padded.contiguous(memory_format=torch.channels_last)))
+            return padded
+
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            in_padding(network, images.to(self.device), self.task.patch_size)
+        return found[0].cpu()
 
     def _run(self, job: SliceReader, on_progress: OnProgress, should_stop: ShouldStop) -> None:
         remaining = dict.fromkeys(job.indices)

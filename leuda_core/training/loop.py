@@ -32,6 +32,7 @@ from leuda_core.io.files import atomic_path
 from leuda_core.methods import method_of
 from leuda_core.methods.adaptation import Adaptation
 from leuda_core.methods.base import Losses, Method, Phase
+from leuda_core.prediction.gauge import with_reference
 from leuda_core.runs.control import stop_requested
 from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
@@ -210,7 +211,8 @@ class Training:
         if self.run.bundle.is_dir():  # a damaged one, which may lack the file that makes it replaceable
             for name in LIMITS:
                 (self.run.bundle / name).unlink(missing_ok=True)
-        save_bundle(self.run.bundle, self.method.predictor().cpu(), self.task, self._info())
+        predictor = with_reference(self.method.predictor().cpu(), self.loader.target, self.task, str(self.device))
+        save_bundle(self.run.bundle, predictor, self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(
             "end",

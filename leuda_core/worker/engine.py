@@ -21,6 +21,7 @@ from leuda_core.errors import InputError
 from leuda_core.io.finding import find_volumes
 from leuda_core.io.names import volume_stem
 from leuda_core.prediction.files import segment_file, segment_file_once
+from leuda_core.prediction.gauge import gauge
 from leuda_core.prediction.record import FolderRecord
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Box, Prediction, Volume
@@ -28,6 +29,7 @@ from leuda_core.worker.channel import Request
 from leuda_core.worker.requests import (
     FileRequest,
     FindRequest,
+    GaugeRequest,
     LoadRequest,
     SegmentRequest,
     SliceRequest,
@@ -133,6 +135,14 @@ class Engine:
             save_array(Path(wanted.output), labels, lambda done, total: request.check())
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
 
+    def gauge(self, request: Request) -> dict[str, Any]:
+        """Say how far a volume is from those of a model's training; ``gauge`` is null if the model remembers none."""
+        wanted, clock = read_request(request, GaugeRequest), _Clock()
+        segmenter, volume, held = self._prepared(wanted, request, clock)
+        with clock("gauge"):
+            found = gauge(segmenter, volume, intensities=held.intensities(segmenter.task.normalization))
+        return {"gauge": found.as_dict() if found else None, "seconds": clock.rounded()}
+
     def find_volumes(self, request: Request) -> dict[str, Any]:
         """Return the volumes of each input; an input that is not a folder of volumes is returned unchanged."""
         found = []
@@ -167,13 +177,9 @@ class Engine:
     ) -> tuple[SliceSegmenter, Volume, dict[str, Any]]:
         """Return the segmenter, the volume with the affine of the request, and what is known about the whole volume."""
         _check_outputs(wanted)
-        with clock("load"):
-            segmenter = self._load(wanted, request)
-            assert self._model is not None
-        with clock("read"):
-            held = self._hold(Path(wanted.volume), request)
-            volume, intensities = held.at(wanted.affine), held.intensities(segmenter.task.normalization)
-        request.progress("read", 1, 1)
+        segmenter, volume, held = self._prepared(wanted, request, clock)
+        assert self._model is not None
+        intensities = held.intensities(segmenter.task.normalization)
 
         def locate() -> Box | None:
             with clock("locate"):
@@ -183,6 +189,19 @@ class Engine:
 
         where = held.place(self._model.checksum, volume, locate) if segmenter.task.zoom > 1 else None
         return segmenter, volume, {"intensities": intensities, "where": where}
+
+    def _prepared(
+        self, wanted: GaugeRequest, request: Request, clock: _Clock
+    ) -> tuple[SliceSegmenter, Volume, HeldVolume]:
+        """Return the segmenter and the volume with the affine of the request, both loaded if they were not."""
+        with clock("load"):
+            segmenter = self._load(wanted, request)
+        with clock("read"):
+            held = self._hold(Path(wanted.volume), request)
+            volume = held.at(wanted.affine)
+            held.intensities(segmenter.task.normalization)
+        request.progress("read", 1, 1)
+        return segmenter, volume, held
 
     def _load(self, wanted: LoadRequest, request: Request) -> SliceSegmenter:
         """Return the segmenter of a model; it is loaded only if it is another model or its files have changed."""

@@ -25,11 +25,19 @@ class LoadRequest(msgspec.Struct):
     device: str = "auto"
 
 
-class _VolumeRequest(LoadRequest, kw_only=True):
-    """``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` maps its voxel index (i, j, k) to RAS mm."""
+class GaugeRequest(LoadRequest, kw_only=True):
+    """Compare a volume with those of a model's training.
+
+    ``volume`` is a ``.npy`` file ``(K, J, I)``, ``affine`` maps its voxel index (i, j, k) to RAS mm.
+    """
 
     volume: str
     affine: tuple[Row, Row, Row, Row]
+
+
+class _VolumeRequest(GaugeRequest, kw_only=True):
+    """The same with a file for labels."""
+
     output: str
 
 

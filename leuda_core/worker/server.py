@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REQUESTS = ("devices", "load", "segment", "slice", "find_volumes", "segment_file")
+REQUESTS = ("devices", "load", "segment", "slice", "gauge", "find_volumes", "segment_file")
 
 
 def serve(inbox: Inbox, *, idle_seconds: float) -> None:

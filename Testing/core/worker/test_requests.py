@@ -12,7 +12,7 @@ import pytest
 from leuda_core.io.volumes import read_label_map, write_volume
 from leuda_core.prediction.volumes import segment
 from leuda_core.types import Volume
-from leuda_core.worker.requests import FileRequest, FindRequest, SegmentRequest, SliceRequest
+from leuda_core.worker.requests import FileRequest, FindRequest, GaugeRequest, SegmentRequest, SliceRequest
 from leuda_core.worker.server import REQUESTS
 from worker_process import ROOT, WorkerProcess
 from worker_requests import AFFINE, SHAPE, call, failure, make_model, numbers, segmented, volume_data
@@ -181,6 +181,8 @@ def test_the_protocol_is_documented() -> None:
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     assert all(f'{{"request":"{name}","id":' in page for name in (*REQUESTS, "cancel"))
     fields = {
-        name for kind in (SegmentRequest, SliceRequest, FileRequest, FindRequest) for name in kind.__struct_fields__
+        name
+        for kind in (SegmentRequest, SliceRequest, GaugeRequest, FileRequest, FindRequest)
+        for name in kind.__struct_fields__
     }
     assert all(f'"{name}":' in page for name in fields)
