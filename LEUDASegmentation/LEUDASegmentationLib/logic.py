@@ -7,28 +7,34 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from leuda_core.bundle import store
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError, LeudaError
+from LEUDASegmentationLib.model_list import ModelListLogic
 from LEUDASegmentationLib.processes import environment
+from LEUDASegmentationLib.processes.exchange_folder import new_private_folder
 from LEUDASegmentationLib.processes.worker_client import WorkerClient, shared_worker
 from LEUDASegmentationLib.run import statistics
+from LEUDASegmentationLib.run.corrected_cases import Result, results_of, training_dataset, write_scene
 from LEUDASegmentationLib.run.history import RunHistory
+from LEUDASegmentationLib.run.improvement import ImprovementJob
 from LEUDASegmentationLib.run.job import SegmentationJob
 from LEUDASegmentationLib.run.job_queue import SegmentationQueue
 from LEUDASegmentationLib.run.order import Order, make_order
 from LEUDASegmentationLib.run.progress import Progress
-from LEUDASegmentationLib.scene import corrections, steps
+from LEUDASegmentationLib.scene import corrections
+from LEUDASegmentationLib.scene import steps as steps_of
 from LEUDASegmentationLib.scene.volume_files import VolumeFiles
 
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]
 
+_IMPROVEMENT_PREFIX = "LEUDA-improvement-"
 
-class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
+
+class LEUDASegmentationLogic(ModelListLogic):
     """Segments volumes with adapted models, in a process next to Slicer that keeps the model loaded.
 
     In Slicer's Python console::
@@ -43,9 +49,8 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
     """
 
     def __init__(self, worker: WorkerClient | None = None, modelsFolder: Path | None = None) -> None:
-        super().__init__()
+        super().__init__(modelsFolder)
         self._worker = worker
-        self._models_folder = modelsFolder
         self._files: VolumeFiles | None = None
         self._history = RunHistory()
 
@@ -62,45 +67,6 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         if self._files is None:
             self._files = VolumeFiles(self.worker)
         return self._files
-
-    @property
-    def modelsFolder(self) -> Path:
-        """The folder of the list of models; it may not exist yet."""
-        return self._models_folder or environment.models_folder()
-
-    def models(self) -> list[ModelEntry]:
-        """Return the models in the list; ``problem`` of a damaged model says what is wrong."""
-        return store.list_models(self.modelsFolder)
-
-    def modelEntry(self, model: str | Path | ModelEntry) -> ModelEntry:
-        """Return the model with this name in the list, or in the bundle at this path.
-
-        Raises:
-            InputError: there is no such model, or it is damaged.
-        """
-        entry = model if isinstance(model, ModelEntry) else self._find(model)
-        if entry.problem:
-            raise InputError(
-                _("the model “{name}” is damaged: {problem}").format(name=entry.name, problem=entry.problem),
-                _("delete it and import it again"),
-            )
-        return entry
-
-    def importModel(self, path: str | Path, name: str | None = None) -> ModelEntry:
-        """Copy a model (bundle folder or zip file) into the list, after checking the hash of every file.
-
-        Raises:
-            InputError: it is not a model, or it is damaged.
-        """
-        return store.import_model(Path(path), self.modelsFolder, name)
-
-    def deleteModel(self, name: str) -> None:
-        """Delete a model in the list from the disk.
-
-        Raises:
-            InputError: there is no model with this name.
-        """
-        store.delete_model(self._find(name), self.modelsFolder)
 
     def segment(
         self,
@@ -202,6 +168,65 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         queue.start()
         return queue
 
+    def improve(
+        self,
+        model: str | Path | ModelEntry,
+        *,
+        steps: int | None = None,
+        device: str = "auto",
+        source: Path | None = None,
+        wait: bool = True,
+        onProgress: OnProgress | None = None,
+        onDone: Callable[[ModelEntry], None] | None = None,
+        onError: OnError | None = None,
+    ) -> Any:
+        """Adapt a model to the slices that were corrected in its results, and add the new model to the list.
+
+        All results in the scene that have the model's segments are used: those with corrected slices as labelled
+        cases, the others as volumes without labels. The model itself stays as it is.
+
+        Args:
+            model: as for ``segment``.
+            steps: of the adaptation; 200 by default. device, onProgress, onError: as for ``segment``.
+            source: the dataset file of the model's training, whose labelled source cases are replayed so that nothing
+                is forgotten; by default that of LE-UDA Training, if it is still there.
+            wait: return the new model when it is there; otherwise return a job at once.
+            onDone: called with the new ``ModelEntry``.
+
+        Returns:
+            The ``ModelEntry``, or with ``wait=False`` the ``ImprovementJob``.
+
+        Raises:
+            LeudaError: the model is unknown or, with ``wait=True``, no slice was corrected or the work failed.
+        """
+        entry = self.modelEntry(model)
+        folder = new_private_folder(_IMPROVEMENT_PREFIX)
+        source = source or training_dataset(entry, environment.runs_folder(), self.modelsFolder)
+        job = ImprovementJob(
+            entry,
+            write_scene(slicer.mrmlScene, entry, folder / "data", source),
+            folder,
+            self.modelsFolder,
+            device=device,
+            steps=steps,
+            onProgress=onProgress,
+            onDone=onDone,
+            onError=onError,
+        ).start()
+        return job.wait() if wait else job
+
+    def results(
+        self,
+        model: str | Path | ModelEntry,
+        *,
+        wait: bool = True,
+        onDone: Callable[[list[Result]], None] | None = None,
+        onError: OnError | None = None,
+    ) -> Any:
+        """Return the results that ``improve`` would learn from; with ``wait=False``, an object with ``stop``."""
+        finding = results_of(slicer.mrmlScene, self.modelEntry(model))
+        return steps_of.run(finding, wait=wait, on_done=onDone, on_error=onError)
+
     def correctedSlices(
         self, segmentationNode: Any, model: str | Path | ModelEntry, segments: Sequence[str] | None = None
     ) -> int:
@@ -211,7 +236,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             model, segments: what the next run would write, as for ``segment``.
         """
         labels = [label for label in self.modelEntry(model).labels if segments is None or label.name in segments]
-        drawn = steps.finish(corrections.drawn_slices(segmentationNode.GetSegmentation(), labels))
+        drawn = steps_of.finish(corrections.drawn_slices(segmentationNode.GetSegmentation(), labels))
         return len(set().union(*drawn.values()))
 
     def canUndo(self, segmentationNode: Any) -> bool:
@@ -225,7 +250,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
         wait: bool = True,
         onDone: Callable[[None], None] | None = None,
         onError: OnError | None = None,
-    ) -> steps.EventLoopWork | None:
+    ) -> steps_of.EventLoopWork | None:
         """Undo the last run; later corrections of other segments are kept.
 
         A segmentation that the run created is removed, with its probability volumes.
@@ -242,7 +267,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
                 _("there is no run of “{name}” to undo").format(name=segmentationNode.GetName()),
                 _("only the last run since Slicer was started can be undone"),
             )
-        return steps.run(record.undo(), wait=wait, on_done=onDone, on_error=onError)
+        return steps_of.run(record.undo(), wait=wait, on_done=onDone, on_error=onError)
 
     def statistics(
         self,
@@ -263,7 +288,7 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
             InputError: with ``wait=True``, the segments cannot be converted to voxels, or the volume cannot be used.
         """
         counting = statistics.count_segments(segmentationNode, volumeNode)
-        return steps.run(counting, wait=wait, on_done=onDone, on_error=onError)
+        return steps_of.run(counting, wait=wait, on_done=onDone, on_error=onError)
 
     def statisticsTable(self, segmentationNode: Any, volumeNode: Any) -> Any:
         """Add a vtkMRMLTableNode with the statistics to the scene, next to the segmentation, and return it."""
@@ -271,15 +296,3 @@ class LEUDASegmentationLogic(ScriptedLoadableModuleLogic):
 
     def _job(self, order: Order, callbacks: dict) -> SegmentationJob:
         return SegmentationJob(order, self.worker, self.volumeFiles, onRecord=self._history.keep, **callbacks)
-
-    def _find(self, model: str | Path) -> ModelEntry:
-        models = {entry.name: entry for entry in self.models()}
-        if str(model) in models:
-            return models[str(model)]
-        if model and Path(model).exists():
-            return store.read_model(model)
-        names = ", ".join(models) or _("none yet")
-        raise InputError(
-            _("there is no model “{model}”").format(model=model),
-            _("import it, or choose a model from the list: {names}").format(names=names),
-        )

@@ -20,7 +20,7 @@ from leuda_core.io.children import UTF8_MODE
 from leuda_core.methods import METHODS
 from leuda_core.methods.cyclegan import TRANSLATOR_FILE, CycleGan, TranslatingMethod, TranslatorConfig
 from leuda_core.runs.folder import Run
-from leuda_core.training.rules import side_steps
+from leuda_core.training.plans.rules import side_steps
 from leuda_core.training.run import create_run
 
 _TRANSLATOR = set(TranslatorConfig.__struct_fields__) - set(MethodConfig.__struct_fields__)

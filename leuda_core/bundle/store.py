@@ -45,8 +45,9 @@ class ModelEntry:
     """A model in a list.
 
     ``name`` is the name of its folder and therefore unique in a store. ``created`` is a date as text. ``metrics`` maps
-    names such as ``dice/liver`` to values (``None``: undefined). ``problem`` says what is wrong with a damaged model;
-    then only name and path are valid.
+    names such as ``dice/liver`` to values (``None``: undefined). ``plane`` and ``isotropic`` say how volumes are cut,
+    as in ``Task``. ``checksum`` identifies the model, ``adapted_from`` the one that it was adapted from. ``problem``
+    says what is wrong with a damaged model; then only name and path are valid.
     """
 
     name: str
@@ -58,6 +59,10 @@ class ModelEntry:
     created: str = ""
     size_bytes: int = 0
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    plane: str = "acquisition"
+    isotropic: str = ""
+    checksum: str = ""
+    adapted_from: str = ""
     problem: str = ""
 
 
@@ -214,6 +219,10 @@ def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
         created=info.get("created") or _date(path),
         size_bytes=size,
         metrics={name: None if x is None else float(x) for name, x in info.get("metrics", {}).items()},
+        plane=document["task"].get("plane", "acquisition"),
+        isotropic=document["task"].get("isotropic", ""),
+        checksum=document.get("checksum", ""),
+        adapted_from=info.get("adapted_from", ""),
     )
 
 

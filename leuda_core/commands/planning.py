@@ -14,7 +14,7 @@ from leuda_core.io.streams import join_lines, one_line
 
 def plan(args: Namespace) -> Result:
     """Choose what is left open, run a few steps of each phase, estimate the cost, and warn of likely problems."""
-    from leuda_core.training.planning import make_plan
+    from leuda_core.training.plans.planning import make_plan
 
     with Progress() as progress:
         found = make_plan(

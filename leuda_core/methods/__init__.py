@@ -15,15 +15,15 @@ from leuda_core.methods.controls.target_supervised import TargetSupervised
 from leuda_core.methods.cyclegan import CycleGan
 from leuda_core.methods.early_features import EarlyFeatures
 from leuda_core.methods.glua import Glua
-from leuda_core.methods.istn import Istn
 from leuda_core.methods.le_uda import LeUda
 from leuda_core.methods.mean_teacher import MeanTeacher
 from leuda_core.methods.meta_hallucinator import MetaHallucinator
 from leuda_core.methods.mt_uda import MtUda
+from leuda_core.methods.registration.istn import Istn
+from leuda_core.methods.registration.voxelmorph import VoxelMorph
 from leuda_core.methods.self_training import SelfTraining
 from leuda_core.methods.sifa import Sifa
 from leuda_core.methods.tcsm import Tcsm
-from leuda_core.methods.voxelmorph import VoxelMorph
 
 METHODS: dict[str, type[Method]] = {
     "self_training": SelfTraining,

@@ -32,7 +32,7 @@ from leuda_core.runs.model import model_problem
 from leuda_core.runs.state import status
 from leuda_core.training.adapting import adaptation_config, keep_start
 from leuda_core.training.loop import OnProgress, Training
-from leuda_core.training.planning import planned_config
+from leuda_core.training.plans.planning import planned_config
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def train(
 ) -> Run:
     """Adapt a segmenter from the source to the target domain of a dataset and return the finished run.
 
-    Spacing, patch, network, batch and steps are chosen for the data, the machine and the budget, as ``training.rules``
-    says; ``steps`` and ``settings`` are kept as they are given. With ``steps``, no clock is read: the choice depends
-    only on the data, the kind of device and the class of its free memory.
+    Spacing, patch, network, batch and steps are chosen for the data, the machine and the budget, as
+    ``training.plans.rules`` says; ``steps`` and ``settings`` are kept as they are given. With ``steps``, no clock is
+    read: the choice depends only on the data, the kind of device and the class of its free memory.
 
     Args:
         dataset: a dataset file.

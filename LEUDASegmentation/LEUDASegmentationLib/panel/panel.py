@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
 from LEUDASegmentationLib.panel.apply_control import ApplyControl
+from LEUDASegmentationLib.panel.improve_control import ImproveControl
 from LEUDASegmentationLib.panel.model_table import ModelTable
 from LEUDASegmentationLib.panel.preview_control import PreviewControl
 from LEUDASegmentationLib.panel.result_panel import ResultPanel, reference_volume
@@ -55,6 +56,9 @@ class SegmentationPanel:
             self._logic, self.message_strip, self.volumes, on_state=self.update, on_result=self._on_result
         )
         self.result = ResultPanel(self._ui, self._logic, self.say)
+        self.improve = ImproveControl(
+            self._logic, on_message=self.say, on_improved=self._on_improved, on_state=self.update
+        )
         self.preview = PreviewControl(self._ui.livePreviewCheckBox, self._logic, self.say)
 
     def _place_parts(self) -> None:
@@ -63,6 +67,7 @@ class SegmentationPanel:
         ui.inputSection.layout().addRow(self.volumes.widget)
         ui.modelSection.layout().insertWidget(0, self.models.widget)
         ui.optionsSection.layout().insertRow(0, _("Segments:"), self.segments.widget)
+        ui.resultSection.layout().addWidget(self.improve.widget)
         below_apply = layout.indexOf(ui.applyButton) + 1
         layout.insertWidget(below_apply, self.apply.progress.widget)
         layout.insertWidget(below_apply + 1, self.message_strip.widget)
@@ -91,6 +96,7 @@ class SegmentationPanel:
         self._show_missing_packages()
         self.refresh()
         self.result.refresh()
+        self._count_corrections()
 
     def leave(self) -> None:
         """Stop the live preview; a running segmentation continues."""
@@ -100,6 +106,7 @@ class SegmentationPanel:
         """End all work: the widgets are about to be deleted."""
         self._stop()
         self.apply.close()
+        self.improve.close()
         self.result.close()
         if self._logic.worker.onLog == self.log.append:
             self._logic.worker.onLog = None
@@ -165,6 +172,7 @@ class SegmentationPanel:
     def _stop(self) -> None:
         self.preview.stop()
         self.apply.cancel()
+        self.improve.cancel()
 
     # Called by the parts
 
@@ -174,6 +182,7 @@ class SegmentationPanel:
     def _on_model_selected(self, entry) -> None:
         self._parameters.model = entry.name if entry else ""
         self.update()  # the list may have changed under the same name
+        self._count_corrections()
 
     def _on_segments_checked(self) -> None:
         self._parameters.skippedSegments = self.segments.skipped()
@@ -190,6 +199,16 @@ class SegmentationPanel:
             self._parameters.result = segmentation
             if not self._parameters.severalVolumes:
                 self._parameters.outputSegmentation = segmentation
+        self._count_corrections()
+
+    def _on_improved(self, entry) -> None:
+        """Choose the new model."""
+        if self._parameters is not None:
+            self.select_model(entry.name)
+
+    def _count_corrections(self) -> None:
+        device = self._parameters.device if self._parameters is not None else "auto"
+        self.improve.refresh(self.models.selected if self._parameters is not None else None, device)
 
     def _on_options_collapsed(self, collapsed: bool) -> None:
         if not collapsed and not installation.missing_packages():
@@ -239,6 +258,8 @@ class SegmentationPanel:
         missing = missing_inputs(self._parameters, self.models.selected)
         if installation.is_installing():
             missing = [_("Wait until the Python packages are installed.")]
+        if self.improve.running:
+            missing = [_("Wait until the model is improved, or cancel that.")]
         if self.apply.running:
             missing = [_("Wait until the running segmentation is done, or cancel it.")]
         self._ui.applyButton.enabled = not missing

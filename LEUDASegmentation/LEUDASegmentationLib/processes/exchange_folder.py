@@ -1,4 +1,4 @@
-"""The private temporary folder for volumes that Slicer and its worker exchange as ``.npy`` files."""
+"""Private temporary folders: for volumes that Slicer and its worker exchange as ``.npy`` files, and for other work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExchangeFolder:
             LeudaError: the temporary folder is not writable.
         """
         if self._path is None:
-            self._path = _make_folder()
+            self._path = new_private_folder(_PREFIX)
         self._count += 1
         return str(self._path / f"{self._count:04d}-{name}")
 
@@ -45,10 +45,15 @@ class ExchangeFolder:
         self._path = None
 
 
-def _make_folder() -> Path:
+def new_private_folder(prefix: str) -> Path:
+    """Return a new folder in Slicer's temporary folder that only this user can read; the caller removes it.
+
+    Raises:
+        LeudaError: the temporary folder is not writable.
+    """
     parent = Path(slicer.app.temporaryPath)
     try:
-        return make_temporary_folder(parent, prefix=_PREFIX)
+        return make_temporary_folder(parent, prefix=prefix)
     except OSError as error:
         raise LeudaError(
             f"cannot create a folder in {parent}: {reason_of(error)}",

@@ -1,3 +1,13 @@
-"""One segmentation, from the volume node to its results in the scene."""
+"""One segmentation, from the volume node to its results in the scene; what a model learns from corrected results."""
 
-__all__ = ["history", "job", "job_queue", "order", "progress", "results", "statistics"]
+__all__ = [
+    "corrected_cases",
+    "history",
+    "improvement",
+    "job",
+    "job_queue",
+    "order",
+    "progress",
+    "results",
+    "statistics",
+]

@@ -32,6 +32,8 @@ def stage_title(stage: str) -> str:
         "write": _("Writing the labels"),
         "result": _("Creating the segments"),
         "surfaces": _("Creating 3-D surfaces"),
+        "corrections": _("Writing the corrected slices"),
+        "improve": _("Improving the model"),
     }
     return titles.get(stage, stage)
 
@@ -42,9 +44,9 @@ class Progress:
 
     Attributes:
         stage: one of ``copy``, ``load model``, ``read``, ``locate``, ``segment``, ``components``, ``write``,
-            ``result``, ``surfaces``.
+            ``result``, ``surfaces``; of an improvement, ``corrections`` and ``improve``.
         fraction: of the whole work, in [0, 1]; never decreases.
-        secondsLeft: for the current volume; None while unknown.
+        secondsLeft: for the current volume or the improvement; None while unknown.
         volume: index of the current volume, from 0. nVolumes: their number.
     """
 

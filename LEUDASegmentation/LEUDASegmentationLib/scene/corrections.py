@@ -134,10 +134,7 @@ def with_drawn_slices(
         if layer_array(segment.GetRepresentation(BINARY)).size
     }
     shifts = {value: _shift(image, affine) for value, (image, _value) in parts.items()}
-    kept = set()
-    for segment_id, slices in drawn.items():
-        image = segmentation.GetSegment(segment_id).GetRepresentation(BINARY)
-        kept |= {k + (_shift(image, affine)[2] if layer_array(image).size else 0) for k in slices}
+    kept = slices_of_volume(segmentation, drawn, affine)
     extents = [_extent(image, shifts[value]) for value, (image, _value) in parts.items()]
     if layer_array(layer).size:
         extents.append(np.array(layer.GetExtent()))
@@ -158,6 +155,19 @@ def with_drawn_slices(
                 _copy_slice(target[index], lowest, image, k, shifts[value], only=own, value=value)
         yield slab.stop / len(target)
     return merged, len(kept)
+
+
+def slices_of_volume(segmentation: Any, drawn: Mapping[str, set[int]], affine: np.ndarray) -> set[int]:
+    """Return drawn slices as indices along k of the volume with this affine; arguments as for ``with_drawn_slices``.
+
+    Raises:
+        InputError: the segments lie on another grid than the volume.
+    """
+    found = set()
+    for segment_id, slices in drawn.items():
+        image = segmentation.GetSegment(segment_id).GetRepresentation(BINARY)
+        found |= {k + int(_shift(image, affine)[2] if layer_array(image).size else 0) for k in slices}
+    return found
 
 
 def _shift(image: Any, affine: np.ndarray) -> np.ndarray:

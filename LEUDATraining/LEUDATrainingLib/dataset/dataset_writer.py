@@ -24,10 +24,10 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
 from LEUDASegmentationLib.scene.geometry import world_affine
+from LEUDASegmentationLib.scene.nrrd import write_nrrd
 from LEUDASegmentationLib.scene.volumes import check_volume
 from LEUDATrainingLib.cases.cases import ROLES, Case, CaseStore, missing_volume
 from LEUDATrainingLib.cases.structures import Structure, read_structures
-from LEUDATrainingLib.dataset.nrrd import write_nrrd
 from LEUDATrainingLib.labels.conflicts import overlap_warning, repeated_problem
 from LEUDATrainingLib.labels.label_layers import LabelReader
 from LEUDATrainingLib.parameter_node import read_json

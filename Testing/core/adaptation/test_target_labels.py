@@ -18,7 +18,7 @@ from leuda_core.data.tasks import make_task
 from leuda_core.errors import InputError
 from leuda_core.methods import METHODS
 from leuda_core.methods.cyclegan import TranslatingMethod
-from leuda_core.training.planning import make_plan
+from leuda_core.training.plans.planning import make_plan
 from leuda_core.training.reproduce import reproduce
 from leuda_core.training.run import train
 from leuda_core.types import Batch, Label, Task

@@ -18,7 +18,7 @@ from leuda_core.io.private import SHARED, make_private_folder
 from leuda_core.io.volumes import write_label_map
 from leuda_core.runs import control
 from leuda_core.runs.folder import Run
-from leuda_core.training.planning import make_plan
+from leuda_core.training.plans.planning import make_plan
 from leuda_core.training.run import create_run, resume
 from leuda_core.types import LabelMap
 from leuda_core.worker.volumes import save_array

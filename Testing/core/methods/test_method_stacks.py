@@ -18,10 +18,10 @@ from leuda_core.methods.base import Losses, Method
 from leuda_core.methods.controls.histogram_matching import match_slices
 from leuda_core.methods.cyclegan import TranslatingMethod
 from leuda_core.methods.glua import Painter
-from leuda_core.methods.istn import Istn
+from leuda_core.methods.registration.istn import Istn
+from leuda_core.methods.registration.voxelmorph import VoxelMorph
 from leuda_core.methods.sifa import Sifa
 from leuda_core.methods.tcsm import partly_transformed
-from leuda_core.methods.voxelmorph import VoxelMorph
 from leuda_core.networks.generator import Generator
 from leuda_core.networks.registration import IntensityNet
 from leuda_core.types import IGNORE, Batch, Label, Task

@@ -14,7 +14,7 @@ from leuda_core.methods import METHODS
 from leuda_core.methods.adda import Adda
 from leuda_core.methods.base import Method
 from leuda_core.methods.controls.histogram_matching import match_slices
-from leuda_core.methods.voxelmorph import VoxelMorph
+from leuda_core.methods.registration.voxelmorph import VoxelMorph
 from leuda_core.types import Batch
 from method_problems import SIDE, TASK, Problem
 

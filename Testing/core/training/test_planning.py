@@ -19,8 +19,8 @@ import torch
 
 from leuda_core.errors import DeviceError, InputError
 from leuda_core.methods.base import Method
-from leuda_core.training import planning, probe
-from leuda_core.training.planning import Plan, make_plan
+from leuda_core.training.plans import planning, probe
+from leuda_core.training.plans.planning import Plan, make_plan
 from refusals import Place, refuses, spoil
 from repository import ROOT
 from timing import allowed

@@ -16,9 +16,9 @@ from leuda_core.errors import InputError
 from leuda_core.methods import METHODS
 from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run
-from leuda_core.training import planning, rules
-from leuda_core.training.planning import planned_config
-from leuda_core.training.probe import Timing
+from leuda_core.training.plans import planning, rules
+from leuda_core.training.plans.planning import planned_config
+from leuda_core.training.plans.probe import Timing
 from leuda_core.training.run import create_run, resume, train
 from refusals import Place, refuses
 

@@ -12,10 +12,10 @@ import pytest
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.data.survey import DomainSurvey, StructureSurvey, Survey
 from leuda_core.methods import METHODS
-from leuda_core.training import rules
-from leuda_core.training.costs import peak_mib
-from leuda_core.training.machine import Machine
-from leuda_core.training.rules import PLANNED, Choice, Pace, choose_sizes, choose_steps, side_steps
+from leuda_core.training.plans import rules
+from leuda_core.training.plans.costs import peak_mib
+from leuda_core.training.plans.machine import Machine
+from leuda_core.training.plans.rules import PLANNED, Choice, Pace, choose_sizes, choose_steps, side_steps
 
 
 def domain(pixel: float, side: int, slices: int = 200) -> DomainSurvey:

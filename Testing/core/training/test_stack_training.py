@@ -16,7 +16,7 @@ from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.io.volumes import read_volume, write_volume
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.events import read_events
-from leuda_core.training.planning import make_plan
+from leuda_core.training.plans.planning import make_plan
 from leuda_core.training.preview import Previewer
 from leuda_core.training.run import create_run, resume, train
 from leuda_core.types import Label, Task, Volume

@@ -22,7 +22,7 @@ from leuda_core.prediction.job import OTHER_UNITS, SliceJob
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.volumes import segment
 from leuda_core.runs.folder import Run
-from leuda_core.training.planning import make_plan
+from leuda_core.training.plans.planning import make_plan
 from leuda_core.training.reproduce import reproduce
 from leuda_core.training.run import create_run, resume, train
 from leuda_core.types import Case, Normalization, Volume

@@ -163,8 +163,8 @@ def test_a_dataset_that_is_there_is_not_touched(node, tmp_path: Path) -> None:
 
 
 def test_large_volumes_are_written_piece_by_piece_and_giving_up_leaves_nothing(node, tmp_path: Path) -> None:
+    from LEUDASegmentationLib.scene.nrrd import CHUNK_BYTES
     from LEUDATrainingLib.dataset.dataset_writer import write_dataset
-    from LEUDATrainingLib.dataset.nrrd import CHUNK_BYTES
 
     fill(node)
     source_store(node).add_node(add_volume("big", shape=(256, 256, 80)))

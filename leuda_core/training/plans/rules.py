@@ -16,8 +16,8 @@ import msgspec
 from leuda_core.config import MethodConfig
 from leuda_core.data.geometry import LARGEST_SLICE
 from leuda_core.data.survey import Survey
-from leuda_core.training.costs import peak_mib, step_mib
-from leuda_core.training.machine import Machine
+from leuda_core.training.plans.costs import peak_mib, step_mib
+from leuda_core.training.plans.machine import Machine
 
 SIZES_OF_TRANSLATOR = ("translator_channels", "translator_blocks", "translator_halvings")
 PLANNED = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from leuda_core.config import MethodConfig, RunConfig, make_config, read_run_config
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.survey import Survey, Surveyed, take_survey
+from leuda_core.data.survey import Surveyed, take_survey
 from leuda_core.data.tasks import make_task, readable_part
 from leuda_core.devices import find_device, memory_gb, peak_memory_mib
 from leuda_core.durations import DEFAULT_BUDGET, budget_minutes
@@ -22,55 +22,22 @@ from leuda_core.io.leftovers import temporary_folder
 from leuda_core.methods import METHODS
 from leuda_core.runs.folder import Run
 from leuda_core.training.call import make_run_config
-from leuda_core.training.costs import peak_mib
-from leuda_core.training.machine import Machine
-from leuda_core.training.probe import OnStep, Timing, time_steps
-from leuda_core.training.rules import PLANNED, SIZES_OF_TRANSLATOR, Choice, Pace, choose_sizes, choose_steps, side_steps
+from leuda_core.training.plans.costs import peak_mib
+from leuda_core.training.plans.machine import Machine
+from leuda_core.training.plans.plan import Plan, PlanWarning, likely_problems
+from leuda_core.training.plans.probe import OnStep, Timing, time_steps
+from leuda_core.training.plans.rules import (
+    PLANNED,
+    SIZES_OF_TRANSLATOR,
+    Choice,
+    Pace,
+    choose_sizes,
+    choose_steps,
+    side_steps,
+)
 from leuda_core.types import Task
 
-FEW_SLICES = 6
-SPACING_FACTOR = 2.0
-LONG_S = 3600.0
-MEMORY_SHARE = 0.8  # of the free memory: above this, the system may start to swap
 STEPS_SUFFIX = "_steps"  # of the settings that are the steps of a phase
-
-
-@dataclass(frozen=True)
-class PlanWarning:
-    """A likely problem, and what to do about it."""
-
-    message: str
-    remedy: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was chosen for a training, why, and what it costs.
-
-    ``settings`` are all of the method, ``reasons`` those of the values that were chosen and of the steps.
-    ``seconds`` is the total time, including the preparation of the volumes. ``steps`` and ``seconds_per_step`` are per
-    phase; ``segmenter_steps`` are the steps of a call. ``peak_memory_mib`` is GPU memory on a GPU, else the memory of
-    this process; ``predicted_memory_mib`` is what the rules expect of the training. ``budget_minutes`` is ``None`` if
-    the steps were given.
-    """
-
-    device: str
-    seconds: float
-    steps: Mapping[str, int]
-    seconds_per_step: Mapping[str, float]
-    peak_memory_mib: int
-    labelled_slices: int
-    warnings: tuple[PlanWarning, ...] = ()
-    segmenter_steps: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    budget_minutes: float | None = None
-    predicted_memory_mib: int = 0
-    survey: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain, JSON-ready values under the same names."""
-        return asdict(self)
 
 
 def make_plan(
@@ -117,7 +84,9 @@ def make_plan(
         for error in (*draft.unreadable, *draft.surveyed.unreadable)
     ]
     own = [PlanWarning(*warning) for warning in draft.warnings]
-    return replace(plan, warnings=(*left_out, *own, *_warnings(plan, survey, draft)))
+    return replace(
+        plan, warnings=(*left_out, *own, *likely_problems(plan, draft.device, free_gb=draft.free_gb, note=draft.note))
+    )
 
 
 def planned_config(
@@ -275,30 +244,4 @@ def _side_phases(settings: Mapping[str, Any], timing: Timing) -> dict[str, str]:
         if phase is not None:
             found[setting] = phase
             del phases[phase]
-    return found
-
-
-def _warnings(plan: Plan, survey: Survey, draft: _Draft) -> list[PlanWarning]:
-    """Return warnings before a training starts."""
-    found, device, free_gb, note = [], draft.device, draft.free_gb, draft.note
-    if plan.labelled_slices < FEW_SLICES:
-        count = "1 slice is" if plan.labelled_slices == 1 else f"{plan.labelled_slices} slices are"
-        remedy = f"label {FEW_SLICES} or more, spread over the structures and over several cases"
-        found.append(PlanWarning(f"only {count} labelled", remedy))
-    for what, measured in (("pixels", "pixel_mm"), ("slices", "slice_mm")):
-        source, target = (getattr(domain, measured) for domain in (survey.source, survey.target))
-        if max(source, target) > SPACING_FACTOR * min(source, target):
-            measure = "in size" if what == "pixels" else "apart"
-            message = f"{what} are {source:.3g} mm {measure} in the source and {target:.3g} mm in the target"
-            found.append(PlanWarning(message, "resample one domain, or choose volumes with more similar spacing"))
-    if note:
-        found.append(PlanWarning(note, "install the PyTorch build for this card, or train on the CPU"))
-    if device.type == "cpu" and plan.seconds > LONG_S:
-        message = f"without a GPU this takes about {plan.seconds / 3600:.1f} hours"
-        found.append(PlanWarning(message, "use fewer steps, or train on a machine with a GPU"))
-    if free_gb is not None and plan.peak_memory_mib * 2**20 > MEMORY_SHARE * free_gb * 1e9:
-        message = (
-            f"training needs {plan.peak_memory_mib * 2**20 / 1e9:.1f} GB of memory, but only {free_gb:.1f} GB are free"
-        )
-        found.append(PlanWarning(message, "lower batch_size or patch_size, or close other programs"))
     return found

@@ -1,0 +1,168 @@
+"""Improving the chosen model with the slices that were corrected in its results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from leuda_core.bundle.store import ModelEntry
+from leuda_core.errors import Cancelled, LeudaError
+from LEUDASegmentationLib.processes import installation
+from LEUDASegmentationLib.scene.steps import EventLoopWork
+from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.run_progress import RunProgress
+
+logger = logging.getLogger(__name__)
+
+
+class ImproveControl:
+    """A button with what it would learn from, and the progress.
+
+    Args:
+        logic: has ``improve`` and ``results``.
+        on_message: called with the ``LeudaError`` of an improvement that failed, or with a text.
+        on_improved: called with the new ``ModelEntry``.
+        on_state: called when an improvement starts or ends.
+    """
+
+    def __init__(
+        self,
+        logic,
+        *,
+        on_message: Callable[[LeudaError | str], None],
+        on_improved: Callable[[ModelEntry], None],
+        on_state: Callable[[], None],
+    ) -> None:
+        self._logic, self._on_message = logic, on_message
+        self._on_improved, self._on_state = on_improved, on_state
+        self._model: ModelEntry | None = None
+        self._counting: EventLoopWork | None = None
+        self._job: Any = None
+        self.widget = qt.QWidget()
+        self.widget.objectName = "improvePlace"
+        layout = column_in(self.widget)
+        row = qt.QHBoxLayout()
+        self.facts = qt.QLabel()
+        self.facts.objectName = "correctedFacts"
+        self.facts.wordWrap = True
+        self.facts.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        row.addWidget(self.facts, 1)
+        self.button = qt.QPushButton(_("Improve Model"))
+        self.button.objectName = "improveModelButton"
+        self.button.connect("clicked()", self.improve)
+        row.addWidget(self.button)
+        layout.addLayout(row)
+        self.progress = RunProgress(self.cancel)
+        self.progress.widget.objectName = "improveProgress"
+        layout.addWidget(self.progress.widget)
+        self._show(0, 0)
+
+    @property
+    def running(self) -> bool:
+        """Whether a model is being improved."""
+        return self._job is not None
+
+    def refresh(self, model: ModelEntry | None, device: str) -> None:
+        """Count the corrected slices of the results of a model again; they are shown when they are counted."""
+        self._model, self._device = model, device
+        if self._counting is not None:
+            self._counting.stop()
+        self._counting = None
+        if model is None or model.problem:
+            self._show(0, 0)
+            return
+        self._counting = self._logic.results(
+            model, wait=False, onDone=self._on_counted, onError=lambda _error: self._show(0, 0)
+        )
+
+    def improve(self) -> None:
+        """Improve the model."""
+        if self.running or self._model is None:
+            return
+        try:
+            if not installation.ensure_installed(slicer.util.mainWindow()):
+                return
+            self._job = self._logic.improve(
+                self._model,
+                device=self._device,
+                wait=False,
+                onProgress=self._on_progress,
+                onDone=self._on_done,
+                onError=self._on_error,
+            )
+        except LeudaError as error:
+            self._on_message(error)
+            return
+        self.progress.start(_("Starting"))
+        self._show_button()
+        self._on_state()
+
+    def cancel(self) -> None:
+        """Cancel the improvement; it reports its own end."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def close(self) -> None:
+        """Cancel everything and do not use widgets any more: they are about to be deleted."""
+        if self._counting is not None:
+            self._counting.stop()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+
+    def _on_counted(self, results) -> None:
+        counts = [result.count for result in results if result.count]
+        self._show(sum(counts), len(counts))
+
+    def _show(self, slices: int, volumes: int) -> None:
+        self._slices = slices
+        if not slices:
+            text = _("Correct slices of a result in the Segment Editor, and the model can learn from them.")
+        elif volumes == 1:
+            text = _("{slices} corrected in one volume.").format(slices=_slices(slices))
+        else:
+            text = _("{slices} corrected in {volumes} volumes.").format(slices=_slices(slices), volumes=volumes)
+        self.facts.text = text
+        self._show_button()
+
+    def _show_button(self) -> None:
+        self.button.enabled = bool(self._slices) and not self.running
+        self.button.toolTip = (
+            _("Adapt the chosen model to the corrected slices, in a few minutes. The model itself stays in the list.")
+            if self._slices
+            else _("Nothing was corrected since the last Apply.")
+        )
+
+    def _on_progress(self, progress) -> None:
+        if self._job is not None:
+            self.progress.update(progress.text, progress.fraction, progress.secondsLeft)
+
+    def _on_done(self, model: ModelEntry) -> None:
+        if self._job is None:
+            return
+        before = self._model
+        self._end()
+        self._on_improved(model)
+        words = _("“{new}” is ready and chosen. Apply it, or choose “{old}” again to compare.")
+        self._on_message(words.format(new=model.name, old=before.name if before else ""))
+
+    def _on_error(self, error: LeudaError) -> None:
+        if self._job is None:
+            return
+        self._end()
+        self._on_message(_("Cancelled; the model is as it was.") if isinstance(error, Cancelled) else error)
+
+    def _end(self) -> None:
+        self._job = None
+        self.progress.finish()
+        self._show_button()
+        self._on_state()
+
+
+def _slices(count: int) -> str:
+    return _("1 slice") if count == 1 else _("{count} slices").format(count=count)

@@ -1,0 +1,1 @@
+"""Methods that move labelled source slices onto target slices."""
