@@ -18,7 +18,7 @@ def model_card(task: Task, info: BundleInfo) -> str:
         f"Segments **{names}** in {info.target.modality} volumes ({info.target.name}), adapted from "
         f"{info.source.modality} ({info.source.name}).",
         f"## Method\n\n`{info.method}`, {info.steps} steps, seed {info.seed}."
-        + (f" It goes on from the model {info.adapted_from[:12]}." if isinstance(info.adapted_from, str) else "")
+        + (f" It started from the model {info.adapted_from[:12]}." if isinstance(info.adapted_from, str) else "")
         + (f"\n\n{info.citation}" if info.citation else ""),
         _chosen(info),
         f"## Training data\n\n- source {_count(info.source)}\n- target {_count(info.target)}",

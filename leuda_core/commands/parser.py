@@ -78,7 +78,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     adapt = _add(commands, "adapt", "runs:adapt", "improve a model with corrected slices of target volumes")
     adapt.add_argument("dataset", type=Path, metavar="DATASET", help="the JSON file of a dataset, see the README")
     adapt.add_argument(
-        "--from", required=True, type=Path, dest="model", metavar="BUNDLE", help="the model to go on from"
+        "--from", required=True, type=Path, dest="model", metavar="BUNDLE", help="the model to start from"
     )
     adapt.add_argument("--steps", type=int, metavar="N", help="training steps (default: 200)")
     _add_new_run(adapt)

@@ -99,7 +99,7 @@ def test_what_the_new_model_says_about_itself(model: Path, datasets: Datasets, t
     assert new.info.name == f"{old.info.name}, adapted"
     assert new.info.source == old.info.source and new.info.citation == old.info.citation
     assert (new.info.target.labelled_cases, new.info.target.labelled_slices) == (1, 3)
-    assert f"goes on from the model {old.checksum[:12]}" in (run.bundle / "README.md").read_text(encoding="utf-8")
+    assert f"started from the model {old.checksum[:12]}" in (run.bundle / "README.md").read_text(encoding="utf-8")
     assert read_model(run.bundle).method == "adaptation"
     again = load_bundle(adapt(run.bundle, datasets(), tmp_path / "again", steps=1).bundle)
     assert again.info.name == new.info.name and again.info.adapted_from == new.checksum
