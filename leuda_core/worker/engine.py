@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from leuda_core.bundle.model import load_bundle
+from leuda_core.data.geometry import plan_slices
 from leuda_core.doctor import examine
 from leuda_core.errors import InputError
 from leuda_core.io.finding import find_volumes
@@ -110,6 +111,7 @@ class Engine:
         prediction = segmenter(
             volume,
             options,
+            doubt=wanted.doubt,
             box=clipped_box(wanted.box, volume.shape),
             **known,
             on_progress=request.progress,
@@ -119,7 +121,15 @@ class Engine:
         clock.seconds.update(prediction.seconds)
         with clock("write"):
             _write(prediction, wanted, request)
-        return {**_outcome(prediction, clock), "labels": _labels(segmenter)}
+        with clock("gauge"):
+            found = gauge(segmenter, volume, intensities=known["intensities"])
+        outcome = _outcome(prediction, clock)
+        if found and found.verdict != "like":
+            outcome["notes"].append(found.text)
+        if prediction.doubt is not None:
+            axis = plan_slices(volume.shape, volume.affine, segmenter.task.plane, segmenter.task.isotropic).axis
+            outcome["doubt"] = {"axis": axis, "slices": prediction.doubt.round(1).tolist()}
+        return {**outcome, "labels": _labels(segmenter), "gauge": found.as_dict() if found else None}
 
     def slice(self, request: Request) -> dict[str, Any]:
         """Segment one slice into a file, with the intensity range of the whole volume, as ``segment`` does."""

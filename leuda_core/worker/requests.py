@@ -42,10 +42,14 @@ class _VolumeRequest(GaugeRequest, kw_only=True):
 
 
 class SegmentRequest(_VolumeRequest, kw_only=True):
-    """Segment a volume: labels ``(K, J, I)`` to ``output``, probabilities ``(C, K, J, I)`` to their file."""
+    """Segment a volume: labels ``(K, J, I)`` to ``output``, probabilities ``(C, K, J, I)`` to their file.
+
+    With ``doubt``, the result says how unsure each slice is.
+    """
 
     probabilities: str | None = None
     box: Box | None = None
+    doubt: bool = False
 
 
 class SliceRequest(_VolumeRequest, kw_only=True):

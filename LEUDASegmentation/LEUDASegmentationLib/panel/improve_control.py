@@ -1,4 +1,4 @@
-"""Improving the chosen model with the slices that were corrected in its results."""
+"""Improving the chosen model: the slices to check next, and learning from those that were corrected."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from slicer.i18n import tr as _
 
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import Cancelled, LeudaError
+from LEUDASegmentationLib.panel.result_panel import reference_volume
+from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.processes import installation
-from LEUDASegmentationLib.scene.steps import EventLoopWork
+from LEUDASegmentationLib.run.next_slice import DOUBT_ATTRIBUTE, known_doubt, next_slice, show_slice
+from LEUDASegmentationLib.scene.steps import EventLoopWork, finish
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
 
@@ -55,11 +58,19 @@ class ImproveControl:
         self.button = qt.QPushButton(_("Improve Model"))
         self.button.objectName = "improveModelButton"
         self.button.connect("clicked()", self.improve)
+        self.next_button = qt.QPushButton(_("Next Slice to Check"))
+        self.next_button.objectName = "nextSliceButton"
+        self.next_button.toolTip = _("Show the slice of this result in which the model was least certain")
+        self.next_button.connect("clicked()", self.show_next)
+        row.addWidget(self.next_button)
         row.addWidget(self.button)
         layout.addLayout(row)
         self.progress = RunProgress(self.cancel)
         self.progress.widget.objectName = "improveProgress"
         layout.addWidget(self.progress.widget)
+        self._result: Any = None
+        self._seen: set[int] = set()  # slices of this result that were shown
+        self._seen_of: tuple[Any, str | None] = (None, None)
         self._show(0, 0)
 
     @property
@@ -79,6 +90,30 @@ class ImproveControl:
         self._counting = self._logic.results(
             model, wait=False, onDone=self._on_counted, onError=lambda _error: self._show(0, 0)
         )
+
+    def show_result(self, segmentation) -> None:
+        """Take another result, or ``None``, as the one whose slices are checked."""
+        self._result = segmentation if is_alive(segmentation) else None
+        self.next_button.enabled = self._result is not None and known_doubt(self._result) is not None
+
+    def show_next(self) -> None:
+        """Show the slice that is worth checking next; each one once, unless the result is replaced."""
+        volume = reference_volume(self._result)
+        if volume is None:
+            return
+        of = (self._result, self._result.GetAttribute(DOUBT_ATTRIBUTE))
+        if of != self._seen_of:
+            self._seen, self._seen_of = set(), of
+        try:
+            found = finish(next_slice(self._result, volume, self._seen))
+            if found is None:
+                self._on_message(_("Every slice was shown or corrected."))
+                self._seen.clear()
+                return
+            self._seen.add(found[1])
+            show_slice(volume, *found)
+        except LeudaError as error:
+            self._on_message(error)
 
     def improve(self) -> None:
         """Improve the model."""

@@ -134,6 +134,7 @@ class SegmentationPanel:
         self._widget.enabled = parameters is not None
         if parameters is None:
             self.result.show(None)
+            self.improve.show_result(None)
             return
         self._follow_input()
         if self.models.selected_name != parameters.model:
@@ -142,6 +143,7 @@ class SegmentationPanel:
         self.device.select(parameters.device)
         self._show_choices()
         self.result.show_changed(parameters.result)
+        self.improve.show_result(parameters.result)
         self._show_readiness()
         volume = next(iter(chosen_volumes(parameters)), None)
         self.preview.update(volume, self.models.selected, parameters.device)
@@ -195,6 +197,7 @@ class SegmentationPanel:
         if self._parameters is None:
             return
         self.result.show(segmentation)
+        self.improve.show_result(segmentation)
         with slicer.util.NodeModify(self._parameters):
             self._parameters.result = segmentation
             if not self._parameters.severalVolumes:

@@ -6,6 +6,7 @@ __all__ = [
     "improvement",
     "job",
     "job_queue",
+    "next_slice",
     "order",
     "progress",
     "results",

@@ -62,6 +62,7 @@ class Order:
             affine=ijk_to_ras(self.volume_node).tolist(),
             output=labels,
             box=[list(ends) for ends in self.roi.box] if self.roi else None,
+            doubt=self.roi is None,  # in a part of the volume, it would say nothing about whole slices
             **options,
         )
 

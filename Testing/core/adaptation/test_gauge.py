@@ -116,3 +116,6 @@ def test_the_worker_tells(bundle: Path, untrained_bundle: Path, dataset: Path, t
         found = worker.result("gauge", 1, model=bundle, **fields)
         assert found["gauge"]["verdict"] == "like" and set(found["seconds"]) == {"load", "read", "gauge"}
         assert worker.result("gauge", 2, model=untrained_bundle, **fields)["gauge"] is None
+        np.save(tmp_path / "volume.npy", np.ascontiguousarray(noise(volume).data.T))
+        found = worker.result("segment", 3, model=bundle, output=tmp_path / "labels.npy", **fields)
+        assert found["gauge"]["verdict"] != "like" and found["notes"] == [found["gauge"]["text"]]

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leuda_core.bundle.model import load_bundle
 from leuda_core.io.volumes import read_label_map, write_volume
+from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.volumes import segment
 from leuda_core.types import Volume
 from leuda_core.worker.requests import FileRequest, FindRequest, GaugeRequest, SegmentRequest, SliceRequest
@@ -36,7 +38,8 @@ def test_labels_are_those_of_segment(worker: WorkerProcess, fields: dict[str, ob
     assert found.shape == SHAPE and found.dtype == np.uint16 and np.array_equal(found, segmented(fields))
     assert set(np.unique(found)) > {0}
     assert {label["value"] for label in result["labels"]} == {3, 300}
-    assert set(result["seconds"]) == {"load", "read", "segment", "write"}
+    assert set(result["seconds"]) == {"load", "read", "segment", "write", "gauge"}
+    assert result["gauge"] is None and "doubt" not in result
 
 
 def test_probabilities_and_largest_component(worker: WorkerProcess, fields: dict[str, object], tmp_path: Path) -> None:
@@ -48,6 +51,14 @@ def test_probabilities_and_largest_component(worker: WorkerProcess, fields: dict
     assert (chosen == segmented(fields)).mean() > 0.99
     assert np.array_equal(np.load(fields["output"]), segmented(fields, largest_component=True))
     assert "largest_component" in result["seconds"]
+
+
+def test_doubt_is_that_of_segment_for_every_slice(worker: WorkerProcess, fields: dict[str, object]) -> None:
+    found = call(worker, "segment", **fields, doubt=True)["doubt"]
+    bundle = load_bundle(fields["model"])
+    segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device="cpu")
+    expected = segmenter(Volume(np.load(fields["volume"]).T, np.array(AFFINE)), doubt=True).doubt
+    assert found["axis"] == 2 and np.allclose(found["slices"], expected, atol=0.1)
 
 
 @pytest.mark.parametrize("plane", ["acquisition", "axial", "coronal", "sagittal"])

@@ -1,0 +1,79 @@
+"""The slice of a result that is worth checking next: where the model was least certain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Generator
+from typing import Any
+
+import numpy as np
+import slicer
+
+from leuda_core.data.doubt import most_doubtful
+from leuda_core.types import Label
+from LEUDASegmentationLib.scene import corrections
+from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_affine
+from LEUDASegmentationLib.scene.layers import LABEL_TAG, tag
+
+DOUBT_ATTRIBUTE = "LEUDA.Doubt"
+_ALIGNED = 0.7  # cosine between the normal of a view and that of the slices
+
+
+def keep_doubt(segmentation_node: Any, doubt: dict[str, Any] | None) -> None:
+    """Keep with a result what the worker said about its slices; ``None`` removes what is there."""
+    if doubt is None:
+        segmentation_node.RemoveAttribute(DOUBT_ATTRIBUTE)
+    else:
+        segmentation_node.SetAttribute(DOUBT_ATTRIBUTE, json.dumps(doubt, separators=(",", ":")))
+
+
+def known_doubt(segmentation_node: Any) -> tuple[int, np.ndarray] | None:
+    """Return the axis of the slices and ``Prediction.doubt``; ``None`` if nothing is known, or it cannot be read."""
+    try:
+        found = json.loads(segmentation_node.GetAttribute(DOUBT_ATTRIBUTE) or "")
+        axis, slices = int(found["axis"]), np.array(found["slices"], float)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (axis, slices) if axis in (0, 1, 2) and slices.ndim == 2 and slices.shape[1] == 2 else None
+
+
+def next_slice(
+    segmentation_node: Any, volume_node: Any, seen: Collection[int]
+) -> Generator[float, None, tuple[int, int] | None]:
+    """Return (from a generator that yields the fraction done) axis and index of the slice to check next.
+
+    Slices that were corrected, or are in ``seen``, are done. ``None``: nothing is known, or nothing is left.
+    """
+    known = known_doubt(segmentation_node)
+    if known is None:
+        return None
+    axis, doubt = known
+    segmentation, done = segmentation_node.GetSegmentation(), set(seen)
+    if axis == 2:  # what is drawn is known by slices along k
+        drawn = yield from corrections.drawn_slices(segmentation, _labels(segmentation))
+        done |= corrections.slices_of_volume(segmentation, drawn, ijk_to_ras(volume_node))
+    found = most_doubtful({"": doubt}, 1, done={"": done})
+    index = found[0].index if found else None
+    return None if index is None or index >= volume_shape(volume_node)[axis] else (axis, index)
+
+
+def show_slice(volume_node: Any, axis: int, index: int) -> None:
+    """Move the slice views that are parallel to a slice of a volume to it; all views if none is."""
+    position = np.append((np.array(volume_shape(volume_node)) - 1) / 2, 1.0)
+    position[axis] = index
+    affine = world_affine(volume_node)
+    point = (affine @ position)[:3]
+    row, column = (affine[:3, other] for other in range(3) if other != axis)
+    across = np.cross(row, column) / np.linalg.norm(np.cross(row, column))
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    normals = {view: slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())[:3, 2] for view in views}
+    parallel = [view for view in views if abs(normals[view] @ across) > _ALIGNED * np.linalg.norm(normals[view])]
+    for view in parallel or views:
+        view.JumpSliceByOffsetting(*point)
+
+
+def _labels(segmentation: Any) -> list[Label]:
+    """Return the labels of the segments that a run wrote, by the names with which it wrote them."""
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    names = [name for segment in segments if (name := tag(segment, LABEL_TAG)) is not None]
+    return [Label(value, name) for value, name in enumerate(names, start=1)]
