@@ -23,10 +23,10 @@ import numpy as np
 from development import target_with_labels
 from leuda_core.bundle.model import ModelBundle, load_bundle
 from leuda_core.data.dataset import load_dataset, read_case_image, read_case_labels
-from leuda_core.data.doubt import SHOWN
 from leuda_core.data.planes import case_plan
 from leuda_core.evaluation import score_bundle
 from leuda_core.io.volumes import Grid
+from leuda_core.prediction.doubt import SHOWN
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.suggestion import suggest_slices
 from leuda_core.training.run import adapt

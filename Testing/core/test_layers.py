@@ -28,7 +28,7 @@ STANDARD_LIBRARY_ONLY = (
     *(f"io.{name}" for name in ("children", "digests", "files", "labels", "leftovers", "names", "private", "streams")),
     *(f"runs.{name}" for name in ("control", "events", "folder", "heartbeat", "kernel_lock", "lock", "model", "state")),
 )
-WITHOUT_TORCH = ("config", "cli", "data.geometry", "worker.server")
+WITHOUT_TORCH = ("config", "cli", "data.geometry", "prediction.doubt", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}
 SCENES = {"demo/scene.py"}  # what the demo gives to Slicer: slicer-core and its vtk, imported on use
 

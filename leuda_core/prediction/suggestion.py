@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from leuda_core.data.dataset import read_case_image
-from leuda_core.data.doubt import Suggestion, most_doubtful
+from leuda_core.prediction.doubt import Suggestion, most_doubtful
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Case
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from leuda_core.data.doubt import most_doubtful
+from leuda_core.prediction.doubt import most_doubtful
 from leuda_core.types import Label
 from LEUDASegmentationLib.scene import corrections
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_affine

@@ -13,8 +13,8 @@ import torch
 from command_calls import call, call_json
 from leuda_core.bundle.model import load_bundle
 from leuda_core.data.dataset import load_dataset
-from leuda_core.data.doubt import most_doubtful
 from leuda_core.io.volumes import read_volume
+from leuda_core.prediction.doubt import most_doubtful
 from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.types import Label, SegmentOptions, Task, Volume
 
