@@ -185,6 +185,7 @@ class FakeWorker:
         self._folder, self.draw, self.held = folder, draw, held
         self._count = 0
         self.onLog = None
+        self.is_running = False  # as long as nothing was asked
         self.open: dict[int, Request] = {}
         self.fields: list[dict[str, Any]] = []  # of all requests
         self.cancelled: list[int] = []

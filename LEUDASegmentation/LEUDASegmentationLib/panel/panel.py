@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
 from LEUDASegmentationLib.panel.apply_control import ApplyControl
+from LEUDASegmentationLib.panel.gauge_line import GaugeLine
 from LEUDASegmentationLib.panel.improve_control import ImproveControl
 from LEUDASegmentationLib.panel.model_table import ModelTable
 from LEUDASegmentationLib.panel.preview_control import PreviewControl
@@ -56,6 +57,7 @@ class SegmentationPanel:
             self._logic, self.message_strip, self.volumes, on_state=self.update, on_result=self._on_result
         )
         self.result = ResultPanel(self._ui, self._logic, self.say)
+        self.gauge = GaugeLine(self._logic)
         self.improve = ImproveControl(
             self._logic, on_message=self.say, on_improved=self._on_improved, on_state=self.update
         )
@@ -65,6 +67,7 @@ class SegmentationPanel:
         ui, layout = self._ui, self._widget.layout()
         layout.insertWidget(0, self.install_strip.widget)
         ui.inputSection.layout().addRow(self.volumes.widget)
+        ui.modelSection.layout().addWidget(self.gauge.widget)
         ui.modelSection.layout().insertWidget(0, self.models.widget)
         ui.optionsSection.layout().insertRow(0, _("Segments:"), self.segments.widget)
         ui.resultSection.layout().addWidget(self.improve.widget)
@@ -135,6 +138,7 @@ class SegmentationPanel:
         if parameters is None:
             self.result.show(None)
             self.improve.show_result(None)
+            self.gauge.stop()
             return
         self._follow_input()
         if self.models.selected_name != parameters.model:
@@ -147,6 +151,8 @@ class SegmentationPanel:
         self._show_readiness()
         volume = next(iter(chosen_volumes(parameters)), None)
         self.preview.update(volume, self.models.selected, parameters.device)
+        one = None if parameters.severalVolumes else volume
+        self.gauge.update(one, self.models.selected, parameters.device)
 
     def on_apply(self) -> None:
         """Segment."""
@@ -175,6 +181,7 @@ class SegmentationPanel:
         self.preview.stop()
         self.apply.cancel()
         self.improve.cancel()
+        self.gauge.stop()
 
     # Called by the parts
 
