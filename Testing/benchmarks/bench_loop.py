@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +31,10 @@ from leuda_core.prediction.segmenter import SliceSegmenter
 from leuda_core.prediction.suggestion import suggest_slices
 from leuda_core.training.run import adapt
 from leuda_core.types import Case
+from loop_tables import Outcome, read_outcomes
 
 STRATEGIES = ("suggested", "random", "source")
 SLICES_OF_A_VOLUME = 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One adaptation. ``target`` and ``source`` are the mean Dice of every case; those of the source were learnt."""
-
-    task: str
-    model: str
-    strategy: str
-    slices: int
-    seed: int
-    steps: int
-    seconds: float
-    corrected: dict[str, list[int]]
-    target: dict[str, float]
-    source: dict[str, float]
 
 
 class Loop:
@@ -153,12 +138,6 @@ def _scores(bundle: ModelBundle, cases: Sequence[Case]) -> dict[str, float]:
     for score in score_bundle(bundle, plain, device="cpu").scores:
         found.setdefault(score.case, []).append(score.dice)
     return {name: round(float(np.nanmean(values)), 4) for name, values in found.items()}
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """Return the stored lines of a file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [Outcome(**json.loads(line)) for line in lines]
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ a space continues the one before. Keys are those of ``result_cells.Selection``, 
 - ``columns: name = title; name``: names of ``result_cells.TITLES``, with titles of their own where needed;
 - ``order: dice``: the best Dice first, otherwise as listed.
 
+A table of the loop of corrections stands between ``<!-- loop FILE -->`` and its end; see ``loop_tables``.
+
 With ``--check`` nothing is written, and the exit status is 1 where document and results differ.
 """
 
@@ -22,12 +24,14 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from loop_tables import loop_table
 from result_cells import TITLES, ResultSets, Row, Selection
 
 BENCHMARKS = Path(__file__).parent
 DOCUMENT = BENCHMARKS.parents[1] / "docs" / "RESULTS.md"
 START, END = "<!-- table", "<!-- end of table -->"
 _BLOCK = re.compile(rf"({START}\n(.*?)-->\n).*?({END})", re.DOTALL)
+_LOOP = re.compile(r"(<!-- loop (\S+) -->\n).*?(<!-- end of loop -->)", re.DOTALL)
 
 
 def fill(text: str, benchmarks: Path = BENCHMARKS) -> str:
@@ -39,6 +43,7 @@ def fill(text: str, benchmarks: Path = BENCHMARKS) -> str:
     if len(_BLOCK.findall(text)) != text.count(START) or text.count(START) != text.count(END):
         raise ValueError(f"every '{START}' needs its '-->' and its '{END}'")
     sets = ResultSets(benchmarks)
+    text = _LOOP.sub(lambda block: f"{block[1]}\n{loop_table(benchmarks / block[2])}\n\n{block[3]}", text)
     return _BLOCK.sub(lambda block: f"{block[1]}\n{_table(block[2], sets)}\n{block[3]}", text)
 
 

@@ -3,9 +3,9 @@
     L = L_seg(f(a(v(x_c))), y_c) + r L_seg(f(a(v(x_s))), y_s) + w L_pseudo(f(a(v(x_u))), v(p)),   p = sg f'(x_u)
 
 ``x_c`` are corrected and ``x_u`` any target slices, ``x_s`` labelled source slices, which are replayed so that nothing
-is forgotten. Without source slices, the second term is left out: the model and target volumes are enough (source-free
-adaptation). ``v``, ``a``, the teacher ``f'`` and the pseudo-labels are those of ``self_training``; the teacher begins
-as the given model.
+is forgotten (docs/METHODS.md says how their weight ``r`` was chosen). Without source slices, the second term is left
+out: the model and target volumes are enough (source-free adaptation). ``v``, ``a``, the teacher ``f'`` and the
+pseudo-labels are those of ``self_training``; the teacher begins as the given model.
 
 Target slices are learnt as they are as often as in a random appearance: what is corrected is what they look like.
 
@@ -51,7 +51,7 @@ class Adaptation(Method):
         ] = 4
         unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="unlabelled target slices per step")] = 4
         learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 3e-4
-        source_weight: Annotated[float, Meta(ge=0, description="weight of the replayed source slices")] = 1.0
+        source_weight: Annotated[float, Meta(ge=0, description="weight of the replayed source slices")] = 4.0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
         confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.95
         class_share: Annotated[
