@@ -153,7 +153,7 @@ def test_a_model_with_a_translator_keeps_it(datasets: Datasets, tmp_path: Path) 
     first = train(datasets(), "cyclegan", tmp_path / "first", steps=4, settings={**SMALL, **more}).bundle
     second = adapt(first, datasets(), tmp_path / "run", steps=3).bundle
     old, new = (load_bundle(one).weights for one in (first, second))
-    same = {name for name in old if torch.equal(old[name], new[name])}
+    same = {name for name in old if name != "volumes" and torch.equal(old[name], new[name])}
     assert same == {name for name in old if name.startswith("translator.")}
 
 
