@@ -31,8 +31,6 @@ from LEUDASegmentationLib.scene.volume_files import VolumeFiles
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]
 
-_IMPROVEMENT_PREFIX = "LEUDA-improvement-"
-
 
 class LEUDASegmentationLogic(ModelListLogic):
     """Segments volumes with adapted models, in a process next to Slicer that keeps the model loaded.
@@ -200,7 +198,7 @@ class LEUDASegmentationLogic(ModelListLogic):
             LeudaError: the model is unknown or, with ``wait=True``, no slice was corrected or the work failed.
         """
         entry = self.modelEntry(model)
-        folder = new_private_folder(_IMPROVEMENT_PREFIX)
+        folder = new_private_folder()
         source = source or training_dataset(entry, environment.runs_folder(), self.modelsFolder)
         job = ImprovementJob(
             entry,

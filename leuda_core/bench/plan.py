@@ -6,9 +6,10 @@ row of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from leuda_core.bench.results import run_name
 from leuda_core.config import make_config, parse_settings
@@ -61,15 +62,21 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
 
 
 def plan(
-    datasets: Iterable[Dataset], *, methods: Sequence[str], augmentations: Sequence[str], seeds: Sequence[int]
+    datasets: Iterable[Dataset],
+    *,
+    methods: Sequence[str],
+    augmentations: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Job]:
-    """Yield the runs of a bench: each method on the datasets it fits, seed by seed."""
+    """Yield the runs of a bench: each method on the datasets it fits, seed by seed; ``settings`` are those of all."""
     for dataset, seed, augmentation, method in product(datasets, seeds, augmentations, methods):
         name, own = parse_variant(method)
         kind = METHODS[name]
         has_target_labels = any(case.label for case in dataset.target.cases)
         # contrast_randomization is strong by definition: with the other level it would be the same run again.
         fixed = kind.Config().augmentation if kind is ContrastRandomization else augmentation
-        learns = kind.learns_target_labels(make_config(kind.Config, own))
+        common = {key: value for key, value in (settings or {}).items() if key in kind.Config.__struct_fields__}
+        learns = kind.learns_target_labels(make_config(kind.Config, {**common, **own}))
         if learns == has_target_labels and fixed == augmentation:
             yield Job(dataset, method, augmentation, seed)

@@ -54,13 +54,15 @@ def run_bench(
     check_output_folder(out)
     check_page()
     loaded = [load_dataset(path) for path in datasets or _phantoms(out / "phantom")]
-    jobs = list(plan(loaded, methods=chosen_methods(methods), augmentations=augmentations, seeds=seeds))
+    common = present_settings(settings or {})
+    names = chosen_methods(methods)
+    jobs = list(plan(loaded, methods=names, augmentations=augmentations, seeds=seeds, settings=common))
     if not jobs:
         raise InputError(
             "no method fits the datasets",
             "target_supervised and NAME:target_labels=true need target labels, the others a target without",
         )
-    bench = Bench(out, steps, device, present_settings(settings or {}))
+    bench = Bench(out, steps, device, common)
     results: list[Result] = []
     for index, job in enumerate(jobs):
         if on_run:

@@ -106,7 +106,14 @@ def suggest(args: Namespace) -> Result:
     bundle, dataset = load_bundle(args.model), load_dataset(args.dataset, needs_source=False)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
     with Progress("volume") as progress:
-        found = suggest_slices(segmenter, dataset.target.cases, args.count, volumes=args.volumes, on_case=progress)
+        found = suggest_slices(
+            segmenter,
+            dataset.target.cases,
+            args.count,
+            volumes=args.volumes,
+            on_case=progress,
+            on_unreadable=lambda error: say(f"leuda: left out: {error}"),
+        )
     rows = [(one.case, one.index, f"{one.doubt_mm2 / 100:.1f}") for one in found]
     text = table(("case", "slice", "expected wrong area, cm2"), rows) if rows else "nothing to correct is left"
     return Result({"model": args.model, "slices": [asdict(one) for one in found]}, text)

@@ -165,7 +165,9 @@ def structure_problems(dataset: Dataset, *, needs_source: bool = True) -> list[P
     if not needs_source:
         pass
     elif not dataset.source.cases:
-        problems.append(("no source case", "list at least one labelled source volume"))
+        problems.append(
+            ("no source case", "list at least one labelled source volume (`leuda adapt` alone does without)")
+        )
     elif not any(case.label for case in dataset.source.cases):
         problems.append(("no source case has a label", 'add "label" to at least one source case'))
     if not dataset.target.cases:

@@ -26,6 +26,7 @@ from leuda_core.blocks.pseudo_labels import class_thresholds
 from leuda_core.blocks.stacks import central
 from leuda_core.config import MethodConfig
 from leuda_core.data.batches.views import into_views
+from leuda_core.errors import InputError
 from leuda_core.methods.base import Losses, Method, Phase, detached
 from leuda_core.methods.self_training import one_of
 from leuda_core.networks.predictor import Predictor, PredictorSpec
@@ -51,7 +52,7 @@ class Adaptation(Method):
         ] = 4
         unlabelled_batch_size: Annotated[int, Meta(ge=1, le=256, description="unlabelled target slices per step")] = 4
         learning_rate: Annotated[float, Meta(gt=0, le=1, description="learning rate of the segmenter")] = 3e-4
-        source_weight: Annotated[float, Meta(ge=0, description="weight of the replayed source slices")] = 4.0
+        source_weight: Annotated[float, Meta(ge=0, description="weight of the replayed source slices")] = 2.0
         pseudo_label_weight: Annotated[float, Meta(ge=0, description="weight of the pseudo-label loss")] = 1.0
         confidence: Annotated[float, Meta(ge=0, lt=1, description="minimum probability of a pseudo-label")] = 0.95
         class_share: Annotated[
@@ -106,6 +107,9 @@ class Adaptation(Method):
         if own:
             images = self.as_segmented(batch.target)
             shown["own"] = one_of(images, self.appearance(images))
+        if not shown:
+            what = "nothing to learn from: no corrected slice, no source slice, and no self-training"
+            raise InputError(what, "correct a slice, or leave out source_weight=0 and pseudo_label_weight=0")
         parts = self.segmenter(torch.cat(list(shown.values()))).split([len(images) for images in shown.values()])
         logits = dict(zip(shown, parts, strict=True))
 

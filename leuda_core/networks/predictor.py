@@ -32,6 +32,8 @@ class PredictorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reference: bool = False
 
 
+REFERENCE = frozenset({"centre", "spread", "volumes"})
+"""Names of what a predictor with ``reference`` remembers; the other values of its state are weights."""
 DEEPEST = 2
 """Levels of the encoder whose features are compared. The bottleneck alone tells CT from MR, but not hearts from other
 organs; the level above it does the opposite."""
@@ -72,13 +74,26 @@ class Predictor(nn.Module):
         levels = self.segmenter.encode(self.translator(images))[-DEEPEST:]
         return torch.cat([part for maps in levels for part in _statistics(maps.float())], 1)
 
-    def remember(self, features: Tensor, volumes: int) -> None:
-        """Take the features ``(n_slices, n_features)`` of target slices of a training as the reference."""
-        self.volumes.fill_(volumes)
-        self.centre.copy_(features.mean(0))
+    def remember(self, features: Tensor, volumes: int, before: Predictor | None = None) -> None:
+        """Take the features ``(n_slices, n_features)`` of target slices of a training as the reference.
+
+        ``before`` is the predictor that this one was adapted from: what it remembers is kept, and counts by its number
+        of volumes.
+        """
+        centre = features.mean(0)
         parts = features.split(_widths(self.spec), 1)
-        spreads = [part.std(0, correction=0) + LEAST_SPREAD * part.std(correction=0) for part in parts]
-        self.spread.copy_(torch.cat(spreads).clamp(min=1e-6))
+        spread = torch.cat([part.std(0, correction=0) + LEAST_SPREAD * part.std(correction=0) for part in parts])
+        if before is not None and before.spec.reference:
+            share = volumes / (volumes + float(before.volumes))
+            pooled = torch.lerp(before.centre, centre, share)
+            earlier, now = (
+                s.square() + (c - pooled).square() for s, c in ((before.spread, before.centre), (spread, centre))
+            )
+            spread = torch.lerp(earlier, now, share).sqrt()
+            centre, volumes = pooled, volumes + int(before.volumes)
+        self.volumes.fill_(volumes)
+        self.centre.copy_(centre)
+        self.spread.copy_(spread.clamp(min=1e-6))
 
     def unlikeness(self, features: Tensor) -> float:
         """Return how far the slices of a volume are from the reference: about 1 for those of the training.

@@ -41,13 +41,13 @@ def segment_file(
     volume = read_volume(source)
     read = time.perf_counter()
     prediction = segmenter(volume, options, on_progress=on_progress, should_stop=should_stop)
-    known = gauge(segmenter, volume)
     segmented = time.perf_counter()
     row: dict[str, Any] = {"input": source, "output": target, "device": prediction.device}
     if options.probabilities:
         row["probabilities"] = _write_both(prediction, target)
     else:
         write_label_map(prediction.label_map, target)
+    known = gauge(segmenter, volume)
     seconds = {"read": read - start, **prediction.seconds, "write": time.perf_counter() - segmented}
     return {
         **row,

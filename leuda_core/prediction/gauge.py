@@ -7,6 +7,7 @@ docs/RESULTS.md has the figures.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from leuda_core.networks.predictor import Predictor
 from leuda_core.prediction.job import FirstLook
 from leuda_core.prediction.runner import SliceRunner
 from leuda_core.types import Task, Volume
+
+logger = logging.getLogger(__name__)
 
 SLICES = 8  # of a volume, spread evenly
 MOST_VOLUMES = 32  # that are remembered: more do not change the reference
@@ -57,7 +60,9 @@ class Gauge:
 
 
 def gauge(segmenter: SliceRunner, volume: Volume, *, intensities: tuple[float, float] | None = None) -> Gauge | None:
-    """Compare a volume with those of a model's training; ``None`` if the model remembers none (of earlier versions).
+    """Compare a volume with those of a model's training.
+
+    ``None`` if the model remembers none, as those of earlier versions, or if the device or its memory does not suffice.
 
     Args:
         intensities: the ``intensity_range`` of the volume, if it is known.
@@ -70,7 +75,11 @@ def gauge(segmenter: SliceRunner, volume: Volume, *, intensities: tuple[float, f
         return None
     job = FirstLook(volume, segmenter.task, intensities=intensities)
     stacks = (job.images([index]) for index in _spread(len(job.indices)))
-    distance = model.unlikeness(_described(segmenter, stacks))
+    try:
+        distance = model.unlikeness(_described(segmenter, stacks))
+    except (RuntimeError, MemoryError) as error:  # a hint must not cost the user a result
+        logger.warning("the volume was not compared with those of the training: %s", error)
+        return None
     return Gauge(round(distance, 3), verdict_of(distance, int(model.volumes)))
 
 
@@ -82,11 +91,18 @@ def verdict_of(distance: float, volumes: int) -> Verdict:
     return "unlike" if distance <= few * FAR else "far"
 
 
-def with_reference(predictor: Predictor, cases: Sequence[CachedCase], task: Task, device: str = "cpu") -> Predictor:
+def with_reference(
+    predictor: Predictor,
+    cases: Sequence[CachedCase],
+    task: Task,
+    device: str = "cpu",
+    before: Predictor | None = None,
+) -> Predictor:
     """Return a predictor that remembers the prepared target slices of a training, on the CPU.
 
     Args:
         device: where they are looked at.
+        before: the predictor from which it was adapted, whose memory is kept.
     """
     spec = msgspec.structs.replace(predictor.spec, reference=True)
     remembering = Predictor(spec).eval()
@@ -94,7 +110,7 @@ def with_reference(predictor: Predictor, cases: Sequence[CachedCase], task: Task
     runner = SliceRunner(predictor, task, device=device)
     some = cases[:: max(1, -(-len(cases) // MOST_VOLUMES))]
     stacks = (torch.from_numpy(read_stack(case, index))[None] for case in some for index in _spread(case.n_slices))
-    remembering.remember(_described(runner, stacks), len(some))
+    remembering.remember(_described(runner, stacks), len(some), before)
     return remembering
 
 

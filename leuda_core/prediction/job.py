@@ -71,6 +71,12 @@ class SliceReader(ABC):
             raise InputError("the volume contains NaN or infinite voxels", "replace them, such as by the background")
         return slices[torch.from_numpy(places.reshape(stacks.shape))]
 
+    def doubt_of(self, logits: Tensor) -> list[float]:
+        """Return the row of ``Prediction.doubt`` for a slice."""
+        likely = logits.softmax(0)
+        pixel_mm2 = math.prod(self.plan.pixel_mm) * math.prod(self.plan.size) / math.prod(self.size)
+        return [float((1 - part).sum()) * pixel_mm2 for part in (likely.amax(0), likely[0])]
+
     @abstractmethod
     def store(self, index: int, logits: Tensor) -> None:
         """Take the logits of a slice, ``(n_classes, *size)``."""
@@ -81,12 +87,17 @@ class FirstLook(SliceReader):
 
     stage = "locate"
 
-    def __init__(self, volume: Volume, task: Task, *, intensities: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self, volume: Volume, task: Task, *, doubt: bool = False, intensities: tuple[float, float] | None = None
+    ) -> None:
         super().__init__(volume, task, intensities=intensities)
         self.found = np.zeros((self.plan.n_slices, *self.size), bool)
+        self.doubt = np.zeros((self.plan.n_slices, 2)) if doubt else None
 
     def store(self, index: int, logits: Tensor) -> None:
         self.found[index] = (logits[1:] > logits[:1]).any(0).cpu().numpy()
+        if self.doubt is not None:
+            self.doubt[index] = self.doubt_of(logits)
 
 
 class SliceJob(SliceReader):
@@ -125,7 +136,6 @@ class SliceJob(SliceReader):
         self.label_map = like(volume.data, dtype=self._values.dtype, subok=False)
         self._labels = self.plan.view(self.label_map[self._within])
         self.doubt = np.zeros((self.plan.n_slices, 2)) if doubt else None
-        self._pixel_mm2 = math.prod(self.plan.pixel_mm) * math.prod(self.plan.size) / math.prod(self.size)
         self.probabilities: np.ndarray | None = None
         if probabilities:
             self.probabilities = _stacked_like(volume.data, task.n_classes)
@@ -142,8 +152,7 @@ class SliceJob(SliceReader):
             for channel, values in zip(self._probabilities, probabilities, strict=True):
                 channel[index][inside] = values[inside]
         if self.doubt is not None:
-            likely = logits.softmax(0)
-            self.doubt[index] = [float((1 - part).sum()) * self._pixel_mm2 for part in (likely.amax(0), likely[0])]
+            self.doubt[index] = self.doubt_of(logits)
 
 
 def most_likely(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from leuda_core.errors import Cancelled
 from leuda_core.prediction.job import FirstLook, SliceJob
 from leuda_core.prediction.location import box_of_structures
 from leuda_core.prediction.runner import OnProgress, ShouldStop, SliceRunner, cores
-from leuda_core.types import Box, LabelMap, Prediction, SegmentOptions, Volume
+from leuda_core.types import NOWHERE, Box, LabelMap, Prediction, SegmentOptions, Volume
 
 _DEFAULTS = SegmentOptions()
 
@@ -85,6 +85,10 @@ class SliceSegmenter(SliceRunner):
             self._keep_largest(job, on_progress, should_stop)
             seconds["largest_component"] = time.perf_counter() - start
         label_map = LabelMap(job.label_map, volume.affine, self.task.labels)
+        if doubt and where == NOWHERE:  # the second look sees nothing; the first one knows how unsure it is
+            first = FirstLook(volume, self.task, doubt=True, intensities=intensities)
+            self._run(first, _ignore, should_stop)
+            job.doubt = first.doubt
         notes = (*self.notes, *job.notes)
         return Prediction(label_map, job.probabilities, job.doubt, str(self.device), notes, seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _SUFFIX = ", adapted"
 
 OF_THE_TASK = ("spacing_mm", "patch_size", "zoom", "plane", "context", "context_mm")
 """Settings that are those of the model: how volumes are cut and shown to it."""
+CT_WINDOW = ("ct_window_low", "ct_window_high")
 USUALLY_KEPT = ("augmentation", "rotation_deg", "scaling", "ema_decay")
 """Settings with which the model was trained, unless the caller changes them."""
 
@@ -46,9 +48,10 @@ def adaptation_config(
     known = {name: value for name, value in bundle.info.settings.items() if name in USUALLY_KEPT}
     given = dict(settings or {})
     chosen = make_config(Adaptation.Config, {**known, **own, **given})
-    for name, value in own.items():
+    for name, value in (own | dict.fromkeys(CT_WINDOW, 0.0)).items():
         if name in given and getattr(chosen, name) != value:
-            what = f"--set: {name}={given[name]} is not that of the model, {value}"
+            theirs = "which has its own" if name in CT_WINDOW else value
+            what = f"--set: {name}={given[name]} is not that of the model, {theirs}"
             raise InputError(what, "leave it out: an adapted model keeps it")
     values = {
         "dataset": str(loaded.path),
@@ -93,9 +96,12 @@ def adapted_info(info: BundleInfo, start: ModelBundle) -> BundleInfo:
 def keep_start(run: Run, bundle: Path | str) -> None:
     """Copy the model that a run begins with into its folder: the original may be replaced by the result.
 
+    One that a killed call left there is replaced.
+
     Raises:
         InputError, LeudaError: as ``import_model``.
     """
+    shutil.rmtree(run.start, ignore_errors=True)
     import_model(bundle, run.path, run.start.name)
 
 

@@ -211,7 +211,9 @@ class Training:
         if self.run.bundle.is_dir():  # a damaged one, which may lack the file that makes it replaceable
             for name in LIMITS:
                 (self.run.bundle / name).unlink(missing_ok=True)
-        predictor = with_reference(self.method.predictor().cpu(), self.loader.target, self.task, str(self.device))
+        before = self.start_model.predictor() if self.start_model else None
+        predictor = self.method.predictor().cpu()
+        predictor = with_reference(predictor, self.loader.target, self.task, str(self.device), before)
         save_bundle(self.run.bundle, predictor, self.task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(

@@ -24,6 +24,7 @@ from leuda_core.evaluation import score_bundle
 from leuda_core.methods import find_method
 from leuda_core.methods.adaptation import Adaptation
 from leuda_core.methods.base import Method
+from leuda_core.networks.predictor import REFERENCE
 from leuda_core.runs.folder import Run
 from leuda_core.training.adapting import adaptation_config
 from leuda_core.training.call import make_run_config
@@ -90,7 +91,8 @@ def reproduce(
     with _threads_of(recorded):
         run = _train_again(recorded, place, first, Path(out), on_progress)
     made = load_bundle(run.bundle)
-    equal, gap = _compared(recorded.weights, made.weights)
+    again = {name: value for name, value in made.weights.items() if name in recorded.weights or name not in REFERENCE}
+    equal, gap = _compared(recorded.weights, again)  # models of before remember nothing of their target
     return Reproduction(run.path, equal, gap, data, software, {} if equal else _dice(recorded, made, loaded))
 
 

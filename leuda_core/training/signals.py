@@ -1,4 +1,7 @@
-"""What the current model does on a few fixed slices of both domains: figures that need no target label."""
+"""What the current model does on a few fixed slices of both domains: figures that need no target label.
+
+An adaptation without source cases looks at its corrected target slices in place of those of the source.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import qt
@@ -35,9 +36,7 @@ class GaugeLine:
     def __init__(self, logic: LEUDASegmentationLogic) -> None:
         self._logic = logic
         self._asked: tuple[Any, ...] | None = None  # volume, its content and place, model, device
-        self._copying: EventLoopWork | None = None
-        self._copy: str | None = None
-        self._request: int | None = None
+        self._question: _Question | None = None
         self.widget = qt.QLabel()
         self.widget.objectName = "gaugeLine"
         self.widget.wordWrap = True
@@ -56,30 +55,17 @@ class GaugeLine:
             return
         self._asked = wanted
         fields = dict(model=str(model.path), device=device, affine=ijk_to_ras(volume).tolist())
-        self._copying = EventLoopWork(
-            self._logic.volumeFiles.acquire(volume), lambda path: self._ask(path, fields), self._on_failure
-        ).start()
+        self._question = _Question(self._logic, volume, fields, self._show)
 
     def stop(self) -> None:
         """Forget what was asked and hide the line. May be called at any time."""
         self._asked = None
-        if self._copying is not None:
-            self._copying.stop()
-        request, self._request = self._request, None
-        if request is not None:
-            self._logic.worker.cancel(request)
-        self._forget_copy()
+        question, self._question = self._question, None
+        if question is not None:
+            question.close()
         self.widget.hide()
 
-    def _ask(self, path: str, fields: dict[str, Any]) -> None:
-        self._copy = path
-        self._request = self._logic.worker.request("gauge", self._on_reply, self._on_failure, volume=path, **fields)
-
-    def _on_reply(self, reply: dict[str, Any]) -> None:
-        if self._request is None:
-            return  # something else was chosen meanwhile
-        self._request = None
-        self._forget_copy()
+    def _show(self, reply: dict[str, Any]) -> None:
         found = reply.get("gauge")
         color = _COLORS.get(found.get("verdict")) if found else None
         if found and color:
@@ -89,12 +75,45 @@ class GaugeLine:
             )
             self.widget.show()
 
-    def _on_failure(self, error: LeudaError) -> None:
-        logger.info("the volume was not compared with those of the training: %s", error)  # Apply tells it, too
-        self._request = None
-        self._forget_copy()
 
-    def _forget_copy(self) -> None:
+class _Question:
+    """One request. What arrives after ``close`` is ignored: an answer can cross its cancellation."""
+
+    def __init__(
+        self,
+        logic: LEUDASegmentationLogic,
+        volume: Any,
+        fields: dict[str, Any],
+        on_reply: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._logic, self._fields, self._on_reply = logic, fields, on_reply
+        self._closed = False
+        self._copy: str | None = None
+        self._request: int | None = None
+        self._copying = EventLoopWork(logic.volumeFiles.acquire(volume), self._ask, self._failed).start()
+
+    def close(self) -> None:
+        self._closed = True
+        self._copying.stop()
+        if self._request is not None and self._copy is not None:
+            self._logic.worker.cancel(self._request)
+        self._release()
+
+    def _ask(self, path: str) -> None:
+        self._copy = path
+        self._request = self._logic.worker.request("gauge", self._answered, self._failed, volume=path, **self._fields)
+
+    def _answered(self, reply: dict[str, Any]) -> None:
+        self._release()
+        if not self._closed:
+            self._on_reply(reply)
+
+    def _failed(self, error: LeudaError) -> None:
+        self._release()
+        if not self._closed:
+            logger.info("the volume was not compared with those of the training: %s", error)  # Apply tells it, too
+
+    def _release(self) -> None:
         copy, self._copy = self._copy, None
         if copy is not None:
             self._logic.volumeFiles.release(copy)

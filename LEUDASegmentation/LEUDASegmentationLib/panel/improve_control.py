@@ -15,7 +15,8 @@ from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.panel.result_panel import reference_volume
 from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.processes import installation
-from LEUDASegmentationLib.run.next_slice import DOUBT_ATTRIBUTE, known_doubt, next_slice, show_slice
+from LEUDASegmentationLib.run.next_slice import known_doubt, next_slice, show_slice
+from LEUDASegmentationLib.run.results import DOUBT_ATTRIBUTE
 from LEUDASegmentationLib.scene.steps import EventLoopWork, finish
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
@@ -29,7 +30,7 @@ class ImproveControl:
     Args:
         logic: has ``improve`` and ``results``.
         on_message: called with the ``LeudaError`` of an improvement that failed, or with a text.
-        on_improved: called with the new ``ModelEntry``.
+        on_improved: called with the new ``ModelEntry`` and the one that it was adapted from.
         on_state: called when an improvement starts or ends.
     """
 
@@ -38,12 +39,13 @@ class ImproveControl:
         logic,
         *,
         on_message: Callable[[LeudaError | str], None],
-        on_improved: Callable[[ModelEntry], None],
+        on_improved: Callable[[ModelEntry, ModelEntry], None],
         on_state: Callable[[], None],
     ) -> None:
         self._logic, self._on_message = logic, on_message
         self._on_improved, self._on_state = on_improved, on_state
         self._model: ModelEntry | None = None
+        self._device, self._blocked, self._slices = "auto", False, 0
         self._counting: EventLoopWork | None = None
         self._job: Any = None
         self.widget = qt.QWidget()
@@ -78,12 +80,15 @@ class ImproveControl:
         """Whether a model is being improved."""
         return self._job is not None
 
-    def refresh(self, model: ModelEntry | None, device: str) -> None:
+    def update(self, device: str, *, blocked: bool) -> None:
+        """Take the chosen device, and whether something else runs that writes results."""
+        self._device, self._blocked = device, blocked
+        self._show_button()
+
+    def refresh(self, model: ModelEntry | None) -> None:
         """Count the corrected slices of the results of a model again; they are shown when they are counted."""
-        self._model, self._device = model, device
-        if self._counting is not None:
-            self._counting.stop()
-        self._counting = None
+        self._model = model
+        self._stop_counting()
         if model is None or model.problem:
             self._show(0, 0)
             return
@@ -94,6 +99,8 @@ class ImproveControl:
     def show_result(self, segmentation) -> None:
         """Take another result, or ``None``, as the one whose slices are checked."""
         self._result = segmentation if is_alive(segmentation) else None
+        if self._result is None:
+            self._seen, self._seen_of = set(), (None, None)  # nothing keeps the node of a closed scene
         self.next_button.enabled = self._result is not None and known_doubt(self._result) is not None
 
     def show_next(self) -> None:
@@ -117,17 +124,18 @@ class ImproveControl:
 
     def improve(self) -> None:
         """Improve the model."""
-        if self.running or self._model is None:
+        model = self._model
+        if self.running or self._blocked or model is None:
             return
         try:
             if not installation.ensure_installed(slicer.util.mainWindow()):
                 return
             self._job = self._logic.improve(
-                self._model,
+                model,
                 device=self._device,
                 wait=False,
                 onProgress=self._on_progress,
-                onDone=self._on_done,
+                onDone=lambda new: self._on_done(new, model),
                 onError=self._on_error,
             )
         except LeudaError as error:
@@ -138,17 +146,22 @@ class ImproveControl:
         self._on_state()
 
     def cancel(self) -> None:
-        """Cancel the improvement; it reports its own end."""
+        """Cancel the improvement, which reports its own end, and stop counting."""
+        self._stop_counting()
         if self._job is not None:
             self._job.cancel()
 
     def close(self) -> None:
         """Cancel everything and do not use widgets any more: they are about to be deleted."""
-        if self._counting is not None:
-            self._counting.stop()
+        self._stop_counting()
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
+
+    def _stop_counting(self) -> None:
+        if self._counting is not None:
+            self._counting.stop()
+        self._counting = None
 
     def _on_counted(self, results) -> None:
         counts = [result.count for result in results if result.count]
@@ -166,7 +179,7 @@ class ImproveControl:
         self._show_button()
 
     def _show_button(self) -> None:
-        self.button.enabled = bool(self._slices) and not self.running
+        self.button.enabled = bool(self._slices) and not self.running and not self._blocked
         self.button.toolTip = (
             _("Adapt the chosen model to the corrected slices, in a few minutes. The model itself stays in the list.")
             if self._slices
@@ -177,14 +190,13 @@ class ImproveControl:
         if self._job is not None:
             self.progress.update(progress.text, progress.fraction, progress.secondsLeft)
 
-    def _on_done(self, model: ModelEntry) -> None:
+    def _on_done(self, new: ModelEntry, before: ModelEntry) -> None:
         if self._job is None:
             return
-        before = self._model
         self._end()
-        self._on_improved(model)
-        words = _("“{new}” is ready and chosen. Apply it, or choose “{old}” again to compare.")
-        self._on_message(words.format(new=model.name, old=before.name if before else ""))
+        self._on_improved(new, before)
+        words = _("“{new}” is ready and in the list. Apply it, or choose “{old}” to compare.")
+        self._on_message(words.format(new=new.name, old=before.name))
 
     def _on_error(self, error: LeudaError) -> None:
         if self._job is None:

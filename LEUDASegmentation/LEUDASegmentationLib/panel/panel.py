@@ -148,6 +148,8 @@ class SegmentationPanel:
         self._show_choices()
         self.result.show_changed(parameters.result)
         self.improve.show_result(parameters.result)
+        self.improve.update(parameters.device, blocked=self.apply.running)
+        self.result.allow_undo(not self.improve.running)
         self._show_readiness()
         volume = next(iter(chosen_volumes(parameters)), None)
         self.preview.update(volume, self.models.selected, parameters.device)
@@ -211,14 +213,15 @@ class SegmentationPanel:
                 self._parameters.outputSegmentation = segmentation
         self._count_corrections()
 
-    def _on_improved(self, entry) -> None:
-        """Choose the new model."""
-        if self._parameters is not None:
-            self.select_model(entry.name)
+    def _on_improved(self, new, before) -> None:
+        """Choose the new model, unless another one was chosen meanwhile."""
+        if self._parameters is not None and self.models.selected_name == before.name:
+            self.select_model(new.name)
+        else:
+            self.models.refresh()
 
     def _count_corrections(self) -> None:
-        device = self._parameters.device if self._parameters is not None else "auto"
-        self.improve.refresh(self.models.selected if self._parameters is not None else None, device)
+        self.improve.refresh(self.models.selected if self._parameters is not None else None)
 
     def _on_options_collapsed(self, collapsed: bool) -> None:
         if not collapsed and not installation.missing_packages():

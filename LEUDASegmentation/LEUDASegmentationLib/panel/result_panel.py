@@ -31,6 +31,7 @@ class ResultPanel:
         self._shown: Any = None
         self._counting: EventLoopWork | None = None
         self._undoing: EventLoopWork | None = None
+        self._undo_allowed = True
         self.statistics = StatisticsTable()
         ui.resultSection.layout().addWidget(self.statistics.widget)
         self.statistics.buttons.insertWidget(0, ui.undoButton)
@@ -83,6 +84,11 @@ class ResultPanel:
             self._on_message(error)
         self._show_undo()
 
+    def allow_undo(self, allowed: bool) -> None:
+        """Forbid Undo while something reads the results."""
+        self._undo_allowed = allowed
+        self._show_undo()
+
     def close(self) -> None:
         """Do not use widgets any more: they are about to be deleted."""
         self._stop_counting()
@@ -95,7 +101,7 @@ class ResultPanel:
 
     def _show_undo(self) -> None:
         undoing = self._undoing is not None and self._undoing.running
-        self._ui.undoButton.enabled = not undoing and self._logic.canUndo(self._shown)
+        self._ui.undoButton.enabled = self._undo_allowed and not undoing and self._logic.canUndo(self._shown)
 
     def _on_counted(self, rows) -> None:
         self.statistics.set_rows([(row.name, row.volume_mL, row.mean_intensity) for row in rows])

@@ -90,6 +90,10 @@ class LeudaCommand:
         self._cancelled = True
         self._process.interrupt()
 
+    def kill(self) -> None:
+        """Kill the process tree at once, for example when Slicer quits."""
+        self._process.kill()
+
     def wait(self, timeout_s: float) -> Any:
         """Return the JSON document when the command is done; Slicer keeps processing events meanwhile.
 

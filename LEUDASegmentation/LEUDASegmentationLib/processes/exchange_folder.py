@@ -29,7 +29,7 @@ class ExchangeFolder:
             LeudaError: the temporary folder is not writable.
         """
         if self._path is None:
-            self._path = new_private_folder(_PREFIX)
+            self._path = new_private_folder()
         self._count += 1
         return str(self._path / f"{self._count:04d}-{name}")
 
@@ -45,15 +45,17 @@ class ExchangeFolder:
         self._path = None
 
 
-def new_private_folder(prefix: str) -> Path:
+def new_private_folder() -> Path:
     """Return a new folder in Slicer's temporary folder that only this user can read; the caller removes it.
+
+    Those of processes that were killed are removed, whatever they were for.
 
     Raises:
         LeudaError: the temporary folder is not writable.
     """
     parent = Path(slicer.app.temporaryPath)
     try:
-        return make_temporary_folder(parent, prefix=prefix)
+        return make_temporary_folder(parent, prefix=_PREFIX)
     except OSError as error:
         raise LeudaError(
             f"cannot create a folder in {parent}: {reason_of(error)}",

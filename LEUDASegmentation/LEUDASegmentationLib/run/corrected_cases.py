@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import slicer
@@ -24,6 +25,8 @@ from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_
 from LEUDASegmentationLib.scene.nrrd import write_nrrd
 from LEUDASegmentationLib.scene.steps import within
 from LEUDASegmentationLib.scene.volumes import check_volume
+
+logger = logging.getLogger(__name__)
 
 _SLICES_AXIS = 2  # of (i, j, k): what a user draws on in Slicer's slice views of a volume as it was acquired
 
@@ -50,6 +53,8 @@ def results_of(scene: Any, model: ModelEntry) -> Generator[float, None, list[Res
     found: dict[str, Result] = {}
     nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene) if _is_result(node, model)]
     for number, node in enumerate(nodes):
+        if not _is_result(node, model):  # deleted or changed between two steps
+            continue
         volume = node.GetNodeReference(REFERENCE_ROLE)
         part = number / len(nodes), (number + 1) / len(nodes)
         drawn = yield from within(*part, corrections.drawn_slices(node.GetSegmentation(), model.labels))
@@ -61,7 +66,7 @@ def results_of(scene: Any, model: ModelEntry) -> Generator[float, None, list[Res
 
 
 def _is_result(node: Any, model: ModelEntry) -> bool:
-    volume = node.GetNodeReference(REFERENCE_ROLE)
+    volume = node.GetNodeReference(REFERENCE_ROLE) if node.GetScene() is not None else None
     if not node.GetAttribute(MODEL_ATTRIBUTE) or volume is None or volume.GetImageData() is None:
         return False
     segmentation = node.GetSegmentation()
@@ -89,7 +94,8 @@ def write_corrections(
         The dataset file.
 
     Raises:
-        InputError: no slice was corrected, or a volume is cut along other slices than those that were drawn on.
+        InputError: no slice was corrected, or in no volume that the model cuts along these slices; volumes that it cuts
+            otherwise are left out if there are others.
         LeudaError: the disk is full.
     """
     corrected = [result for result in results if result.drawn]
@@ -98,8 +104,12 @@ def write_corrections(
             _("no slice of a result of “{name}” was corrected").format(name=model.name),
             _("correct one or more slices in the Segment Editor first"),
         )
-    for result in corrected:
-        _check_slices(result, model)
+    problems = {id(result): problem for result in corrected if (problem := _problem(result, model))}
+    if len(problems) == len(corrected):
+        raise next(iter(problems.values()))
+    for problem in problems.values():
+        logger.warning("left out: %s", problem)
+    results = [result for result in results if id(result) not in problems]
     make_private_folder(folder)
     cases = []
     for number, result in enumerate(results):
@@ -115,15 +125,21 @@ def write_corrections(
     return folder / "dataset.json"
 
 
-def _check_slices(result: Result, model: ModelEntry) -> None:
-    volume = result.volume
-    check_volume(volume)
-    plane: Any = model.plane
-    if plan_slices(volume_shape(volume), world_affine(volume), plane, model.isotropic).axis != _SLICES_AXIS:
-        raise InputError(
-            _("the model cuts “{name}” across the slices that were corrected").format(name=volume.GetName()),
-            _("correct volumes that were acquired in the plane of the model: {plane}").format(plane=model.plane),
-        )
+def _problem(result: Result, model: ModelEntry) -> InputError | None:
+    """Return why the corrected slices of a result cannot be learnt."""
+    volume, plane = result.volume, cast(Any, model.plane)
+    try:
+        check_volume(volume)
+        corrections.slices_of_volume(result.segmentation.GetSegmentation(), result.drawn, ijk_to_ras(volume))
+        axis = plan_slices(volume_shape(volume), world_affine(volume), plane, model.isotropic).axis
+    except InputError as error:
+        return error
+    if axis == _SLICES_AXIS:
+        return None
+    return InputError(
+        _("the model cuts “{name}” across the slices that were corrected").format(name=volume.GetName()),
+        _("correct volumes that were acquired in the plane of the model: {plane}").format(plane=model.plane),
+    )
 
 
 def _write_case(result: Result, model: ModelEntry, folder: Path, stem: str) -> Generator[float, None, dict[str, Any]]:

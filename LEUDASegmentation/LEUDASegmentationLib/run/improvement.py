@@ -67,6 +67,7 @@ class ImprovementJob:
     def start(self) -> ImprovementJob:
         """Start; the work continues in the event loop."""
         self.running = True
+        slicer.app.connect("aboutToQuit()", self._on_quit)
         self._writing.start()
         return self
 
@@ -92,7 +93,7 @@ class ImprovementJob:
             self._fail(Cancelled())
 
     def _told(self, writing: Generator[float, None, Path]) -> Generator[float, None, Path]:
-        """Report the progress of the steps, and convert errors of the system."""
+        """Report the progress of the steps, and convert every other error, so that the job ends with it."""
         try:
             while True:
                 part = next(writing)
@@ -100,8 +101,10 @@ class ImprovementJob:
                 yield part
         except StopIteration as end:
             return end.value
-        except OSError as error:
-            raise as_leuda_error(error, _("choose another temporary folder in Slicer's settings")) from error
+        except LeudaError:
+            raise
+        except Exception as error:  # for example a node that was deleted meanwhile
+            raise as_leuda_error(error, _("try again; if it fails again, report it with the log")) from error
 
     def _on_written(self, dataset: Path) -> None:
         words = ["adapt", dataset, "--from", self._start_model.path, "--out", self._run.path, "--device", self._device]
@@ -119,12 +122,12 @@ class ImprovementJob:
     def _on_adapted(self, _document: Any) -> None:
         try:
             self.model = import_model(self._run.bundle, self._models)
-        except LeudaError as error:
-            self._fail(error)
-        else:
-            self._end()
-            if self._on_done is not None:
-                self._on_done(self.model)
+        except Exception as error:
+            self._fail(as_leuda_error(error, _("free disk space, and improve the model again")))
+            return
+        self._end()
+        if self._on_done is not None:
+            self._on_done(self.model)
 
     def _tell(self, progress: Progress) -> None:
         if self.running and self._on_progress is not None:
@@ -138,7 +141,15 @@ class ImprovementJob:
         if self._on_error is not None:
             self._on_error(error)
 
+    def _on_quit(self) -> None:
+        """End without the event loop, which has ended: no image of a patient may stay behind."""
+        if self._command is not None:
+            self._command.kill()
+        self._end()
+
     def _end(self) -> None:
+        if self.running:
+            slicer.app.disconnect("aboutToQuit()", self._on_quit)
         self.running = False
         self._looking.end()
         self._writing.stop()

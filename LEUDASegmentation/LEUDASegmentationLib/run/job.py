@@ -19,7 +19,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import Cancelled, InputError, LeudaError, as_leuda_error
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 from LEUDASegmentationLib.run import probabilities, results
-from LEUDASegmentationLib.run.next_slice import keep_doubt
+from LEUDASegmentationLib.run.next_slice import doubt_text
 from LEUDASegmentationLib.run.order import Order
 from LEUDASegmentationLib.run.progress import Progress, fraction_of_job
 from LEUDASegmentationLib.run.surfaces import make_surfaces
@@ -72,7 +72,7 @@ class SegmentationJob:
         self._watch: SceneWatch | None = None
         self._blocking = False
         self._fraction = 0.0
-        self._doubt: dict[str, Any] | None = None  # what the worker said about single slices
+        self._doubt: str | None = None  # what the worker said about single slices
         self._written: Any | None = None  # the segmentation, while its surfaces are created
         self.running = False
         self.outputSegmentation = order.output
@@ -126,7 +126,7 @@ class SegmentationJob:
             finally:
                 self._files.release(volume)
             self.notes = list(reply.get("notes", []))
-            self._doubt = reply.get("doubt")
+            self._doubt = doubt_text(reply.get("doubt"))
             return (yield from self._write(*paths))
         finally:
             for path in paths:
@@ -149,9 +149,8 @@ class SegmentationJob:
             yield from _staged("result", copies.for_put(order.output.GetSegmentation(), order.labels))
         self._check_unchanged()
         record = results.write_run(
-            order.volume_node, order.model.name, layer, order.labels, order.output, copies, stamps
+            order.volume_node, order.model.name, layer, order.labels, order.output, copies, stamps, self._doubt
         )
-        keep_doubt(record.node, self._doubt)
         self._on_record(record)
         if images:
             probabilities.write_probabilities(record, order.volume_node, order.labels, images)

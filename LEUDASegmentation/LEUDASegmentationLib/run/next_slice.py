@@ -11,20 +11,17 @@ import slicer
 
 from leuda_core.prediction.doubt import most_doubtful
 from leuda_core.types import Label
+from LEUDASegmentationLib.run.results import DOUBT_ATTRIBUTE
 from LEUDASegmentationLib.scene import corrections
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_affine
 from LEUDASegmentationLib.scene.layers import LABEL_TAG, tag
 
-DOUBT_ATTRIBUTE = "LEUDA.Doubt"
 _ALIGNED = 0.7  # cosine between the normal of a view and that of the slices
 
 
-def keep_doubt(segmentation_node: Any, doubt: dict[str, Any] | None) -> None:
-    """Keep with a result what the worker said about its slices; ``None`` removes what is there."""
-    if doubt is None:
-        segmentation_node.RemoveAttribute(DOUBT_ATTRIBUTE)
-    else:
-        segmentation_node.SetAttribute(DOUBT_ATTRIBUTE, json.dumps(doubt, separators=(",", ":")))
+def doubt_text(doubt: dict[str, Any] | None) -> str | None:
+    """Return what the worker said about single slices as the text of an attribute; ``None`` if it said nothing."""
+    return json.dumps(doubt, separators=(",", ":")) if doubt else None
 
 
 def known_doubt(segmentation_node: Any) -> tuple[int, np.ndarray] | None:

@@ -18,6 +18,7 @@ from LEUDASegmentationLib.scene.corrections import WRITTEN_TAG, set_stamps
 GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 REFERENCE_ROLE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 MODEL_ATTRIBUTE = "LEUDA.Model"
+DOUBT_ATTRIBUTE = "LEUDA.Doubt"
 
 
 @dataclass
@@ -32,6 +33,7 @@ class RunRecord:
     geometry: str = ""
     had_surfaces: bool = False
     stamps: dict[str, str | None] = field(default_factory=dict)  # of replaced segments, before the run
+    doubt: str | None = None  # what the node said about its slices before the run
     new_volumes: list[Any] = field(default_factory=list)
     old_images: list[tuple[Any, Any]] = field(default_factory=list)  # of probability volumes that existed before
 
@@ -53,6 +55,7 @@ class RunRecord:
         for segment_id, stamps in self.stamps.items():
             if (segment := segmentation.GetSegment(segment_id)) is not None:
                 set_stamps(segment, stamps)
+        set_attribute(self.node, DOUBT_ATTRIBUTE, self.doubt)
         if not self.made:
             self.node.SetAndObserveTransformNodeID(self.transform_id)
             self.node.SetNodeReferenceID(REFERENCE_ROLE, self.reference_id)
@@ -110,12 +113,14 @@ def write_run(
     output: Any | None,
     copies: layers.LayerCopies | None = None,
     stamps: Mapping[int, str] | None = None,
+    doubt: str | None = None,
 ) -> RunRecord:
     """Put the labels of a layer into ``output``, or into a new segmentation.
 
     Args:
         copies: prepared with ``for_put``, so that this call is fast.
         stamps: by label value, the tag that tells later what a user has drawn.
+        doubt: what the worker said about single slices, as text for an attribute.
 
     Raises:
         InputError: the output was changed meanwhile, so that it can no longer be written to.
@@ -130,7 +135,9 @@ def write_run(
         reference_id=node.GetNodeReferenceID(REFERENCE_ROLE),
         geometry=segmentation.GetConversionParameter(GEOMETRY),
         had_surfaces=segmentation.ContainsRepresentation(SURFACE),
+        doubt=node.GetAttribute(DOUBT_ATTRIBUTE),
     )
+    set_attribute(node, DOUBT_ATTRIBUTE, doubt)
     if not segmentation.GetNumberOfSegments():
         segmentation.SetSourceRepresentationName(layers.BINARY)
     if not layers.other_segments(segmentation, labels) or not record.geometry:
@@ -159,6 +166,14 @@ def _new_segmentation(volume_node: Any, model_name: str) -> Any:
     display.SetVisibility2DOutline(True)
     place_beside(node, volume_node)
     return node
+
+
+def set_attribute(node: Any, name: str, text: str | None) -> None:
+    """Set an attribute of a node, or remove it."""
+    if text is None:
+        node.RemoveAttribute(name)
+    else:
+        node.SetAttribute(name, text)
 
 
 def unique_name(scene: Any, name: str) -> str:

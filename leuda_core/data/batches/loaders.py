@@ -102,7 +102,10 @@ class SliceLoader:
             sum(len(case.labelled) for case in source), sum(case.n_slices for case in source)
         )
         self._n_labels = len(task.labels)
-        if failures and not ((self.labelled or not needs_source) and self.target):
+        # What the dataset names as labelled must not be missing unnoticed.
+        source_gone = not self.labelled and any(case.label for case in dataset.source.cases)
+        target_gone = target_labels and not labelled_target and any(case.label for case in dataset.target.cases)
+        if failures and (not self.target or source_gone or target_gone):
             raise failures[0]
         if needs_source and not self.labelled:
             raise nothing_labelled(dataset)
