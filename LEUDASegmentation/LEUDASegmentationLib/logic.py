@@ -185,7 +185,7 @@ class LEUDASegmentationLogic(ModelListLogic):
 
         Args:
             model: as for ``segment``.
-            steps: of the adaptation; 200 by default. device, onProgress, onError: as for ``segment``.
+            steps: of the adaptation; 300 by default. device, onProgress, onError: as for ``segment``.
             source: the dataset file of the model's training, whose labelled source cases are replayed so that nothing
                 is forgotten; by default that of LE-UDA Training, if it is still there.
             wait: return the new model when it is there; otherwise return a job at once.

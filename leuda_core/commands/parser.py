@@ -80,7 +80,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     adapt.add_argument(
         "--from", required=True, type=Path, dest="model", metavar="BUNDLE", help="the model to start from"
     )
-    adapt.add_argument("--steps", type=int, metavar="N", help="training steps (default: 200)")
+    adapt.add_argument("--steps", type=int, metavar="N", help="training steps (default: 300)")
     _add_new_run(adapt)
     resume = _add_run(commands, "resume", "continue a run from its last checkpoint")
     resume.add_argument("--detach", action="store_true", help="continue in a separate process and return at once")

@@ -42,7 +42,7 @@ class Adaptation(Method):
     title = "Adaptation of a model"
     summary = "Goes on from a model: learns from corrected target slices and from its own confident answers."
     paper = "our combination of fine-tuning, replay and self-training"
-    default_steps = 200
+    default_steps = 300
 
     class Config(MethodConfig, frozen=True):
         target_labels: Annotated[bool, Meta(description="learn from corrected target slices, if there are any")] = True

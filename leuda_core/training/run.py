@@ -107,7 +107,7 @@ def adapt(
 
     Args:
         bundle: the model's folder or zip file, whose labels must be those of the dataset.
-        steps: 200 by default.
+        steps: 300 by default.
         settings: those of ``methods.adaptation``; spacing, patch and neighbours are always those of the model.
         dataset, out, seed, device, checkpoint_every, on_progress: as for ``train``.
 

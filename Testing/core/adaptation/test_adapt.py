@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from command_calls import call, call_json
-from leuda_core.bundle.model import load_bundle
+from leuda_core.bundle.model import load_bundle, save_bundle
 from leuda_core.bundle.store import export_model, read_model
 from leuda_core.errors import Cancelled, InputError
 from leuda_core.evaluation import score_bundle
+from leuda_core.networks.predictor import REFERENCE, Predictor
 from leuda_core.prediction.volumes import segment
 from leuda_core.runs.control import request_stop
 from leuda_core.runs.events import read_events
@@ -85,7 +87,7 @@ def test_the_run_begins_as_the_model(model: Path, datasets: Datasets, tmp_path: 
     dataset = datasets()
     run = adapt(model, dataset, tmp_path / "run", steps=1, settings={"learning_rate": 1e-9})
     old, new = (load_bundle(one) for one in (model, run.bundle))
-    for name, value in old.weights.items():
+    for name, value in ((name, value) for name, value in old.weights.items() if name not in REFERENCE):
         assert torch.allclose(new.weights[name], value, atol=1e-6), name
     volume = dataset.parent / "t1.nii.gz"
     assert (segment(volume, old).label_map.data == segment(volume, new).label_map.data).mean() > 0.999
@@ -170,6 +172,7 @@ def test_batch_norm_keeps_its_statistics(datasets: Datasets, tmp_path: Path) -> 
     [
         ({"settings": {"patch_size": 64}}, "patch_size=64 is not that of the model, 48"),
         ({"settings": {"base_channels": 8}}, "base_channels=8 is not that of the model, 4"),
+        ({"settings": {"ct_window_low": -200}}, "ct_window_low=-200 is not that of the model"),
         ({"settings": {"confidense": 0.5}}, "did you mean 'confidence'"),
         ({"steps": 0}, "steps=0"),
         ({"device": "gpu"}, "device='gpu'"),
@@ -195,6 +198,65 @@ def test_other_labels_and_no_model_are_refused(model: Path, datasets: Datasets, 
     run = adapt(model, datasets(), tmp_path / "run", steps=1)
     with pytest.raises(InputError, match="already contains a run"):
         adapt(model, datasets(), run.path)
+
+
+def test_the_target_of_the_model_is_remembered_with_that_of_the_adaptation(
+    model: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    made = load_bundle(adapt(model, datasets(), tmp_path / "run", steps=1, settings={"learning_rate": 1e-9}).bundle)
+    before = load_bundle(model)
+    assert [int(one.weights["volumes"]) for one in (before, made)] == [2, 4]
+    assert torch.allclose(made.weights["centre"], before.weights["centre"], atol=0.05)  # of the same volumes
+
+
+def test_models_of_before_that_remember_nothing_are_adapted_and_reproduced(
+    model: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    def without_memory(bundle: Path) -> Path:
+        old = load_bundle(bundle)
+        plain = Predictor(msgspec.structs.replace(old.spec, reference=False))
+        plain.load_state_dict({name: x for name, x in old.weights.items() if name not in REFERENCE})
+        return save_bundle(bundle, plain, old.task, old.info)
+
+    run = train(datasets(), "source_only", tmp_path / "run", steps=2, settings=SMALL)
+    found = reproduce(without_memory(run.bundle), out=tmp_path / "again")
+    assert found.equal and found.largest_difference == 0
+    made = adapt(run.bundle, datasets(), tmp_path / "adapted", steps=1).bundle
+    assert int(load_bundle(made).weights["volumes"]) == 2
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_corrections_and_source_cases_do_not_vanish_unnoticed(
+    model: Path, datasets: Datasets, tmp_path: Path, source: bool
+) -> None:
+    folder = shutil.copytree(datasets(source=source).parent, tmp_path / "data")
+    path = folder / f"{source}-True.json"
+    (folder / "t0_label.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(InputError, match="t0"):
+        adapt(model, path, tmp_path / "run", steps=1)
+    if source:
+        shutil.copy(folder / "s0_label.nii.gz", folder / "t0_label.nii.gz")
+        for name in ("s0", "s1"):
+            (folder / f"{name}.nii.gz").write_bytes(b"no volume")
+        with pytest.raises(InputError, match="s0"):
+            adapt(model, path, tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_call_left_is_replaced(model: Path, datasets: Datasets, tmp_path: Path) -> None:
+    other = adapt(model, datasets(), tmp_path / "other", steps=1).bundle
+    (tmp_path / "run").mkdir()
+    shutil.copytree(other, tmp_path / "run" / "start")
+    run = adapt(model, datasets(), tmp_path / "run", steps=1)
+    assert load_bundle(run.start).checksum == load_bundle(model).checksum
+    assert not (run.path / "start 2").exists()
+
+
+def test_nothing_to_learn_from_is_refused(model: Path, datasets: Datasets, tmp_path: Path) -> None:
+    dataset = datasets(source=False, corrected=False)
+    with pytest.raises(InputError, match="nothing to learn from"):
+        adapt(model, dataset, tmp_path / "run", steps=1, settings={"pseudo_label_weight": 0})
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command(model: Path, datasets: Datasets, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

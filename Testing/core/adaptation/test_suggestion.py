@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,35 @@ def test_the_command_suggests_target_slices(
     for wrong in ("0", "-1", "x", "1.5"):
         code, _, err = call(capsys, *words, "--count", wrong)
         assert code == 2 and "is not a whole number of 1 or more" in err
+
+
+def test_unreadable_volumes_are_left_out_and_labelled_slices_are_done(
+    tiny_dataset: Path, untrained_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(tiny_dataset.parent, tmp_path / "data")
+    document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    document["target"]["cases"][1] = document["test"]["target"].pop()  # whole label map, no list of slices
+    (folder / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "t0.nii.gz").write_bytes(b"no volume")
+    code, out, err = call(capsys, "suggest", folder / "dataset.json", "--model", untrained_bundle, "--json")
+    assert code == 0 and json.loads(out)["slices"] == [] and "left out: case 't0'" in err
+
+
+class Nothing(torch.nn.Module):
+    """A network that finds nothing, and is unsure of bright pixels."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.where(images < 0, 50.0, 0.1), torch.zeros_like(images)], dim=1)
+
+
+def test_where_a_second_look_sees_nothing_the_first_one_is_unsure() -> None:
+    data = np.zeros((40, 32, 3), np.float32)
+    data[:10, :20, 1] = 1
+    task = Task((Label(1, "a"),), spacing_mm=2.0, patch_size=16, zoom=2.0)
+    segmenter = SliceSegmenter(Nothing(), task, device="cpu", precision="float32")
+    found = segmenter(Volume(data, np.diag([2.0, 2.0, 5.0, 1.0])), doubt=True)
+    assert not found.label_map.data.any() and found.doubt is not None
+    assert found.doubt[1, 0] == pytest.approx(800 / (1 + np.exp(0.1)), rel=1e-3) and not found.doubt[[0, 2]].any()
 
 
 def test_the_command_takes_a_dataset_without_source(

@@ -104,6 +104,14 @@ def test_a_bench_compares_them_on_datasets_that_have_them(corrected: Path, tiny_
         (corrected, "self_training:target_labels=true"),
         (tiny_dataset, "source_only"),
     ]
+    everywhere = plan(
+        [load_dataset(corrected), load_dataset(tiny_dataset)],
+        methods=["source_only"],
+        augmentations=["strong"],
+        seeds=[0],
+        settings={"target_labels": "true"},
+    )
+    assert [job.dataset.path for job in everywhere] == [corrected]
 
 
 def batch(structures: int | None) -> Batch:
