@@ -144,6 +144,14 @@ def test_slices_across_those_of_the_model_are_refused(slicer_app, logic, tmp_pat
     assert not (tmp_path / "sagittal").exists()
 
 
+def test_a_result_that_cannot_be_used_does_not_end_the_work_on_others(logic, volume, node, tmp_path: Path) -> None:
+    draw_on(node, volume, "spleen", 2)
+    thick = add_volume("sagittal", affine=np.diag([5.0, 0.7, 0.9, 1.0]))
+    draw_on(logic.segment(thick, "Herz CT"), thick, "spleen", 2)
+    cases = written(tmp_path / "data").target.cases
+    assert [case.labelled_slices for case in cases] == [(2,)]
+
+
 # the data of the training
 
 

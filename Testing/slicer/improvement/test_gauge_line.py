@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from host.driving import wait_until
-from leuda_core.errors import InputError
+from leuda_core.errors import Cancelled, InputError
 from segmentation_panel import add_patient, choose_model, settle
 
 
@@ -56,6 +56,21 @@ def test_another_choice_asks_again_and_drops_the_first_answer(asking, worker) ->
     asking._parameterNode.inputVolume = None
     settle()
     assert asking.panel.gauge.widget.isHidden()
+
+
+def test_an_answer_that_crossed_its_cancellation_is_ignored(asking, worker) -> None:
+    """The real worker may have answered already, and its client says that it was cancelled a second later."""
+    (first,) = worker.open.values()
+    worker.open.clear()  # the cancellation finds no request any more
+    choose_model(asking, 1)
+    wait_until(lambda: worker.asked("gauge"))
+    first.onDone(found("far"))
+    settle()
+    assert asking.panel.gauge.widget.isHidden()
+    first.onError(Cancelled())
+    worker.finish(found("like"))
+    settle()
+    assert "like" in asking.panel.gauge.widget.text
 
 
 def test_nothing_is_shown_for_models_that_remember_nothing_and_after_errors(asking, worker) -> None:

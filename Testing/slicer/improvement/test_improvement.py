@@ -55,7 +55,7 @@ def test_a_new_model_is_added_and_the_old_one_stays(own, temporary: Path) -> Non
     assert {progress.stage for progress in told} == {"corrections", "improve"}
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions) and fractions[-1] <= 1
-    assert not [path for path in temporary.iterdir() if "improvement" in path.name]
+    assert not left_behind(temporary)
     again = own.improve(new, steps=1, device="cpu")
     assert again.adapted_from == new.checksum
 
@@ -68,7 +68,7 @@ def test_it_can_be_cancelled(own, temporary: Path) -> None:
     job.cancel()
     wait_until(lambda: not job.running, LONG_S)
     assert [type(error) for error in errors] == [Cancelled]
-    assert len(own.models()) == 1 and not list(temporary.glob("*improvement*"))
+    assert len(own.models()) == 1 and not left_behind(temporary)
 
 
 @pytest.mark.slow
@@ -78,7 +78,31 @@ def test_it_can_be_cancelled_before_the_process(own, temporary: Path) -> None:
     job.cancel()
     settle()
     assert [type(error) for error in errors] == [Cancelled] and not job.running
-    assert not list(temporary.glob("*improvement*"))
+    assert not left_behind(temporary)
+
+
+@pytest.mark.slow
+def test_nothing_stays_when_slicer_quits(own, temporary: Path) -> None:
+    """The event loop has ended then, and the child process with its copies of volumes must not stay."""
+    import slicer
+
+    job = own.improve("discs", steps=100_000, device="cpu", wait=False)
+    wait_until(lambda: list(temporary.glob("*/run/events.jsonl")), LONG_S)
+    slicer.app.aboutToQuit.emit()
+    assert not job.running and not left_behind(temporary)
+
+
+@pytest.mark.slow
+def test_every_error_ends_it(own, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from LEUDASegmentationLib.run import corrected_cases
+
+    def fault(*_arguments):
+        raise AttributeError("'NoneType' object has no attribute 'GetRepresentation'")
+
+    monkeypatch.setattr(corrected_cases, "_write_case", fault)
+    with pytest.raises(LeudaError, match="GetRepresentation"):
+        own.improve("discs", device="cpu")
+    assert not left_behind(temporary)
 
 
 @pytest.mark.slow
@@ -92,7 +116,12 @@ def test_what_fails_is_told_and_leaves_nothing(own, temporary: Path) -> None:
     slicer.mrmlScene.Clear(0)
     with pytest.raises(InputError, match="was corrected"):
         own.improve("discs", device="cpu")
-    assert len(own.models()) == 1 and not list(temporary.glob("*improvement*"))
+    assert len(own.models()) == 1 and not left_behind(temporary)
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Return what an improvement has left: the worker's own folder has neither data nor a run."""
+    return [*folder.glob("*/data"), *folder.glob("*/run")]
 
 
 # The panel
@@ -159,8 +188,47 @@ def test_the_new_model_is_chosen_and_told(corrected, entries) -> None:
     job.callbacks["onDone"](new)
     settle()
     assert panel.models.selected_name == corrected._parameterNode.model == "discs, adapted"
-    assert "discs, adapted" in panel.message_strip.cause and "choose “discs” again" in panel.message_strip.cause
+    assert "discs, adapted" in panel.message_strip.cause and "choose “discs” to compare" in panel.message_strip.cause
     assert not panel.improve.progress.running and corrected.ui.applyButton.enabled
+
+
+def test_a_choice_that_was_made_meanwhile_stays(corrected, entries) -> None:
+    from dataclasses import replace
+
+    panel = corrected.panel
+    click(panel.improve.button)
+    choose_model(corrected, 1)
+    new = replace(entries[0], name="discs, adapted", labels=DISCS)
+    entries.append(new)
+    corrected.jobs[0].callbacks["onDone"](new)
+    settle()
+    assert panel.models.selected_name == "other discs" and panel.models.table.rowCount == 3
+    assert "choose “discs” to compare" in panel.message_strip.cause
+
+
+def test_the_chosen_device_is_used(corrected) -> None:
+    corrected._parameterNode.device = "cpu"
+    settle()
+    click(corrected.panel.improve.button)
+    assert corrected.jobs[0].callbacks["device"] == "cpu"
+
+
+def test_apply_undo_and_improve_wait_for_each_other(corrected, worker) -> None:
+    from segmentation_panel import apply
+
+    panel, ui = corrected.panel, corrected.ui
+    assert ui.undoButton.enabled
+    click(panel.improve.button)
+    assert not ui.undoButton.enabled and not ui.applyButton.enabled
+    click(panel.improve.progress.cancel_button)
+    assert ui.undoButton.enabled and ui.applyButton.enabled
+    corrected._parameterNode.askedAboutCorrections = True
+    apply(corrected, worker)
+    assert not panel.improve.button.enabled
+    worker.answer()
+    wait_until(lambda: not panel.apply.running)
+    settle()
+    assert panel.improve.button.enabled  # what was corrected is kept
 
 
 def test_cancel_and_errors_are_told(corrected) -> None:
@@ -252,6 +320,20 @@ def test_without_usable_doubt_there_is_nothing_to_show(ready, worker, doubt) -> 
     worker.draw = told(doubt)
     apply_to_end(ready, worker)
     assert not ready.panel.improve.next_button.enabled
+
+
+def test_undo_gives_back_the_doubt_of_the_result_before(ready, worker) -> None:
+    from LEUDASegmentationLib.run.next_slice import known_doubt
+
+    worker.draw = told(DOUBT)
+    apply_to_end(ready, worker)
+    worker.draw = told({"axis": 2, "slices": [[5, 50]] * 5})
+    apply_to_end(ready, worker)
+    node = ready._parameterNode.result
+    click(ready.ui.undoButton)
+    settle()
+    known = known_doubt(node)
+    assert known is not None and known[1].tolist() == DOUBT["slices"]
 
 
 def test_doubt_is_saved_with_the_scene_and_replaced_by_the_next_run(ready, worker) -> None:
