@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -164,7 +164,7 @@ class ModelTable:
     def _show_choice(self) -> None:
         entry = self.selected
         self._description.visible = entry is not None
-        self._description.text = describe(entry) if entry else ""
+        self._description.text = describe(entry, self._entries) if entry else ""
         self.export_button.enabled = entry is not None and not entry.problem
         self.delete_button.enabled = entry is not None
 
@@ -214,12 +214,20 @@ class ModelTable:
             slicer.app.restoreOverrideCursor()
 
 
-def describe(entry: ModelEntry) -> str:
-    """Return the description of a model: its labels, method and score, or what is wrong with it."""
+def describe(entry: ModelEntry, others: Sequence[ModelEntry] = ()) -> str:
+    """Return the description of a model: its labels, method and score, or what is wrong with it.
+
+    Args:
+        others: all models, to name the one that it was adapted from.
+    """
     if entry.problem:
         return _("Damaged: {problem}").format(problem=entry.problem)
     names = _("Finds {names}.").format(names=", ".join(label.name for label in entry.labels))
     method = _("Method: {method}").format(method=method_title(entry.method))
+    if entry.adapted_from:
+        before = next((other.name for other in others if other.checksum == entry.adapted_from), None)
+        words = _("Adapted from “{name}” with corrected slices") if before else _("Adapted with corrected slices")
+        method = words.format(name=before)
     scores = [value for name, value in entry.metrics.items() if name.startswith("dice") and value is not None]
     if scores:
         method += _(", Dice {dice:.2f} on held-out cases").format(dice=sum(scores) / len(scores))

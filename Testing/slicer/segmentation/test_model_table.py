@@ -187,3 +187,14 @@ def test_sizes_are_readable(slicer_app, size: int, text: str) -> None:
     from LEUDASegmentationLib.panel.model_table import size_text
 
     assert size_text(size) == text
+
+
+def test_an_adapted_model_names_the_one_it_began_with(model_table) -> None:
+    first = model_entry("heart", checksum="1" * 64)
+    second = model_entry("heart, adapted", method="adaptation", checksum="2" * 64, adapted_from="1" * 64)
+    seen = model_table(first, second)
+    seen.table.select("heart, adapted")
+    assert "Adapted from “heart” with corrected slices" in seen.table._description.text
+    alone = model_table(second)
+    alone.table.select("heart, adapted")
+    assert "Adapted with corrected slices" in alone.table._description.text
