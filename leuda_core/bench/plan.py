@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from leuda_core.bench.results import run_name
-from leuda_core.config import make_config, parse_settings
+from leuda_core.config import MethodConfig, make_config, parse_settings
 from leuda_core.errors import InputError
 from leuda_core.methods import METHODS
 from leuda_core.methods.controls.source_only import ContrastRandomization
@@ -61,6 +61,11 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+def known_settings(config: type[MethodConfig], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings of a bench that a method has."""
+    return {key: value for key, value in settings.items() if key in config.__struct_fields__}
+
+
 def plan(
     datasets: Iterable[Dataset],
     *,
@@ -76,7 +81,7 @@ def plan(
         has_target_labels = any(case.label for case in dataset.target.cases)
         # contrast_randomization is strong by definition: with the other level it would be the same run again.
         fixed = kind.Config().augmentation if kind is ContrastRandomization else augmentation
-        common = {key: value for key, value in (settings or {}).items() if key in kind.Config.__struct_fields__}
-        learns = kind.learns_target_labels(make_config(kind.Config, {**common, **own}))
+        chosen = known_settings(kind.Config, settings or {}) | own
+        learns = kind.learns_target_labels(make_config(kind.Config, chosen))
         if learns == has_target_labels and fixed == augmentation:
             yield Job(dataset, method, augmentation, seed)

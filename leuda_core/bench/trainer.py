@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leuda_core.bench.plan import Job, parse_variant
+from leuda_core.bench.plan import Job, known_settings, parse_variant
 from leuda_core.config import MethodConfig, make_config
 from leuda_core.errors import LeudaError
 from leuda_core.io.children import UTF8_MODE
@@ -66,22 +66,18 @@ def _file_of(job: Job) -> Path:
 def _settings(job: Job, bench: Bench) -> dict[str, Any]:
     name, own = parse_variant(job.method)
     kind = METHODS[name]
-    chosen = _known(kind.Config, bench.settings) | {"augmentation": job.augmentation}
+    chosen = known_settings(kind.Config, bench.settings) | {"augmentation": job.augmentation}
     translates = issubclass(kind, TranslatingMethod) and make_config(kind.Config, chosen).translator_steps
     if translates and not own.keys() & _TRANSLATOR:
         chosen["translator"] = str(_shared_translator(job, bench, settings=chosen))
     return chosen | own
 
 
-def _known(config: type[MethodConfig], settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key in config.__struct_fields__}
-
-
 def _shared_translator(job: Job, bench: Bench, *, settings: Mapping[str, Any]) -> Path:
     """Return the folder of the CycleGAN of a dataset and seed, trained on first use."""
     run = Run(bench.out / "translators" / f"{job.dataset.name}-{job.seed}")
     if not run.config.exists():
-        chosen = _known(CycleGan.Config, settings)
+        chosen = known_settings(CycleGan.Config, settings)
         usual = {"translator_steps": make_config(CycleGan.Config, chosen).translator_steps}
         if "translator_steps" not in bench.settings:  # as long as for one of the methods that share it
             chosen |= side_steps(usual, bench.steps).settings

@@ -94,8 +94,8 @@ def write_corrections(
         The dataset file.
 
     Raises:
-        InputError: no slice was corrected, or in no volume that the model cuts along these slices; volumes that it cuts
-            otherwise are left out if there are others.
+        InputError: no slice was corrected, or none in a volume that can be learnt from: one that the model cuts along
+            the corrected slices, under no non-linear transform. Other results are left out if this is not all.
         LeudaError: the disk is full.
     """
     corrected = [result for result in results if result.drawn]
@@ -104,12 +104,13 @@ def write_corrections(
             _("no slice of a result of “{name}” was corrected").format(name=model.name),
             _("correct one or more slices in the Segment Editor first"),
         )
-    problems = {id(result): problem for result in corrected if (problem := _problem(result, model))}
-    if len(problems) == len(corrected):
-        raise next(iter(problems.values()))
-    for problem in problems.values():
-        logger.warning("left out: %s", problem)
-    results = [result for result in results if id(result) not in problems]
+    problems = [(result, _problem(result, model)) for result in results]
+    results = [result for result, problem in problems if problem is None]
+    for result, problem in problems:
+        if problem is not None and result.drawn and not any(other.drawn for other in results):
+            raise problem
+        if problem is not None:
+            logger.warning("left out: %s", problem)
     make_private_folder(folder)
     cases = []
     for number, result in enumerate(results):
@@ -126,10 +127,13 @@ def write_corrections(
 
 
 def _problem(result: Result, model: ModelEntry) -> InputError | None:
-    """Return why the corrected slices of a result cannot be learnt."""
+    """Return why a result, or its corrected slices, cannot be learnt."""
     volume, plane = result.volume, cast(Any, model.plane)
     try:
         check_volume(volume)
+        world_affine(volume)
+        if not result.drawn:
+            return None
         corrections.slices_of_volume(result.segmentation.GetSegmentation(), result.drawn, ijk_to_ras(volume))
         axis = plan_slices(volume_shape(volume), world_affine(volume), plane, model.isotropic).axis
     except InputError as error:

@@ -22,6 +22,7 @@ from segmentation_scene import (
     SHAPE,
     add_linear_transform,
     add_volume,
+    add_warp,
     drain,
     paint,
     segment_voxels,
@@ -148,6 +149,9 @@ def test_a_result_that_cannot_be_used_does_not_end_the_work_on_others(logic, vol
     draw_on(node, volume, "spleen", 2)
     thick = add_volume("sagittal", affine=np.diag([5.0, 0.7, 0.9, 1.0]))
     draw_on(logic.segment(thick, "Herz CT"), thick, "spleen", 2)
+    bent = add_volume("bent")
+    logic.segment(bent, "Herz CT")
+    bent.SetAndObserveTransformNodeID(add_warp().GetID())  # not corrected, and it cannot be written either
     cases = written(tmp_path / "data").target.cases
     assert [case.labelled_slices for case in cases] == [(2,)]
 
