@@ -24,6 +24,7 @@ from segmentation_scene import (
     add_volume,
     add_warp,
     drain,
+    label_map,
     paint,
     segment_voxels,
 )
@@ -78,6 +79,25 @@ def test_corrected_slices_are_labels_on_the_grid_of_the_volume(logic, volume, no
     import slicer
 
     np.testing.assert_array_equal(read_volume(case.image).data.T, slicer.util.arrayFromVolume(volume))
+
+
+def test_layers_may_be_smaller_and_larger_than_the_volume(logic, volume, node, tmp_path: Path) -> None:
+    """A result is cropped to its voxels; a segment may reach beyond a volume that was cropped later."""
+    import slicer
+
+    from LEUDASegmentationLib.run.corrected_cases import Result, write_corrections
+    from LEUDASegmentationLib.scene.geometry import ijk_to_ras
+
+    segment_id = node.GetSegmentation().GetNthSegmentID(1)
+    small = ijk_to_ras(volume).copy()
+    small[:3, 3] += small[:3, :3] @ [2, 3, 1]
+    part = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(volume)[1:, 3:, 2:].copy(), small, "part")
+    expected = np.where(np.arange(SHAPE[0])[:, None, None] == 3, label_map(), 0)
+    for number, (where, k, wanted) in enumerate([(volume, 3, expected), (part, 2, expected[1:, 3:, 2:])]):
+        steps = write_corrections([Result(node, where, {segment_id: {3}})], MODEL, tmp_path / str(number), None)
+        (case,) = load_dataset(drain(steps), needs_source=False).target.cases
+        assert case.labelled_slices == (k,)
+        np.testing.assert_array_equal(read_case_labels(case, LABELS).data.T, wanted)
 
 
 def test_what_was_erased_is_corrected_too(logic, volume, node, tmp_path: Path) -> None:
