@@ -9,6 +9,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 from LEUDASegmentationLib import module_test
+from LEUDASegmentationLib.effect.registration import register_effect
 from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel
 from LEUDASegmentationLib.panel.volume_list import scalar_volumes
@@ -45,6 +46,7 @@ class LEUDASegmentation(ScriptedLoadableModule):
             "adaptation for medical image segmentation, IEEE Transactions on Medical Imaging, 2022.</p>"
         )
         slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", register_effect)
 
 
 class LEUDASegmentationWidget(ModuleWidget):

@@ -1,3 +1,3 @@
 """The panel of LE-UDA Segmentation and its parts."""
 
-__all__ = ["panel", "volume_list"]
+__all__ = ["panel", "preview_control", "volume_list"]

@@ -15,8 +15,9 @@ from leuda_core.errors import Cancelled, LeudaError
 from LEUDASegmentationLib.panel.result_panel import reference_volume
 from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.processes import installation
-from LEUDASegmentationLib.run.next_slice import known_doubt, next_slice, show_slice
+from LEUDASegmentationLib.run.next_slice import known_doubt, next_slice
 from LEUDASegmentationLib.run.results import DOUBT_ATTRIBUTE
+from LEUDASegmentationLib.scene.slice_views import show_slice
 from LEUDASegmentationLib.scene.steps import EventLoopWork, finish
 from LEUDASegmentationLib.widgets.layout import column_in
 from LEUDASegmentationLib.widgets.run_progress import RunProgress

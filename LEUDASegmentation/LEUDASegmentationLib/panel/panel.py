@@ -22,6 +22,7 @@ from LEUDASegmentationLib.panel.volume_list import VolumeList
 from LEUDASegmentationLib.parameter_node import chosen_volumes, is_alive, missing_inputs
 from LEUDASegmentationLib.processes import installation
 from LEUDASegmentationLib.run.results import MODEL_ATTRIBUTE
+from LEUDASegmentationLib.scene.geometry import enclose
 from LEUDASegmentationLib.widgets.device_box import DeviceBox
 from LEUDASegmentationLib.widgets.log_panel import LogPanel
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
@@ -230,13 +231,8 @@ class SegmentationPanel:
     def _on_roi_added(self, roi) -> None:
         """Place a new box around the input volume, since an empty box is invisible."""
         roi.CreateDefaultDisplayNodes()
-        if not is_alive(self._parameters.inputVolume):
-            return
-        bounds = [0.0] * 6
-        self._parameters.inputVolume.GetRASBounds(bounds)
-        lows, highs = bounds[::2], bounds[1::2]
-        roi.SetCenter([(low + high) / 2 for low, high in zip(lows, highs, strict=True)])
-        roi.SetSize([high - low for low, high in zip(lows, highs, strict=True)])
+        if is_alive(self._parameters.inputVolume):
+            enclose(roi, self._parameters.inputVolume)
 
     # Display
 

@@ -15,8 +15,9 @@ from leuda_core.errors import InputError, LeudaError
 from leuda_core.types import Label
 from LEUDASegmentationLib.run import results
 from LEUDASegmentationLib.scene import layers
-from LEUDASegmentationLib.scene.geometry import apply_affine, ijk_to_ras, volume_shape, world_to_node
+from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape
 from LEUDASegmentationLib.scene.scene_watch import SceneWatch
+from LEUDASegmentationLib.scene.slice_views import centre_of, index_of_slice
 from LEUDASegmentationLib.scene.steps import EventLoopWork
 from LEUDASegmentationLib.scene.volume_files import content_stamp
 from LEUDASegmentationLib.scene.volumes import check_volume
@@ -52,8 +53,18 @@ class LivePreview:
         """The node with the outlines, hidden from lists and never saved; None if the preview is off."""
         return self._session.outlines.node if self._session else None
 
-    def start(self, volume_node: Any, model: Any, slice_node: Any, device: str = "auto") -> None:
+    def start(
+        self,
+        volume_node: Any,
+        model: Any,
+        slice_node: Any,
+        device: str = "auto",
+        labels: Sequence[Label] | None = None,
+    ) -> None:
         """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
+
+        Args:
+            labels: those to outline; by default all of the model.
 
         Raises:
             InputError: the volume or the model cannot be used, or there is no view.
@@ -62,7 +73,8 @@ class LivePreview:
         check_volume(volume_node)
         if slice_node is None:
             raise InputError(_("there is no slice view to show a preview in"), _("choose a layout with a slice view"))
-        self._session = _Session(self._logic, volume_node, self._logic.modelEntry(model), device, self._end)
+        entry = self._logic.modelEntry(model)
+        self._session = _Session(self._logic, volume_node, entry, device, labels or entry.labels, self._end)
         self._session.follow(slice_node)
 
     def follow(self, slice_node: Any) -> None:
@@ -138,6 +150,7 @@ class _Session:
         volume_node: Any,
         model: ModelEntry,
         device: str,
+        labels: Sequence[Label],
         on_end: Callable[[LeudaError], None],
     ) -> None:
         self._worker, self._files = logic.worker, logic.volumeFiles
@@ -152,7 +165,7 @@ class _Session:
         self._output = self._worker.new_path("preview.npy")
         self._asked_center = np.zeros(3)
         self._shown: tuple[Any, ...] | None = None
-        self.outlines = PreviewOutlines(volume_node, model.labels)
+        self.outlines = PreviewOutlines(volume_node, labels)
 
     def follow(self, slice_node: Any) -> None:
         self._stop_observing()
@@ -209,8 +222,7 @@ class _Session:
             self._files.release(copy)
 
     def _center(self) -> np.ndarray:
-        """Return the centre of the slice view in the volume's node coordinates, RAS mm (3,)."""
-        return world_to_node(self._volume, slicer.util.arrayFromVTKMatrix(self._slice_node.GetSliceToRAS())[:3, 3])
+        return centre_of(self._slice_node, self._volume)
 
     def _is_new(self) -> bool:
         """Return whether the view shows another slice than the outlines."""
@@ -218,10 +230,8 @@ class _Session:
 
     def _place(self, axis: int, center: np.ndarray) -> tuple[Any, ...]:
         """Return what identifies the slice, perpendicular to ``axis``, nearest to a point in node coordinates."""
-        affine = ijk_to_ras(self._volume)
-        index = apply_affine(np.linalg.inv(affine), center[None])[0, axis]
-        last = volume_shape(self._volume)[axis] - 1
-        return axis, int(np.clip(np.round(index), 0, last)), affine.tobytes(), self._volume.GetTransformNodeID()
+        index = index_of_slice(self._volume, axis, center)
+        return axis, index, ijk_to_ras(self._volume).tobytes(), self._volume.GetTransformNodeID()
 
     def _send(self) -> None:
         self._asked_center = self._center()

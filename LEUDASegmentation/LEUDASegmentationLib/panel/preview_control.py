@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from leuda_core.types import Label
 from LEUDASegmentationLib.panel.preview import LivePreview
-
-_RED_VIEW = "vtkMRMLSliceNodeRed"
+from LEUDASegmentationLib.scene.slice_views import crosshair, first_view, view_under_mouse
 
 
 class PreviewControl:
@@ -24,7 +24,7 @@ class PreviewControl:
     def __init__(self, check_box, logic, on_error: Callable[[LeudaError], None]) -> None:
         self._check_box, self._on_error = check_box, on_error
         self._preview = LivePreview(logic, on_error=self._on_preview_error)
-        self._wanted: tuple | None = None  # volume, model, device
+        self._wanted: tuple | None = None  # volume, model, device, labels
         self._running: tuple | None = None
         self._observation: tuple | None = None  # of the mouse pointer: node and tag
         self._view = None  # the slice node that is followed
@@ -35,10 +35,14 @@ class PreviewControl:
         """Whether outlines are shown."""
         return self._preview.running
 
-    def update(self, volume, model, device: str) -> None:
-        """Set volume, model and device, also for a running preview; ``None`` if no volume or model is chosen."""
+    def update(self, volume, model, device: str, labels: Sequence[Label] | None = None) -> None:
+        """Set volume, model and device, also for a running preview; ``None`` if no volume or model is chosen.
+
+        Args:
+            labels: those to outline; by default all of the model.
+        """
         ready = volume is not None and model is not None and not model.problem
-        self._wanted = (volume, model, device) if ready else None
+        self._wanted = (volume, model, device, tuple(labels or model.labels)) if ready else None
         self._check_box.enabled = ready
         self._check_box.toolTip = (
             _("Show outlines of what the model finds in the slice under the mouse pointer; nothing is written")
@@ -61,10 +65,10 @@ class PreviewControl:
             self._preview.stop()
             self._watch_mouse(False)
             return
-        volume, model, device = wanted
+        volume, model, device, labels = wanted
         try:
-            self._view = _view_under_mouse() or _first_view()
-            self._preview.start(volume, model, self._view, device)
+            self._view = view_under_mouse() or first_view()
+            self._preview.start(volume, model, self._view, device, labels)
             self._watch_mouse(True)
         except LeudaError as error:
             self._on_preview_error(error)
@@ -81,30 +85,13 @@ class PreviewControl:
             node, tag = self._observation
             node.RemoveObserver(tag)
             self._observation = None
-        crosshair = _crosshair()
-        if watch and crosshair is not None:
-            tag = crosshair.AddObserver(slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, self._on_mouse_moved)
-            self._observation = crosshair, tag
+        pointer = crosshair()
+        if watch and pointer is not None:
+            tag = pointer.AddObserver(slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, self._on_mouse_moved)
+            self._observation = pointer, tag
 
     def _on_mouse_moved(self, _crosshair, _event) -> None:
-        view = _view_under_mouse()
+        view = view_under_mouse()
         if view is not None and view is not self._view:
             self._view = view
             self._preview.follow(view)
-
-
-def _crosshair():
-    """Return the node that knows the position of the mouse pointer."""
-    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-
-
-def _first_view():
-    """Return the red slice node, or another one if the layout has no red view; ``None`` without any."""
-    scene = slicer.mrmlScene
-    return scene.GetNodeByID(_RED_VIEW) or scene.GetFirstNodeByClass("vtkMRMLSliceNode")
-
-
-def _view_under_mouse():
-    """Return the slice node under the mouse pointer, or ``None``."""
-    crosshair = _crosshair()
-    return crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair else None

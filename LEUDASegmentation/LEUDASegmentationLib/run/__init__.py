@@ -11,4 +11,5 @@ __all__ = [
     "progress",
     "results",
     "statistics",
+    "worker_job",
 ]

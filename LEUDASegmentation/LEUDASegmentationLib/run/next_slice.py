@@ -7,16 +7,13 @@ from collections.abc import Collection, Generator
 from typing import Any
 
 import numpy as np
-import slicer
 
 from leuda_core.prediction.doubt import most_doubtful
 from leuda_core.types import Label
 from LEUDASegmentationLib.run.results import DOUBT_ATTRIBUTE
 from LEUDASegmentationLib.scene import corrections
-from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_affine
+from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape
 from LEUDASegmentationLib.scene.layers import LABEL_TAG, tag
-
-_ALIGNED = 0.7  # cosine between the normal of a view and that of the slices
 
 
 def doubt_text(doubt: dict[str, Any] | None) -> str | None:
@@ -52,21 +49,6 @@ def next_slice(
     found = most_doubtful({"": doubt}, 1, done={"": done})
     index = found[0].index if found else None
     return None if index is None or index >= volume_shape(volume_node)[axis] else (axis, index)
-
-
-def show_slice(volume_node: Any, axis: int, index: int) -> None:
-    """Move the slice views that are parallel to a slice of a volume to it; all views if none is."""
-    position = np.append((np.array(volume_shape(volume_node)) - 1) / 2, 1.0)
-    position[axis] = index
-    affine = world_affine(volume_node)
-    point = (affine @ position)[:3]
-    row, column = (affine[:3, other] for other in range(3) if other != axis)
-    across = np.cross(row, column) / np.linalg.norm(np.cross(row, column))
-    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-    normals = {view: slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())[:3, 2] for view in views}
-    parallel = [view for view in views if abs(normals[view] @ across) > _ALIGNED * np.linalg.norm(normals[view])]
-    for view in parallel or views:
-        view.JumpSliceByOffsetting(*point)
 
 
 def _labels(segmentation: Any) -> list[Label]:

@@ -116,6 +116,15 @@ def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ affine[:3, :3].T + affine[:3, 3]
 
 
+def enclose(roi_node: Any, volume_node: Any) -> None:
+    """Place a ROI around a volume."""
+    bounds = [0.0] * 6
+    volume_node.GetRASBounds(bounds)
+    lows, highs = np.array(bounds[::2]), np.array(bounds[1::2])
+    roi_node.SetCenter(((lows + highs) / 2).tolist())
+    roi_node.SetSize((highs - lows).tolist())
+
+
 class RoiMask:
     """The voxels of a volume whose centres are in a ROI; later changes of both nodes have no effect.
 

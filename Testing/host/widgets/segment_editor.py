@@ -1,37 +1,23 @@
-"""The stand-in for the segment editor: all of it but what its effects do."""
+"""The stand-in for the segment editor: all of it but what the effects do that are written in C++."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
+import slicer
 import slicer_core as core
 import vtk
 from PySide6.QtCore import Property, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout
+from PySide6.QtGui import QIcon, QKeySequence, QShortcut
+from PySide6.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
+from host.widgets.editor_effects import BUILT_IN, BuiltInEffect, qSlicerSegmentEditorEffectFactory
 from host.widgets.node_selectors import qMRMLNodeComboBox
 from host.widgets.observing import Observers
 from host.widgets.registry import stands_in, stored
 from host.widgets.scene_widgets import SceneWidget
 from host.widgets.segments_table import qMRMLSegmentsTableView
-
-EFFECTS = (
-    "Threshold",
-    "Paint",
-    "Draw",
-    "Erase",
-    "Level tracing",
-    "Grow from seeds",
-    "Fill between slices",
-    "Margin",
-    "Hollow",
-    "Smoothing",
-    "Scissors",
-    "Islands",
-    "Logical operators",
-    "Mask volume",
-)
 
 
 def _part(name: str) -> Property:
@@ -43,16 +29,14 @@ def _part(name: str) -> Property:
     return Property(bool, lambda self: not getattr(self, name).isHidden(), show)
 
 
-class qSlicerSegmentEditorEffect:
-    """An effect by its name; it does nothing."""
-
-    def __init__(self, name: str):
-        self.name = name
+def _clean_up(effects: list[Any], _widget: Any) -> None:
+    for effect in effects:
+        effect.cleanup()
 
 
 @stands_in("slicer")
 class qMRMLSegmentEditorWidget(SceneWidget):
-    """The segment editor: node selectors, segments, adding and removing. Its effects can be chosen and do nothing."""
+    """The segment editor: node selectors, segments, adding and removing, scripted effects and their options, undo."""
 
     currentSegmentIDChanged = Signal(str)
     segmentationNodeChanged = Signal(object)
@@ -65,10 +49,13 @@ class qMRMLSegmentEditorWidget(SceneWidget):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
         self._editor: Any = None
-        self._effect: qSlicerSegmentEditorEffect | None = None
+        self._effect: Any = None
+        self._effects: list[Any] = []
+        self._logic = core.vtkSlicerSegmentEditorLogic()
         self._editorNode = Observers(self)
         self._shortcuts: list[QShortcut] = []
         self._observes = False
+        self._viewNodes = Observers(self)
         self._segmentations = self._selector("vtkMRMLSegmentationNode")
         self._volumes = self._selector("vtkMRMLScalarVolumeNode")
         self._add, self._remove = QPushButton("Add", self), QPushButton("Remove", self)
@@ -79,6 +66,10 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         self._add.clicked.connect(lambda: self._onAdd())
         self._remove.clicked.connect(lambda: self._onRemove())
         self._table.selectionChanged.connect(lambda *_: self._onSelection())
+        factory = qSlicerSegmentEditorEffectFactory.instance()
+        factory.effectRegistered.connect(lambda _: self.updateEffectList())
+        self.destroyed.connect(partial(_clean_up, self._effects))
+        self.updateEffectList()
 
     def _selector(self, kind: str) -> qMRMLNodeComboBox:
         selector = qMRMLNodeComboBox(self)
@@ -94,20 +85,42 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         row.addWidget(self._remove)
         column.addLayout(row)
         column.addWidget(self._table)
-        column.addWidget(self._effectButtons())
-
-    def _effectButtons(self) -> QGroupBox:
-        box = QGroupBox("Effects")
-        grid = QGridLayout(box)
-        grid.setSpacing(2)
+        self._box = QGroupBox("Effects")
+        QGridLayout(self._box).setSpacing(2)
         self._buttons: dict[str, QPushButton] = {}
-        for place, name in enumerate(("None", *EFFECTS)):
-            button = QPushButton(name)
-            button.setCheckable(True)
-            button.clicked.connect(lambda _, name=name: self.setActiveEffectByName(name))
-            self._buttons[name] = button
-            grid.addWidget(button, place // 3, place % 3)
-        return box
+        self._addButton("None", "None", QIcon())
+        column.addWidget(self._box)
+        self._options = QGroupBox()
+        self._help = QLabel()
+        self._help.setWordWrap(True)
+        QVBoxLayout(self._options).addWidget(self._help)
+        self._options.hide()
+        column.addWidget(self._options)
+
+    def _addButton(self, name: str, title: str, icon: QIcon) -> None:
+        button, place = QPushButton(icon, title), len(self._buttons)
+        button.setObjectName(name)
+        button.setCheckable(True)
+        button.clicked.connect(lambda _: self.setActiveEffectByName(name))
+        self._buttons[name] = button
+        self._box.layout().addWidget(button, place // 3, place % 3)
+
+    def updateEffectList(self) -> None:
+        """Copy the effects that were registered since, in Slicer's order: defaults come before the options."""
+        registered = qSlicerSegmentEditorEffectFactory.instance().registeredEffects()
+        known = [effect.name for effect in self._effects]
+        built_in = [] if known else [BuiltInEffect(name) for name in BUILT_IN]
+        for effect in [*built_in, *(one.clone() for one in registered if one.name not in known)]:
+            effect._join(self._logic, self.setActiveEffectByName)
+            if self._editor is not None:
+                effect.setParameterSetNode(self._editor)
+                effect.setMRMLDefaults()
+            self._addButton(effect.name, effect.title or effect.name, effect.icon())
+            effect.setupOptionsFrame()
+            effect.optionsFrame().setVisible(False)
+            self._options.layout().addWidget(effect.optionsFrame())
+            self._effects.append(effect)
+        self._updateEffects()
 
     def setMRMLScene(self, scene: Any) -> None:
         for widget in (self._segmentations, self._volumes, self._table):
@@ -117,8 +130,16 @@ class qMRMLSegmentEditorWidget(SceneWidget):
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
         self._editor = node
         self._editorNode.clear()
+        self._logic.SetMRMLScene(self.mrmlScene())
+        self._logic.SetSegmentEditorNode(node)
+        for effect in self._effects:
+            effect.setParameterSetNode(node)
+            if node is not None:
+                effect.setMRMLDefaults()
         if node is not None:
             self._editorNode.add(node, (vtk.vtkCommand.ModifiedEvent,), lambda _: self.updateWidgetFromMRML())
+            changed = (core.vtkMRMLSegmentEditorNode.EffectParameterModified,)
+            self._editorNode.add(node, changed, lambda _: self._showParameters())
         self.updateWidgetFromMRML()
 
     def mrmlSegmentEditorNode(self) -> Any:
@@ -132,6 +153,37 @@ class qMRMLSegmentEditorWidget(SceneWidget):
             self._table.setSegmentationNode(self.segmentationNode())
         if node and node.GetSelectedSegmentID():
             self._table.setSelectedSegmentIDs([node.GetSelectedSegmentID()])
+        self._updateEffects()
+
+    def _showParameters(self) -> None:
+        for effect in self._effects:
+            effect.updateGUIFromMRML()
+
+    def _updateEffects(self) -> None:
+        """Enable the effects that can be used, and switch to the one that the editor node names."""
+        node = self._editor
+        segmentation = node.GetSegmentationNode() if node else None
+        has_segments = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
+        self._box.setEnabled(self.sourceVolumeNode() is not None)
+        for effect in self._effects:
+            usable = not effect.requireSegments or (has_segments and (self.currentSegmentID() or not effect.perSegment))
+            self._buttons[effect.name].setEnabled(bool(usable))
+        chosen = self.effectByName(node.GetActiveEffectName() or "") if node else None
+        if chosen is self._effect:
+            return
+        before, self._effect = self._effect, chosen
+        if before is not None:
+            before.deactivate()
+        if chosen is not None:
+            self.setupViewObservations()
+            self._options.setTitle(chosen.title or chosen.name)
+            self._help.setText(chosen.helpText())
+            chosen.activate()
+        else:
+            self.removeViewObservations()
+        self._options.setVisible(chosen is not None)
+        for name, button in self._buttons.items():
+            button.setChecked(name == (chosen.name if chosen else "None"))
 
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None
@@ -162,6 +214,8 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         if node is not None and segmentation is not None and segmentation.GetNodeReference(role) is None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(node)
         self.updateWidgetFromMRML()
+        for effect in self._effects:
+            effect.sourceVolumeNodeChanged()
         self.sourceVolumeNodeChanged.emit(node)
 
     def currentSegmentID(self) -> str:
@@ -195,35 +249,49 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         if selected:
             self.setCurrentSegmentID(selected[0])
 
-    def effectByName(self, name: str) -> qSlicerSegmentEditorEffect | None:
-        return qSlicerSegmentEditorEffect(name) if name in EFFECTS else None
+    def effectByName(self, name: str) -> Any:
+        return next((effect for effect in self._effects if effect.name == name), None)
 
-    def activeEffect(self) -> qSlicerSegmentEditorEffect | None:
+    def availableEffectNames(self) -> tuple[str, ...]:
+        return tuple(effect.name for effect in self._effects)
+
+    def activeEffect(self) -> Any:
         return self._effect
 
-    def setActiveEffect(self, effect: qSlicerSegmentEditorEffect | None) -> None:
-        self._effect = effect
-        for name, button in self._buttons.items():
-            button.setChecked(name == (effect.name if effect else "None"))
+    def setActiveEffect(self, effect: Any) -> None:
         if self._editor is not None:
             self._editor.SetActiveEffectName(effect.name if effect else "")
 
     def setActiveEffectByName(self, name: str) -> None:
         self.setActiveEffect(self.effectByName(name))
 
+    def undo(self) -> None:
+        self._logic.Undo()
+
+    def redo(self) -> None:
+        self._logic.Redo()
+
     def setupViewObservations(self) -> None:
-        """Effects do not listen to the views; only remembers that they would."""
+        """Tell the active effect when a slice view is moved; what the mouse does in it is not told."""
+        self.removeViewObservations()
         self._observes = True
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            self._viewNodes.add(node, (vtk.vtkCommand.ModifiedEvent,), self._onView)
 
     def removeViewObservations(self) -> None:
-        """See ``setupViewObservations``."""
         self._observes = False
+        self._viewNodes.clear()
+
+    def _onView(self, node: Any) -> None:
+        if self._effect is not None:
+            widget = slicer.app.layoutManager().viewWidget(node)
+            self._effect.processViewNodeEvents(node, vtk.vtkCommand.ModifiedEvent, widget)
 
     observesViews = Property(bool, lambda self: self._observes)
 
     def installKeyboardShortcuts(self, parent: Any = None) -> None:
         """Esc ends the active effect, 1 to 0 choose one; as in Slicer, a second call adds a second set."""
-        actions = {"Esc": "None"} | {str(number % 10): EFFECTS[number - 1] for number in range(1, 11)}
+        actions = {"Esc": "None"} | {str(number % 10): BUILT_IN[number - 1] for number in range(1, 11)}
         for key, name in actions.items():
             shortcut = QShortcut(QKeySequence(key), parent or self.window())
             shortcut.activated.connect(lambda name=name: self.setActiveEffectByName(name))

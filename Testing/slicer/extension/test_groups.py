@@ -15,7 +15,7 @@ SEGMENTATION, TRAINING = "LEUDASegmentationLib", "LEUDATrainingLib"
 LIBRARIES = {SEGMENTATION: ROOT / "LEUDASegmentation" / SEGMENTATION, TRAINING: ROOT / "LEUDATraining" / TRAINING}
 SHARED = ("processes", "widgets", "scene")
 ORDERS = {
-    SEGMENTATION: ("processes", "scene", "widgets", "run", "logic", "panel"),
+    SEGMENTATION: ("processes", "scene", "widgets", "run", "logic", "panel", "effect"),
     TRAINING: (
         *("method_catalog", "parameter_node", "cases", "labels", "dataset", "method", "runs", "logic", "sections"),
         *("panel", "self_test"),
