@@ -12,7 +12,7 @@ from LEUDASegmentationLib import module_test
 from LEUDASegmentationLib.effect.registration import register_effect
 from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.panel import SegmentationPanel
-from LEUDASegmentationLib.panel.volume_list import scalar_volumes
+from LEUDASegmentationLib.panel.volume_list import shown_volume
 from LEUDASegmentationLib.parameter_node import SegmentationParameterNode, is_alive
 from LEUDASegmentationLib.processes.worker_client import stop_shared_worker
 from LEUDASegmentationLib.sample_data import register_sample_data
@@ -58,11 +58,10 @@ class LEUDASegmentationWidget(ModuleWidget):
         return SegmentationPanel(self._uiWidget, self.ui, self.logic)
 
     def makeParameterNode(self) -> SegmentationParameterNode:
-        """Return the scene's parameter node; its initial input is the first volume of the scene."""
+        """Return the scene's parameter node; its initial input is the volume that the views show."""
         node = SegmentationParameterNode(self.logic.getParameterNode())
-        volumes = scalar_volumes()
-        if not is_alive(node.inputVolume) and volumes:
-            node.inputVolume = volumes[0]
+        if not is_alive(node.inputVolume):
+            node.inputVolume = shown_volume()
         return node
 
     def onReload(self) -> None:

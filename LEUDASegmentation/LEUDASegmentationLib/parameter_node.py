@@ -15,8 +15,8 @@ class SegmentationParameterNode:
     inputVolume - the volume to segment, if it is a single one.
     severalVolumes - segment ``volumes`` instead, one after another.
     model - name in the list of models.
-    outputSegmentation - where the segments are written; none creates a new segmentation.
-    result - the segmentation that is shown under Result.
+    outputSegmentation - what is shown under Result, and where the segments of a single volume are written; none
+        creates a new segmentation.
     skippedSegments - names of labels that are not written; a new model therefore writes all of its labels.
     roi - nothing is written outside this box; none for the whole volume.
     device - as the worker names it, or "auto".
@@ -31,7 +31,6 @@ class SegmentationParameterNode:
     volumes: list[vtkMRMLScalarVolumeNode]
     model: str = ""
     outputSegmentation: vtkMRMLSegmentationNode
-    result: vtkMRMLSegmentationNode
     skippedSegments: list[str]
     roi: vtkMRMLMarkupsROINode
     device: str = "auto"

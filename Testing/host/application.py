@@ -14,6 +14,7 @@ from PySide6.QtCore import (
     Property,
     QCoreApplication,
     QMessageLogContext,
+    QObject,
     QProcessEnvironment,
     QSettings,
     QStandardPaths,
@@ -24,10 +25,24 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
+from host.answers import answers
 from host.python_layer import signals
 from host.widgets.registry import stands_in
 
 VERSION = (5, 12, 0)
+
+
+@stands_in("slicer")
+class qSlicerExtensionsManagerModel(QObject):
+    """Installs an extension if the next answer is True; what was asked for is in ``_asked``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: list[str] = []
+
+    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False) -> bool:
+        self._asked.append(name)
+        return bool(answers.take("QMessageBox.question", "Install extension ?", f"Install '{name}' now?"))
 
 
 @stands_in("slicer")
@@ -49,6 +64,7 @@ class qSlicerApplication(QApplication):
         self.setFont(QFont("DejaVu Sans", 9))
         self.setQuitOnLastWindowClosed(False)
         self._host: Any = None
+        self._extensions = qSlicerExtensionsManagerModel()
 
     def _start(self, host: Any) -> None:
         self._host = host
@@ -80,6 +96,9 @@ class qSlicerApplication(QApplication):
 
     def ioManager(self) -> Any:
         return self._host.ioManager
+
+    def extensionsManagerModel(self) -> Any:
+        return self._extensions
 
     def moduleManager(self) -> Any:
         return self._host.moduleManager

@@ -41,7 +41,7 @@ class SegmentationPanel:
         self._widget, self._ui, self._logic = widget, ui, logic
         self._parameters: Any = None
         self._shown_labels: tuple[Sequence[Label], Sequence[str]] | None = None
-        self._last_input: Any = None
+        self._last_input: Any = None  # volume, and whether several are segmented
         self._make_parts()
         self._place_parts()
         self._connect()
@@ -147,8 +147,8 @@ class SegmentationPanel:
         self._show_segments()
         self.device.select(parameters.device)
         self._show_choices()
-        self.result.show_changed(parameters.result)
-        self.improve.show_result(parameters.result)
+        self.result.show_changed(parameters.outputSegmentation)
+        self.improve.show_result(parameters.outputSegmentation)
         self.improve.update(parameters.device, blocked=self.apply.running)
         self.result.allow_undo(not self.improve.running)
         self._show_readiness()
@@ -208,10 +208,7 @@ class SegmentationPanel:
             return
         self.result.show(segmentation)
         self.improve.show_result(segmentation)
-        with slicer.util.NodeModify(self._parameters):
-            self._parameters.result = segmentation
-            if not self._parameters.severalVolumes:
-                self._parameters.outputSegmentation = segmentation
+        self._parameters.outputSegmentation = segmentation
         self._count_corrections()
 
     def _on_improved(self, new, before) -> None:
@@ -238,10 +235,12 @@ class SegmentationPanel:
 
     def _follow_input(self) -> None:
         """After a change of the input, do not overwrite the result of the previous input."""
-        volume, last = self._parameters.inputVolume, self._last_input
-        if volume is None or volume is last:
+        volume, several = self._parameters.inputVolume, self._parameters.severalVolumes
+        last, now = self._last_input, (volume, several)
+        if volume is None or now == last or several:
+            self._last_input = now if several else last
             return
-        self._last_input = volume
+        self._last_input = now
         output = self._parameters.outputSegmentation
         made_here = is_alive(output) and output.GetAttribute(MODEL_ATTRIBUTE)
         if last is not None and made_here and reference_volume(output) is not volume:
@@ -259,7 +258,8 @@ class SegmentationPanel:
         ui, several = self._ui, self._parameters.severalVolumes
         self.volumes.widget.visible = several
         ui.inputSelector.visible = ui.inputLabel.visible = not several
-        ui.outputSelector.visible = ui.outputLabel.visible = not several
+        ui.outputLabel.text = _("Show result:") if several else _("Segmentation:")
+        ui.outputSelector.noneDisplay = _("None") if several else _("New segmentation")
         ui.eachOutputLabel.visible = several
         ui.smoothingSlider.enabled = ui.smoothingLabel.enabled = self._parameters.showIn3D
 

@@ -9,9 +9,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from leuda_core.errors import LeudaError
+from LEUDASegmentationLib.panel.result_tools import ResultTools
 from LEUDASegmentationLib.panel.statistics_table import StatisticsTable
 from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.scene.steps import EventLoopWork
+from LEUDASegmentationLib.widgets.tables import empty_state
 
 _MOST_SEGMENT_ROWS = 6
 _SEGMENT_ROW_PIXELS = 30  # rows of Slicer's segments table are higher than text
@@ -32,6 +34,10 @@ class ResultPanel:
         self._counting: EventLoopWork | None = None
         self._undoing: EventLoopWork | None = None
         self._undo_allowed = True
+        self._empty = empty_state("noResultLabel", _("No result yet: press Apply."))
+        ui.resultSection.layout().insertWidget(0, self._empty)
+        self.tools = ResultTools(on_message)
+        ui.resultSection.layout().addWidget(self.tools.widget)
         self.statistics = StatisticsTable()
         ui.resultSection.layout().addWidget(self.statistics.widget)
         self.statistics.buttons.insertWidget(0, ui.undoButton)
@@ -44,6 +50,8 @@ class ResultPanel:
         present = self._shown is not None
         self._ui.segmentsTable.setSegmentationNode(self._shown)
         self._ui.segmentsTable.visible = present
+        self._empty.visible = not present
+        self.tools.show(self._shown, reference_volume(self._shown))
         self.statistics.widget.visible = present
         if present:
             rows = min(_MOST_SEGMENT_ROWS, max(1, self._shown.GetSegmentation().GetNumberOfSegments()))
@@ -92,6 +100,7 @@ class ResultPanel:
     def close(self) -> None:
         """Do not use widgets any more: they are about to be deleted."""
         self._stop_counting()
+        self.tools.show(None, None)
         if self._undoing is not None:
             self._undoing.stop()
 

@@ -121,6 +121,20 @@ def scalar_volumes() -> list:
     return [node for node in nodes if node.GetClassName() == _CLASS and not node.GetHideFromEditors()]
 
 
+def shown_volume():
+    """Return the volume that the slice views show, in the background or else in the foreground.
+
+    Of volumes that cannot be segmented, none is taken; the first volume of the scene if no view shows one; ``None``
+    without any.
+    """
+    candidates = scalar_volumes()
+    known = {volume.GetID(): volume for volume in candidates}
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    shown = [node.GetBackgroundVolumeID() for node in composites]
+    shown += [node.GetForegroundVolumeID() for node in composites]
+    return next((known[identifier] for identifier in shown if identifier in known), next(iter(candidates), None))
+
+
 def _voxels(volume) -> str:
     image = volume.GetImageData()
     return " × ".join(str(count) for count in image.GetDimensions()) if image else _("empty")

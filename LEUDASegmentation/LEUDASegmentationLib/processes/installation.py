@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import qt
 import slicer
@@ -32,6 +31,7 @@ from LEUDASegmentationLib.processes.packages import (
     pins,
     protected_versions,
 )
+from LEUDASegmentationLib.processes.torch_extension import RestartNeeded, torch_logic
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ def install(parent: qt.QWidget | None = None) -> None:
             _install_rest(show)
             show(_("Checking the installation…"))
             _verify()
+    except RestartNeeded:
+        raise  # the user has agreed, and is not asked again after the restart
     except Exception:
         _set_pending(False)  # the next attempt asks again
         raise
@@ -128,18 +130,7 @@ def _install_torch(show: Callable[[str], None]) -> None:
         if _wheels_folder():
             slicer.util.pip_install([TORCH, *_pip_options(_constraints())])
         else:
-            _torch_logic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
-
-
-def _torch_logic() -> Any:
-    try:
-        from PyTorchUtils import PyTorchUtilsLogic
-    except ImportError as error:
-        raise InputError(
-            _("the PyTorch extension is not installed"),
-            _("install it in View > Extensions Manager (search for PyTorch), restart Slicer and try again"),
-        ) from error
-    return PyTorchUtilsLogic()
+            torch_logic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
 
 
 def _install_rest(show: Callable[[str], None]) -> None:

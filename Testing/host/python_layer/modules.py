@@ -15,6 +15,7 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QVBoxLayout
 
 from host.python_layer import pythonqt, signals
+from host.widgets import segment_editor_module
 from host.widgets.registry import stands_in, stored
 from host.widgets.scene_widgets import SceneWidget
 
@@ -142,6 +143,8 @@ class qSlicerModuleManager(QObject):
         self._modules: dict[str, Any] = {}
         for name, logic in world.logics.items():
             self._add(qSlicerLoadableModule(name, logic))
+        self._editor = segment_editor_module.qSlicerSegmentEditorModule(world.scene)
+        self._add(self._editor)
 
     def module(self, name: str) -> Any:
         return self._modules.get(name)
@@ -182,6 +185,9 @@ class qSlicerModuleManager(QObject):
                 module._widget.setParent(None)
                 pythonqt.shiboken6.delete(module._widget)
             _forget(module.name, module.path)
+        if self._editor._widget is not None:
+            self._editor._widget.setParent(None)
+            pythonqt.shiboken6.delete(self._editor._widget)
         for name in self._modules:
             vars(sys.modules["slicer.modules"]).pop(name.lower(), None)
 

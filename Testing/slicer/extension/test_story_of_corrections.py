@@ -69,7 +69,7 @@ def test_from_a_correction_to_a_better_model(slicer_app, tmp_path: Path) -> None
     corrected[2] = story.disc[2]
     corrected[2, :4, :4] = True  # nothing a model would find
     paint(story.result, NAME, story.volume, corrected)
-    app.answers.add("Keep")
+    app.answers.add("Keep them")
     story.apply()
     np.testing.assert_array_equal(story.voxels(), corrected)
 

@@ -1,4 +1,4 @@
-"""The whole story once more in real X windows, on a virtual screen, in a process of its own."""
+"""The stories once more in real X windows, on a virtual screen, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from repository import ROOT
 
-STORY = Path(__file__).with_name("test_story.py")
+STORIES = [Path(__file__).with_name(f"{name}.py") for name in ("test_story", "test_story_of_corrections")]
 XVFB = shutil.which("Xvfb")
 
 
@@ -35,9 +35,10 @@ def screen() -> Iterator[str]:
 @pytest.mark.skipif(XVFB is None, reason="Xvfb is not installed (Debian: apt install xvfb)")
 @pytest.mark.alone
 @pytest.mark.timeout(500)
-def test_the_story_in_real_windows(screen: str) -> None:
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_the_stories_in_real_windows(screen: str, story: Path) -> None:
     environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(STORY)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(story)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "1 passed" in done.stdout

@@ -149,7 +149,7 @@ def corrected(ready, worker, monkeypatch):
 
     monkeypatch.setattr(LEUDASegmentationLogic, "improve", improve)
     apply_to_end(ready, worker)
-    node = ready._parameterNode.result
+    node = ready._parameterNode.outputSegmentation
     voxels = segment_voxels(node, "disc", ready._parameterNode.inputVolume)
     voxels[2, :3, :3] = True
     paint(node, "disc", ready._parameterNode.inputVolume, voxels)
@@ -164,7 +164,7 @@ def test_the_panel_counts_what_was_corrected(ready, worker) -> None:
     assert not control.button.enabled and "Segment Editor" in control.facts.text
     apply_to_end(ready, worker)
     assert not control.button.enabled
-    node = ready._parameterNode.result
+    node = ready._parameterNode.outputSegmentation
     voxels = np.zeros((5, 12, 14), bool)
     paint(node, "disc", ready._parameterNode.inputVolume, voxels)
     ready.panel.enter()

@@ -50,7 +50,7 @@ def test_slices_are_shown_in_the_order_of_their_doubt(ready, worker) -> None:
 def test_corrected_slices_are_not_shown(ready, worker) -> None:
     worker.draw = told(DOUBT)
     apply_to_end(ready, worker)
-    node, volume = ready._parameterNode.result, ready._parameterNode.inputVolume
+    node, volume = ready._parameterNode.outputSegmentation, ready._parameterNode.inputVolume
     voxels = segment_voxels(node, "disc", volume)
     voxels[1, :3, :3] = True
     paint(node, "disc", volume, voxels)
@@ -83,7 +83,7 @@ def test_undo_gives_back_the_doubt_of_the_result_before(ready, worker) -> None:
     apply_to_end(ready, worker)
     worker.draw = told({"axis": 2, "slices": [[5, 50]] * 5})
     apply_to_end(ready, worker)
-    node = ready._parameterNode.result
+    node = ready._parameterNode.outputSegmentation
     click(ready.ui.undoButton)
     settle()
     known = known_doubt(node)
@@ -95,7 +95,7 @@ def test_doubt_is_saved_with_the_scene_and_replaced_by_the_next_run(ready, worke
 
     worker.draw = told(DOUBT)
     apply_to_end(ready, worker)
-    node = ready._parameterNode.result
+    node = ready._parameterNode.outputSegmentation
     known = known_doubt(node)
     assert known is not None and known[0] == 2 and known[1].tolist() == DOUBT["slices"]
     worker.draw = told(None)

@@ -40,7 +40,7 @@ def test_apply_writes_segments_and_shows_them(ready, worker) -> None:
     (node,) = segmentations()
     names = [node.GetSegmentation().GetNthSegment(i).GetName() for i in range(2)]
     assert names == ["disc", "ring"]
-    assert ready.ui.outputSelector.currentNode() is node and ready.ui.resultSelector.currentNode() is node
+    assert ready.ui.outputSelector.currentNode() is node
     statistics = ready.panel.result.statistics.table
     wait_until(lambda: column_texts(statistics) == names)
     voxels = 3 * 8 * 4  # of the label "disc", of 1 mm3 each
@@ -185,8 +185,8 @@ def several(ready):
 
 
 def test_several_volumes_are_segmented_one_after_another(several, worker) -> None:
-    assert not several.ui.inputSelector.visible and not several.ui.outputSelector.visible
-    assert several.ui.eachOutputLabel.visible
+    assert not several.ui.inputSelector.visible
+    assert several.ui.eachOutputLabel.visible and several.ui.outputLabel.text == "Show result:"
     assert several.ui.applyButton.toolTip == "Check at least one volume."
     click(several.panel.volumes.all_button)
     apply(several, worker)
@@ -201,7 +201,21 @@ def test_several_volumes_are_segmented_one_after_another(several, worker) -> Non
     assert "torn" in table.item(0, 2).toolTip()
     strip = several.panel.message_strip
     assert strip.kind == "warning" and strip.cause.startswith("1 of 2 volumes were segmented. “patient 1")
-    assert several.ui.resultSelector.currentNode() is segmentations()[0]
+    assert several.ui.outputSelector.currentNode() is segmentations()[0]
+
+
+def test_the_result_of_another_volume_is_not_written_into(several, worker) -> None:
+    click(several.panel.volumes.all_button)
+    apply(several, worker)
+    worker.answer()
+    wait_until(lambda: worker.asked("segment"))
+    worker.answer()
+    wait_until(lambda: not several.panel.apply.running)
+    assert several.ui.outputSelector.currentNode() is segmentations()[1]  # that of patient 2
+    click(several.ui.severalVolumesCheckBox)
+    assert several.ui.outputSelector.currentNode() is None and several.ui.outputLabel.text == "Segmentation:"
+    apply_to_end(several, worker)
+    assert len(segmentations()) == 3
 
 
 def test_cancel_ends_the_whole_queue(several, worker) -> None:

@@ -98,7 +98,7 @@ def test_work_goes_on_in_another_module(ready, worker, slicer_app) -> None:
     wait_until(segmentations)
     ready.enter()
     settle()
-    assert ready.ui.resultSelector.currentNode() is segmentations()[0]
+    assert ready.ui.outputSelector.currentNode() is segmentations()[0]
 
 
 def test_leaving_and_entering_keeps_what_was_chosen(ready) -> None:

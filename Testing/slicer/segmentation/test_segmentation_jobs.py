@@ -103,7 +103,7 @@ def test_fault_in_a_result_is_an_error_and_not_a_crash(slicer_app, held, caplog)
     Path(held.worker.fields[0]["output"]).write_bytes(b"no array")
     held.worker.finish({})
     slicer_app.wait_until(lambda: outcome.ended)
-    assert outcome.error.remedy and "segmentation failed" in caplog.text
+    assert outcome.error.remedy and "the work failed" in caplog.text
 
 
 # Several

@@ -12,8 +12,20 @@ from package_machine import Machine
 
 
 @pytest.mark.slow
-def test_without_the_pytorch_extension_says_how_to_get_it(installation, machine, monkeypatch) -> None:
+def test_the_pytorch_extension_is_offered(slicer_app, installation, machine, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    slicer_app.answers.add(True)
+    with pytest.raises(InputError, match="PyTorch extension was installed") as caught:
+        installation.ensure_installed()
+    assert "restart Slicer" in caught.value.remedy and machine.calls == []
+    assert slicer_app.app.extensionsManagerModel()._asked[-1] == "PyTorch"
+    assert installation.installation_pending() and not installation.is_installing()  # after the restart, it goes on
+
+
+@pytest.mark.slow
+def test_without_the_pytorch_extension_says_how_to_get_it(slicer_app, installation, machine, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    slicer_app.answers.add(False)
     with pytest.raises(InputError, match="PyTorch extension is not installed") as caught:
         installation.ensure_installed()
     assert "Extensions Manager" in caught.value.remedy and machine.calls == []
