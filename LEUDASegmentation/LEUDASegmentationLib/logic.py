@@ -17,13 +17,14 @@ from LEUDASegmentationLib.processes import environment
 from LEUDASegmentationLib.processes.exchange_folder import new_private_folder
 from LEUDASegmentationLib.processes.worker_client import WorkerClient, shared_worker
 from LEUDASegmentationLib.run import statistics
-from LEUDASegmentationLib.run.corrected_cases import Result, results_of, training_dataset, write_scene
+from LEUDASegmentationLib.run.corrected_cases import Result, results_of, write_scene
 from LEUDASegmentationLib.run.history import RunHistory
 from LEUDASegmentationLib.run.improvement import ImprovementJob
 from LEUDASegmentationLib.run.job import SegmentationJob
 from LEUDASegmentationLib.run.job_queue import SegmentationQueue
 from LEUDASegmentationLib.run.order import Order, make_order
 from LEUDASegmentationLib.run.progress import Progress
+from LEUDASegmentationLib.run.trainings import training_dataset
 from LEUDASegmentationLib.scene import corrections
 from LEUDASegmentationLib.scene import steps as steps_of
 from LEUDASegmentationLib.scene.volume_files import VolumeFiles

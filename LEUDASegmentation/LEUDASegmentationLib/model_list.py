@@ -11,6 +11,7 @@ from leuda_core.bundle import store
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError
 from LEUDASegmentationLib.processes import environment
+from LEUDASegmentationLib.run.trainings import last_preview
 
 
 class ModelListLogic(ScriptedLoadableModuleLogic):
@@ -62,6 +63,10 @@ class ModelListLogic(ScriptedLoadableModuleLogic):
             InputError: there is no model with this name.
         """
         store.delete_model(self._find(name), self.modelsFolder)
+
+    def modelPicture(self, model: ModelEntry) -> Path | None:
+        """Return the last preview of the training of a model, if it was trained here and not deleted since."""
+        return last_preview(model, environment.runs_folder())
 
     def _find(self, model: str | Path) -> ModelEntry:
         models = {entry.name: entry for entry in self.models()}

@@ -46,8 +46,9 @@ class ModelEntry:
 
     ``name`` is the name of its folder and therefore unique in a store. ``created`` is a date as text. ``metrics`` maps
     names such as ``dice/liver`` to values (``None``: undefined). ``plane`` and ``isotropic`` say how volumes are cut,
-    as in ``Task``. ``checksum`` identifies the model, ``adapted_from`` the one that it was adapted from. ``problem``
-    says what is wrong with a damaged model; then only name and path are valid.
+    as in ``Task``. ``labelled_cases``, ``labelled_slices``, ``target_cases``, ``steps`` and ``warnings`` are those of
+    the training. ``checksum`` identifies the model, ``adapted_from`` the one that it was adapted from. ``problem`` says
+    what is wrong with a damaged model; then only name and path are valid.
     """
 
     name: str
@@ -61,6 +62,11 @@ class ModelEntry:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     plane: str = "acquisition"
     isotropic: str = ""
+    labelled_cases: int = 0
+    labelled_slices: int = 0
+    target_cases: int = 0
+    steps: int = 0
+    warnings: tuple[str, ...] = ()
     checksum: str = ""
     adapted_from: str = ""
     problem: str = ""
@@ -221,6 +227,11 @@ def _entry(path: Path, document: Mapping[str, Any], size: int) -> ModelEntry:
         metrics={name: None if x is None else float(x) for name, x in info.get("metrics", {}).items()},
         plane=document["task"].get("plane", "acquisition"),
         isotropic=document["task"].get("isotropic", ""),
+        labelled_cases=info["source"].get("labelled_cases", 0),
+        labelled_slices=info["source"].get("labelled_slices", 0),
+        target_cases=info["target"].get("cases", 0),
+        steps=info.get("steps", 0),
+        warnings=tuple(info.get("warnings", ())),
         checksum=document.get("checksum", ""),
         adapted_from=info.get("adapted_from", ""),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,18 +13,21 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import ModelEntry, export_model
 from leuda_core.errors import LeudaError
 from leuda_core.io.private import make_private_folder
+from LEUDASegmentationLib.panel.model_description import describe, modality_text, size_text
 from LEUDASegmentationLib.widgets.layout import column_in
-from LEUDASegmentationLib.widgets.method_titles import method_title
+from LEUDASegmentationLib.widgets.picture import Picture
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
 
 _MOST_ROWS = 5
+_PICTURE_PX = 110
 
 
 class ModelTable:
     """A table of models with its buttons; at most one model is chosen.
 
     Args:
-        logic: has ``models()``, ``importModel(path)``, ``deleteModel(name)`` and ``modelsFolder``.
+        logic: has ``models()``, ``importModel(path)``, ``deleteModel(name)``, ``modelPicture(entry)`` and
+            ``modelsFolder``.
         on_selected: called with the chosen ``ModelEntry``, or ``None``, whenever the user's choice changes.
         on_message: called with the ``LeudaError`` of an action that failed, or with a text that says what was done.
     """
@@ -48,10 +51,18 @@ class ModelTable:
         self.table = new_table("modelTable", headers)
         self.table.connect("itemSelectionChanged()", self._on_selection)
         layout.addWidget(self.table)
+        details = qt.QHBoxLayout()
         self._description = qt.QLabel()
         self._description.objectName = "modelDescription"
         self._description.wordWrap = True
-        layout.addWidget(self._description)
+        self._description.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        details.addWidget(self._description, 1)
+        self._picture = Picture(_PICTURE_PX)
+        self._picture.objectName = "modelPicture"
+        self._picture.setFixedWidth(_PICTURE_PX)
+        self._picture.toolTip = _("What the training outlined in one of its target volumes at its end")
+        details.addWidget(self._picture, 0, qt.Qt.AlignTop)
+        layout.addLayout(details)
         layout.addLayout(self._new_buttons())
         self.refresh()
 
@@ -146,7 +157,7 @@ class ModelTable:
         names = "\n".join(label.name for label in entry.labels)
         items = [
             text_item(entry.name, tooltip=hint),
-            text_item(_modality(entry), tooltip=_("trained from → adapted to")),
+            text_item(modality_text(entry), tooltip=_("trained from → adapted to")),
             text_item(str(len(entry.labels)), tooltip=names, right=True),
             text_item(entry.created[:10], tooltip=entry.created),
             text_item(size_text(entry.size_bytes), right=True),
@@ -165,6 +176,8 @@ class ModelTable:
         entry = self.selected
         self._description.visible = entry is not None
         self._description.text = describe(entry, self._entries) if entry else ""
+        picture = self._logic.modelPicture(entry) if entry is not None and not entry.problem else None
+        self._picture.visible = picture is not None and self._picture.load(picture)
         self.export_button.enabled = entry is not None and not entry.problem
         self.delete_button.enabled = entry is not None
 
@@ -212,34 +225,3 @@ class ModelTable:
             self._on_message(error)
         finally:
             slicer.app.restoreOverrideCursor()
-
-
-def describe(entry: ModelEntry, others: Sequence[ModelEntry] = ()) -> str:
-    """Return the description of a model: its labels, method and score, or what is wrong with it.
-
-    Args:
-        others: all models, to name the one that it was adapted from.
-    """
-    if entry.problem:
-        return _("Damaged: {problem}").format(problem=entry.problem)
-    names = _("Finds {names}.").format(names=", ".join(label.name for label in entry.labels))
-    method = _("Method: {method}").format(method=method_title(entry.method))
-    if entry.adapted_from:
-        before = next((other.name for other in others if other.checksum == entry.adapted_from), None)
-        words = _("Adapted from “{name}” with corrected slices") if before else _("Adapted with corrected slices")
-        method = words.format(name=before)
-    scores = [value for name, value in entry.metrics.items() if name.startswith("dice") and value is not None]
-    if scores:
-        method += _(", Dice {dice:.2f} on held-out cases").format(dice=sum(scores) / len(scores))
-    return f"{names}\n{method}."
-
-
-def size_text(size_bytes: int) -> str:
-    """Return a size as text, such as "12 MB"."""
-    megabytes = size_bytes / 1e6
-    return f"{megabytes:.1f} MB" if megabytes < 10 else f"{megabytes:.0f} MB"
-
-
-def _modality(entry: ModelEntry) -> str:
-    modalities = [entry.source_modality, entry.target_modality]
-    return " → ".join(filter(None, modalities))

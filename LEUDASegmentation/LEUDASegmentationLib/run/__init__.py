@@ -11,5 +11,6 @@ __all__ = [
     "progress",
     "results",
     "statistics",
+    "trainings",
     "worker_job",
 ]

@@ -13,12 +13,11 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from leuda_core.bundle.store import ModelEntry, list_models
+from leuda_core.bundle.store import ModelEntry
 from leuda_core.data.geometry import plan_slices
-from leuda_core.errors import InputError, LeudaError
+from leuda_core.errors import InputError
 from leuda_core.io.files import write_json
 from leuda_core.io.private import make_private_folder, read_regular
-from leuda_core.runs.folder import Run
 from LEUDASegmentationLib.run.results import MODEL_ATTRIBUTE, REFERENCE_ROLE
 from LEUDASegmentationLib.scene import corrections, layers
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras, volume_shape, world_affine
@@ -191,33 +190,3 @@ def _source(dataset: Path | None) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return source if any(case.get("label") for case in source["cases"]) else None
-
-
-def training_dataset(model: ModelEntry, runs: Path, models: Path) -> Path | None:
-    """Return the dataset file with which a model, or the one that it was adapted from, was trained on this computer.
-
-    Args:
-        runs: the folder of all trainings. models: the list of models, for those that were adapted again and again.
-    """
-    datasets = dict(_datasets(runs))
-    parents = {entry.checksum: entry.adapted_from for entry in list_models(models) if not entry.problem}
-    checksum, left = model.checksum, len(parents) + 1
-    parents[checksum] = model.adapted_from
-    while checksum and left:
-        if checksum in datasets:
-            return datasets[checksum]
-        checksum, left = parents.get(checksum, ""), left - 1
-    return None
-
-
-def _datasets(runs: Path) -> Generator[tuple[str, Path], None, None]:
-    """Yield checksum and dataset file of every training with a model, except of adaptations."""
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
-        run = Run(folder)
-        try:
-            config = json.loads(read_regular(run.config))
-            document = json.loads(read_regular(run.bundle / "bundle.json"))
-            if not config.get("start"):
-                yield str(document["checksum"]), Path(config["dataset"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, LeudaError):
-            continue

@@ -7,6 +7,7 @@ __all__ = [
     "message_strip",
     "method_titles",
     "module_widget",
+    "picture",
     "run_progress",
     "tables",
 ]

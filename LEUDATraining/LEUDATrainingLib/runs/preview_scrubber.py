@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.picture import Picture
 
 HEIGHT_PX = 280
 
@@ -26,7 +27,7 @@ class PreviewScrubber(qt.QWidget):
 
     def _build(self) -> None:
         column = column_in(self)
-        self._picture = Picture()
+        self._picture = Picture(HEIGHT_PX)
         column.addWidget(self._picture)
         self._caption = qt.QLabel()
         self._caption.objectName = "previewCaption"
@@ -106,33 +107,6 @@ class PreviewScrubber(qt.QWidget):
             else _("The picture of step {step} has been deleted{last}")
         )
         self._caption.text = text.format(step=step, last=last)
-
-
-class Picture(qt.QLabel):
-    """A picture, scaled to the width of the panel and ``HEIGHT_PX`` without distortion."""
-
-    def __init__(self, parent: Any = None) -> None:
-        qt.QLabel.__init__(self, parent)
-        self._full = qt.QPixmap()
-        self.setAlignment(qt.Qt.AlignCenter)
-        self.setMinimumSize(1, HEIGHT_PX)  # otherwise the panel could not become narrower
-        self.setMaximumHeight(HEIGHT_PX)
-
-    def load(self, path: Path) -> bool:
-        """Show a file. Return whether it could be read."""
-        self._full = qt.QPixmap(str(path))
-        self._fit()
-        return not self._full.isNull()
-
-    def resizeEvent(self, _event: Any) -> None:
-        self._fit()
-
-    def _fit(self) -> None:
-        if self._full.isNull():
-            self.clear()
-            return
-        size = qt.QSize(self.width, HEIGHT_PX)
-        self.setPixmap(self._full.scaled(size, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
 
 
 def _escape(text: str) -> str:

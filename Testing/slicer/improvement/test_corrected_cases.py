@@ -199,7 +199,7 @@ def add_run(runs: Path, name: str, checksum: str, **config: str) -> None:
 
 
 def test_the_training_of_a_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slicer_app) -> None:
-    from LEUDASegmentationLib.run import corrected_cases
+    from LEUDASegmentationLib.run import trainings
 
     runs = tmp_path / "runs"
     add_run(runs, "a", "1" * 64, dataset="/first.json")
@@ -209,13 +209,27 @@ def test_the_training_of_a_model_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     first, second, third = (replace(MODEL, name=n, checksum=n * 64) for n in "123")
     second, fourth = replace(second, adapted_from="1" * 64), replace(first, checksum="4" * 64, adapted_from="2" * 64)
     listed = [first, second, third]
-    monkeypatch.setattr(corrected_cases, "list_models", lambda folder: listed)
+    monkeypatch.setattr(trainings, "list_models", lambda folder: listed)
 
     def found(model) -> Path | None:
-        return corrected_cases.training_dataset(model, runs, tmp_path)
+        return trainings.training_dataset(model, runs, tmp_path)
 
     assert found(first) == found(second) == found(fourth) == Path("/first.json")
     assert found(third) is None and found(replace(first, checksum="")) is None
     assert found(replace(first, checksum="5" * 64, adapted_from="5" * 64)) is None  # no endless search
     listed.remove(second)
     assert found(fourth) is None
+
+
+def test_the_last_picture_of_a_training_is_found(tmp_path: Path, slicer_app) -> None:
+    from LEUDASegmentationLib.run.trainings import last_preview
+
+    runs = tmp_path / "runs"
+    add_run(runs, "a", "1" * 64, dataset="/first.json")
+    model = replace(MODEL, checksum="1" * 64)
+    assert last_preview(model, runs) is None
+    (runs / "a" / "previews").mkdir()
+    for step in (500, 1000):
+        (runs / "a" / "previews" / f"step-{step:06}.png").touch()
+    assert last_preview(model, runs) == runs / "a" / "previews" / "step-001000.png"
+    assert last_preview(replace(model, checksum=""), runs) is None

@@ -18,9 +18,13 @@ class Store:
 
     def __init__(self, *entries: ModelEntry, folder: Path = Path("/models")) -> None:
         self.entries, self.modelsFolder, self.imported = list(entries), folder, []
+        self.pictures: dict[str, Path] = {}
 
     def models(self) -> list[ModelEntry]:
         return list(self.entries)
+
+    def modelPicture(self, model: ModelEntry) -> Path | None:
+        return self.pictures.get(model.name)
 
     def importModel(self, path: Path) -> ModelEntry:
         if path.suffix == ".txt":
@@ -184,7 +188,7 @@ def test_the_folder_is_revealed(model_table, monkeypatch, tmp_path) -> None:
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0.0 MB"), (9_940_000, "9.9 MB"), (31_500_000, "32 MB")])
 def test_sizes_are_readable(slicer_app, size: int, text: str) -> None:
-    from LEUDASegmentationLib.panel.model_table import size_text
+    from LEUDASegmentationLib.panel.model_description import size_text
 
     assert size_text(size) == text
 
@@ -198,3 +202,33 @@ def test_an_adapted_model_names_the_one_it_began_with(model_table) -> None:
     alone = model_table(second)
     alone.table.select("heart, adapted")
     assert "Adapted with corrected slices" in alone.table._description.text
+
+
+def test_what_a_model_learnt_from_and_what_is_known_of_it(model_table) -> None:
+    facts = dict(labelled_cases=3, labelled_slices=48, target_cases=6, steps=1500)
+    seen = model_table(
+        model_entry("new", metrics={}, warnings=("the structure “aorta” is no longer found.",), **facts),
+        model_entry("old", metrics={}),
+    )
+    seen.table.select("new")
+    lines = seen.table._description.text.splitlines()
+    assert lines[2] == "Learnt from 48 labelled slices of 3 MR volumes and from 6 CT volumes."
+    assert lines[3].startswith("Quality not measured")
+    assert lines[3].endswith("The training warned: the structure “aorta” is no longer found.")
+    seen.table.select("old")
+    assert "Learnt from" not in seen.table._description.text
+
+
+def test_the_picture_of_the_training_is_shown(model_table, tmp_path) -> None:
+    import qt
+
+    picture = qt.QPixmap(60, 40)
+    picture.fill(qt.QColor(200, 0, 0))
+    path = tmp_path / "step-000500.png"
+    assert picture.save(str(path))
+    seen = model_table(model_entry("trained here"), model_entry("imported"))
+    seen.store.pictures["trained here"] = path
+    seen.table.select("trained here")
+    assert seen.table._picture.visible and not seen.table._picture.pixmap.isNull()
+    seen.table.select("imported")
+    assert not seen.table._picture.visible
