@@ -20,15 +20,19 @@ from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDATrainingLib.cases.structures import read_structures
 from LEUDATrainingLib.dataset.dataset_writer import DATASET_FILE, write_dataset
 from LEUDATrainingLib.dataset.readiness import examine
+from LEUDATrainingLib.dataset.step_states import StepState, preparation_states
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 from LEUDATrainingLib.logic import LEUDATrainingLogic
 from LEUDATrainingLib.method.estimate_panel import EstimateDataset
 from LEUDATrainingLib.method.method_form import MethodForm
 from LEUDATrainingLib.parameter_node import read_json
 from LEUDATrainingLib.runs.model_transfer import use_model
+from LEUDATrainingLib.runs.run_facts import state_text
 from LEUDATrainingLib.runs.run_list import RunList
+from LEUDATrainingLib.runs.run_records import run_name
 from LEUDATrainingLib.runs.run_view import RunView
 from LEUDATrainingLib.sections.cases_table import CasesPanel
+from LEUDATrainingLib.sections.guide import Guide
 from LEUDATrainingLib.sections.marking import MarkingPanel
 from LEUDATrainingLib.sections.source_cases import SourceCasesPanel
 from LEUDATrainingLib.sections.start_panel import StartPanel
@@ -50,11 +54,14 @@ class TrainingPanel:
         self.structures = StructuresPanel(self._reporter("structures"))
         self.source = SourceCasesPanel("source", marks, self._reporter("source"), self._on_current_case)
         self.target = CasesPanel("target", marks, self._reporter("target"))
-        self.marking = MarkingPanel(marks)
+        self.marking = MarkingPanel(marks, on_back=lambda: self.show_marking(False))
         self.form, self.runs, self.view = MethodForm(), RunList(), RunView()
         self.start = StartPanel(logic, marks, self.form, self.messages["start"], self._on_started)
         self._place()
+        steps = {name: getattr(ui, f"{name}Section") for name in ("structures", "source", "target", "start", "runs")}
+        self.guide = Guide(steps, self._on_step_opened, self._on_step_closed)
         self._connect()
+        self.show_marking(False)
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -79,6 +86,8 @@ class TrainingPanel:
         for part in self.parts:
             part.refresh()
         self.source.select(self._node.currentCase)
+        self.guide.show(preparation_states(self._node, self._marks))
+        self._show_run()
 
     def enter(self) -> None:
         """Called when the module is shown."""
@@ -108,9 +117,9 @@ class TrainingPanel:
         for section, widget in (
             (self._ui.structuresSection, self.structures.widget),
             (self._ui.sourceSection, self.source.widget),
-            (self._ui.markingSection, self.marking.widget),
+            (self._ui.sourceSection, self.marking.widget),
             (self._ui.targetSection, self.target.widget),
-            (self._ui.methodSection, self.form),
+            (self._ui.startSection, self.form),
             (self._ui.startSection, self.start.widget),
             (self._ui.runsSection, self.runs),
             (self._ui.runsSection, self.view),
@@ -125,22 +134,37 @@ class TrainingPanel:
         return lambda error: message.show_error(error) if error else message.clear()
 
     def _connect(self) -> None:
-        self._ui.markingSection.connect("contentsCollapsed(bool)", self._on_marking_opened)
-        self._ui.methodSection.connect("contentsCollapsed(bool)", self._on_method_opened)
+        self.source.on_mark = lambda: self.show_marking(True)
+        self.view.on_status = self._show_run
         self.form.on_changed = self._keep_method
         self.form.set_dataset_provider(self._dataset_for_estimate)
         self.runs.on_current_changed = self._on_current_run
         self.view.on_use_model = self._use_model
 
-    def _on_marking_opened(self, collapsed: bool) -> None:
-        if collapsed:
-            self.marking.editor.hide()
-        else:
+    def show_marking(self, marking: bool) -> None:
+        """Show the tools that mark the slices of the selected case, or the list of labelled cases."""
+        for widget in (self._ui.sourceModalityEdit, self._ui.sourceModalityEditLabel, self.source.widget):
+            widget.visible = not marking
+        self.marking.widget.visible = marking
+        if marking:
             self.marking.refresh()
+        else:
+            self.marking.editor.hide()
 
-    def _on_method_opened(self, collapsed: bool) -> None:
-        if not collapsed:
+    def _on_step_opened(self, name: str) -> None:
+        if name == "start":
             self.form.fill_devices(shared_worker())
+
+    def _on_step_closed(self, name: str) -> None:
+        if name == "source":
+            self.show_marking(False)
+
+    def _show_run(self) -> None:
+        path, status = self.view.run_path, self.view.status
+        state = StepState(_("nothing yet"))
+        if path is not None and status is not None:
+            state = StepState(f"{run_name(path)}, {state_text(status)}", status.state == "finished")
+        self.guide.show({"runs": state})
 
     def _on_current_case(self, key: str) -> None:
         if self._node is not None and self._node.currentCase != key:
@@ -149,12 +173,13 @@ class TrainingPanel:
 
     def _on_current_run(self, *_path: Any) -> None:
         self.view.set_run(self.runs.current_run)
+        self._show_run()
 
     def _on_started(self, run: Run) -> None:
         self.runs.set_folder(run.path.parent.parent)
         self.runs.set_current_run(run.path)
         self.view.set_run(run.path)
-        self._ui.runsSection.collapsed = False
+        self.guide.open("runs")
 
     def _use_model(self, bundle: Path) -> None:
         report = self._reporter("runs")

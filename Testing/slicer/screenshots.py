@@ -27,7 +27,6 @@ WINDOW, TALL_WINDOW = (1400, 960), (1400, 1240)
 SETTLING_MS = 600
 TRAINING_S, COMPUTING_S = 7200.0, 600.0
 _COLOURS = 256
-_SECTIONS = ("structures", "source", "marking", "target", "method", "start", "runs")
 
 logger = logging.getLogger(__name__)
 
@@ -66,16 +65,17 @@ class Tutorial:
             role = "source" if volume.GetName().startswith("MR") else "target"
             CaseStore(parameters, role).add_node(volume, segmentations.get(f"{volume.GetName()} segmentation"))
         parameters.sourceModality, parameters.targetModality, parameters.runName = "MR", "CT", RUN_NAME
-        self._show_sections("structures", "source", "target")
+        self._open_step("source")
         self._grab("tutorial_cases")
 
     def mark_slices(self) -> None:
         """The tools that mark slices, on the first volume."""
-        self._show_sections("source", "marking")
+        self._open_step("source")
         panel = self.training.panel
         case = next(iter(panel.source.store))
         panel.source.store.set_labelled(case.key, MARKED)
         panel.source.select(case.key)
+        self.app.click(panel.source.mark_button)
         self.app.click(panel.marking.show_button)
         self.app.click(panel.marking.next_button)
         self._grab("tutorial_marking")
@@ -86,7 +86,7 @@ class Tutorial:
         import qt
         import slicer
 
-        self._show_sections("method", "start")
+        self._open_step("start")
         self.app.choose(slicer.util.findChild(self.training.panel.form, "presetBox"), "10 minutes")
         estimate = slicer.util.findChild(self.training.panel.form, "estimateButton")
         result = slicer.util.findChild(self.training.panel.form, "estimateResult")
@@ -104,7 +104,7 @@ class Tutorial:
             self._settle()
             self.app.click(panel.start.start_button)
             self.app.wait_until(self._finished_runs, TRAINING_S, "the training")
-        self._show_sections("runs")
+        self._open_step("runs")
         panel.runs.set_current_run(self._finished_runs()[0])
         self.app.wait_until(lambda: panel.view.status and panel.view.status.state == "finished", COMPUTING_S, "the run")
         self.app.mainWindow.resize(*TALL_WINDOW)
@@ -135,11 +135,10 @@ class Tutorial:
         runs = [path.parent for path in (WORK / "LEUDA" / "runs").glob("*/run/run.json")]
         return [run for run in runs if self.training.logic.status(run).state == "finished"]
 
-    def _show_sections(self, *names: str) -> None:
-        """Open these sections of LE-UDA Training alone."""
+    def _open_step(self, name: str) -> None:
+        """Open a step of LE-UDA Training."""
         self.app.selectModule("LEUDATraining")
-        for name in _SECTIONS:
-            getattr(self.training.ui, f"{name}Section").collapsed = name not in names
+        self.training.panel.guide.open(name)
         self.app.processEvents()
 
     def _settle(self) -> None:

@@ -56,11 +56,11 @@ def examine(parameter_node: Any, marks: CaseMarks) -> Readiness:
 
 def _emptiness(structures: Sequence[Structure], source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
     if not structures:
-        yield _("there are no structures"), _("add one under Structures")
+        yield _("there are no structures"), _("add one in step 1")
     if not len(source):
-        yield _("there are no source volumes"), _("add one under Labelled source volumes")
+        yield _("there are no source volumes"), _("add one in step 2")
     if not len(target):
-        yield _("there are no target volumes"), _("add one under Unlabelled target volumes")
+        yield _("there are no target volumes"), _("add one in step 3")
 
 
 def _case_problems(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, str]]:
@@ -110,7 +110,7 @@ def _label_problems(source: CaseStore, structures: Sequence[Structure], marks: C
     elif not any(_may_be_labelled(source, case, marks) for case in source):
         yield (
             _("no slice is labelled"),
-            _("choose the segmentation of a source volume, or draw on a slice under Mark labels"),
+            _("choose the segmentation of a source volume, or draw on a slice with Mark Slices in step 2"),
         )
     for case in source:
         found = marks.of(source, case)
@@ -162,7 +162,7 @@ def _unused_labels(
             _("{count} slices of {name} contain labels but are not marked complete").format(
                 count=len(unmarked), name=case.name
             ),
-            _("mark them under Mark labels; otherwise they are not used for training"),
+            _("mark them with Mark Slices in step 2; otherwise they are not used for training"),
         )
     unknown = unknown_segments(source.segmentation(case), structures)
     if unknown:
@@ -170,7 +170,7 @@ def _unused_labels(
             _("in {name}, these segments count as background: {segments}").format(
                 name=case.name, segments=", ".join(unknown)
             ),
-            _("add them under Structures, or rename them to the names of structures"),
+            _("add them in step 1, or rename them to the names of structures"),
         )
 
 

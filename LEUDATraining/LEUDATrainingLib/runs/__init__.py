@@ -1,3 +1,3 @@
 """Training runs: starting, observing, showing, stopping and resuming them."""
 
-__all__ = ["model_transfer", "run_list", "run_view", "training_job"]
+__all__ = ["model_transfer", "run_facts", "run_list", "run_records", "run_view", "training_job"]

@@ -14,6 +14,7 @@ from leuda_core.bundle.store import read_model
 from leuda_core.errors import LeudaError
 from leuda_core.io.private import read_regular
 from leuda_core.runs.folder import Run
+from leuda_core.runs.state import RunStatus
 from LEUDATrainingLib.method_catalog import load_methods
 from LEUDATrainingLib.runs.run_records import read_run_config, run_name
 
@@ -46,3 +47,19 @@ def label_colors(run: Run) -> list[tuple[str, str]]:
 def _css(color: Any) -> str:
     red, green, blue = (round(part) for part in color)
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def state_text(status: RunStatus | None) -> str:
+    """Return the state of a run, with its progress if it has not finished; ``None`` is that of a damaged one."""
+    if status is None:
+        return _("damaged")
+    names = {
+        "created": _("not started"),
+        "running": _("running"),
+        "finished": _("finished"),
+        "stopped": _("stopped"),
+        "failed": _("failed"),
+        "crashed": _("interrupted"),
+    }
+    text = names.get(status.state, status.state)
+    return f"{text} {status.progress:.0%}" if status.state in ("running", "stopped", "failed", "crashed") else text

@@ -16,6 +16,7 @@ from LEUDASegmentationLib.widgets.layout import column_in, new_button
 from LEUDASegmentationLib.widgets.message_strip import MessageStrip
 from LEUDASegmentationLib.widgets.tables import empty_state, fit_height, new_table, text_item
 from LEUDATrainingLib.method_catalog import load_methods
+from LEUDATrainingLib.runs.run_facts import state_text
 from LEUDATrainingLib.runs.run_records import RunFinder, RunRecord, delete_run, folder_bytes
 
 REFRESH_MS = 2000
@@ -165,7 +166,7 @@ class RunList(qt.QWidget):
         return [
             (record.name, f"{record.name}\n{record.folder}"),
             (title, title),
-            (state_text(record), why),
+            (state_text(record.status), why),
             (_day(made), made.strftime("%Y-%m-%d %H:%M")),
         ]
 
@@ -201,23 +202,6 @@ class RunList(qt.QWidget):
             if running
             else _("Delete the run with its model, checkpoints and copies of volumes")
         )
-
-
-def state_text(record: RunRecord) -> str:
-    """Return the state of a run, with its progress if it has not finished."""
-    names = {
-        "created": _("not started"),
-        "running": _("running"),
-        "finished": _("finished"),
-        "stopped": _("stopped"),
-        "failed": _("failed"),
-        "crashed": _("interrupted"),
-        "damaged": _("damaged"),
-    }
-    text = names.get(record.state, record.state)
-    if record.status is None or record.state not in ("running", "stopped", "failed", "crashed"):
-        return text
-    return f"{text} {record.status.progress:.0%}"
 
 
 def _day(made: datetime) -> str:

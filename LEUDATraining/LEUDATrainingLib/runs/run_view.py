@@ -36,12 +36,14 @@ _TICK_MS = 1000
 class RunView(qt.QWidget):
     """Shows a run and updates it.
 
-    ``on_use_model`` is called with the bundle of a finished run when the user wants to segment with it.
+    ``on_use_model`` is called with the bundle of a finished run when the user wants to segment with it, ``on_status``
+    without arguments when the status of the run was read.
     """
 
     def __init__(self, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
         self.on_use_model: Callable[[Path], None] | None = None
+        self.on_status: Callable[[], None] = lambda: None
         self._watcher = RunWatcher(self, self._on_run_changed)
         self._actions = RunActions(on_busy=self._on_busy, on_error=self._on_action_error, on_line=self._add_line)
         self._undrawn = False
@@ -155,6 +157,7 @@ class RunView(qt.QWidget):
             self._show_state(self._watcher.status)
             self._show_warnings(self._watcher.status)
         self._show_buttons()
+        self.on_status()
 
     def _take_events(self, run: Run) -> None:
         """Pass new events to the curves and the previews."""

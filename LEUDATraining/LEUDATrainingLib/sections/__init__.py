@@ -1,3 +1,3 @@
 """The sections of the window from Structures to Start."""
 
-__all__ = ["cases_table", "marking", "source_cases", "start_panel", "structures_panel"]
+__all__ = ["cases_table", "guide", "marking", "source_cases", "start_panel", "structures_panel"]

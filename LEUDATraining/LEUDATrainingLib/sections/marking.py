@@ -1,4 +1,4 @@
-"""The section Mark labels: the Segment Editor, navigation between slices, and which slices are complete."""
+"""Marking slices: the Segment Editor, navigation between slices, and which slices are complete."""
 
 from __future__ import annotations
 
@@ -27,13 +27,22 @@ class MarkingPanel:
 
     Args:
         marks: counts labelled slices.
+        on_back: called when the user wants to see the list of cases again.
     """
 
-    def __init__(self, marks: CaseMarks) -> None:
+    def __init__(self, marks: CaseMarks, on_back: Callable[[], None]) -> None:
         self._marks = marks
         self._parameter_node: Any = None
         self.widget = qt.QWidget()
         layout = column_in(self.widget)
+        head = qt.QHBoxLayout()
+        self.back_button = new_button(head, "markingBackButton", _("All cases"), on_back)
+        self.back_button.toolTip = _("Back to the list of labelled cases")
+        self._name = qt.QLabel()
+        self._name.objectName = "markingCaseLabel"
+        self._name.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        head.addWidget(self._name, 1)
+        layout.addLayout(head)
         self._empty = empty_state("markingEmpty", "")
         layout.addWidget(self._empty)
         self.start_button = new_button(layout, "startLabelsButton", _("Start labelling"), self.start_labels)
@@ -61,6 +70,7 @@ class MarkingPanel:
         """Show the current case."""
         case, volume, segmentation = self._nodes()
         found = self._found()
+        self._name.text = case.name if case is not None else ""
         self._empty.text = self._what_is_missing(case, volume, segmentation, found)
         self._empty.visible = found is None
         self.start_button.visible = volume is not None and segmentation is None
@@ -137,16 +147,18 @@ class MarkingPanel:
             "Show the volume in this view, in the orientation in which training uses its slices"
         )
         layout.addLayout(row)
+        layout.addLayout(self._slice_row())
+        row = qt.QHBoxLayout()
         self.slice_label = qt.QLabel()
         self.slice_label.objectName = "markingSliceLabel"
         self.slice_label.wordWrap = True
-        layout.addWidget(self.slice_label)
-        layout.addLayout(self._slice_row())
+        row.addWidget(self.slice_label, 1)
         self.complete_box = qt.QCheckBox(_("This slice is complete"))
         self.complete_box.objectName = "completeBox"
         self.complete_box.toolTip = _("Every structure on this slice is drawn; everything else is used as background")
         self.complete_box.connect("clicked(bool)", self.set_complete)
-        layout.addWidget(self.complete_box)
+        row.addWidget(self.complete_box)
+        layout.addLayout(row)
         layout.addLayout(self._count_row())
         return tools
 
@@ -193,18 +205,16 @@ class MarkingPanel:
         if found is not None:
             return ""
         if case is None:
-            return _("Select a volume in the list of source volumes to mark its slices.")
+            return _("Select a volume in the list of labelled cases to mark its slices.")
         if volume is None:
-            return _("“{name}” is not loaded: press Load below the list of source volumes to mark its slices.").format(
+            return _("“{name}” is not loaded: press Load below the list of cases to mark its slices.").format(
                 name=case.name
             )
         if segmentation is None:
             return _("“{name}” has no segmentation yet.").format(name=case.name)
         if self._marks.is_counting(case):
             return _("The labelled slices of {name} are being counted…").format(name=case.name)
-        return _("The slices of {name} cannot be marked: see its state in the list of source volumes.").format(
-            name=case.name
-        )
+        return _("The slices of {name} cannot be marked: see its state in the list of cases.").format(name=case.name)
 
     def _show_slice(self) -> None:
         """Show the number of the current slice and whether it is complete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class SourceCasesPanel(CasesPanel):
         self.segmentation_selector.setCurrentNode(segmentation)
         self.segmentation_selector.blockSignals(was_blocked)
         self.segmentation_selector.enabled = self.new_button.enabled = volume is not None
+        self.mark_button.enabled = volume is not None
 
     def create_segmentation(self) -> None:
         """Create an empty segmentation for the selected case; slices count when they are marked complete."""
@@ -85,6 +87,9 @@ class SourceCasesPanel(CasesPanel):
         self.new_button = new_button(row, "newSegmentationButton", _("New"), self.create_segmentation)
         self.new_button.toolTip = _("Create an empty segmentation with a segment for each structure")
         layout.addLayout(row)
+        self.on_mark: Callable[[], None] = lambda: None  # called when the slices of the selected case are to be marked
+        self.mark_button = new_button(layout, "markSlicesButton", _("Mark Slices…"), lambda: self.on_mark())
+        self.mark_button.toolTip = _("Draw the structures of the selected volume, and say which slices are complete")
         super().add_rows(layout)
 
     def _on_segmentation(self, node: Any) -> None:

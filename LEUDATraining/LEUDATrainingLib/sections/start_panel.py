@@ -113,14 +113,14 @@ class StartPanel:
         self._progress.finish()
         self._message.show_info(
             _("“{name}” is training").format(name=run.path.parent.name),
-            _("It runs independently of Slicer; see Trainings below"),
+            _("It runs independently of Slicer; see step 5"),
         )
         self._on_started(run)
         self.refresh()
 
     def _finished(self, run: Run) -> None:
         name = run.path.parent.name
-        self._message.show_info(_("“{name}” is trained").format(name=name), _("Its model is under Trainings below"))
+        self._message.show_info(_("“{name}” is trained").format(name=name), _("Its model is in step 5"))
 
     def _failed(self, error: LeudaError) -> None:
         """Show why a training did not start; errors of a running training are shown with the run."""

@@ -64,9 +64,8 @@ class User:
         self.app.processEvents()
 
     def open(self, name: str) -> None:
-        """Open one section of LE-UDA Training and close the others, by clicking on their titles."""
-        for section in ("structures", "source", "marking", "target", "method", "start", "runs"):
-            self.find(f"{section}Section").collapsed = section != name
+        """Open one step of LE-UDA Training, which closes the others."""
+        self.find(f"{name}Section").collapsed = False
         self.settle()
 
     def name_structure(self, name: str) -> None:
@@ -90,7 +89,8 @@ class User:
         """Draw the structure on some slices and call each of them complete."""
         from LEUDATrainingLib.labels.geometry import jump_to_slice
 
-        self.open("marking")
+        self.open("source")
+        self.app.click(self.find("markSlicesButton"))
         self.app.click(self.find("startLabelsButton"))
         self.settle()
         self.app.click(self.find("showVolumeButton"))
@@ -109,13 +109,12 @@ class User:
                 self.settle()
 
     def start_training(self, name: str) -> Path:
-        self.open("method")
+        self.open("start")
         self.training.logic.getParameterNode().settings = json.dumps(TINY)
         self.settle()
         self.find("stepsBox").setValue(STEPS)
         self.training.logic.getParameterNode().runName = name
         self.settle()
-        self.open("start")
         self.app.click(self.find("startButton"))
         view = self.training.panel.view
         self.see(lambda: view.run_path and view.status, START_S, "the run to be shown")

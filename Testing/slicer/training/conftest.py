@@ -23,9 +23,20 @@ def widget(slicer_app):
 
 @pytest.fixture
 def find(widget):
+    """Return a child of the window by its name; the step that contains it is opened first, as its user would."""
     import slicer
 
-    return lambda name: slicer.util.findChild(widget.parent, name)
+    def found(name: str):
+        child = slicer.util.findChild(widget.parent, name)
+        if not name.endswith("Section"):
+            inner = [step for step in widget.panel.guide._sections.values() if step.isAncestorOf(child)]
+            for step in inner:
+                if step.collapsed:
+                    step.collapsed = False
+                    slicer.app.processEvents()
+        return child
+
+    return found
 
 
 @pytest.fixture

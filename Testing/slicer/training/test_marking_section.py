@@ -1,4 +1,4 @@
-"""The section Mark labels of LEUDATraining, used with mouse and keyboard as its user does."""
+"""Marking slices in LEUDATraining, used with mouse and keyboard as its user does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def marking(slicer_app, widget, find, node):
-    """Return the section Mark labels, open, with the red view on the source volume."""
+    """Open the tools that mark slices, with the red view on the source volume; return the view."""
     import slicer
 
     fill(node)
     settle(slicer_app, widget)
-    open_section(slicer_app, find("markingSection"))
+    slicer_app.click(find("markSlicesButton"))
     slicer_app.click(find("showVolumeButton"))
     settle(slicer_app, widget)
     return slicer.mrmlScene.GetSingletonNode(find("markingViewBox").currentText, "vtkMRMLSliceNode")
@@ -81,7 +81,7 @@ def test_labelling_begins_without_a_segmentation(slicer_app, widget, find, node)
     store = CaseStore(node, "source")
     case = store.add_node(add_volume("MR"))
     settle(slicer_app, widget)
-    open_section(slicer_app, find("markingSection"))
+    slicer_app.click(find("markSlicesButton"))
     assert "has no segmentation yet" in find("markingEmpty").text
     slicer_app.click(find("startLabelsButton"))
     settle(slicer_app, widget)
@@ -144,13 +144,30 @@ def test_the_editor_lives_on_after_a_scene_was_closed(slicer_app, widget, find, 
     assert editor.activeEffect().name == "Paint"
 
 
-def test_a_closed_section_ends_painting(slicer_app, widget, find, marking) -> None:
+@pytest.mark.parametrize("way", ["another step", "the list of cases", "closing the step"])
+def test_what_hides_the_editor_ends_painting(slicer_app, widget, find, marking, way: str) -> None:
     editor = paint_mode(slicer_app, widget)
-    find("markingSection").collapsed = True
+    if way == "another step":
+        open_section(slicer_app, find("targetSection"))
+    elif way == "closing the step":
+        find("sourceSection").collapsed = True
+    else:
+        slicer_app.click(find("markingBackButton"))
     slicer_app.processEvents()
     assert editor.activeEffect() is None and editor.segmentationNode() is None and not editor.observesViews
-    open_section(slicer_app, find("markingSection"))
+    slicer_app.click(find("markSlicesButton"))
     assert editor.segmentationNode() is not None and editor.observesViews
+
+
+def test_editor_and_slices_stand_together_in_a_window_of_900_pixels(slicer_app, widget, find, marking) -> None:
+    slicer_app.mainWindow.resize(1400, 900)
+    settle(slicer_app, widget)
+    assert not find("sourceTable").isVisible() and find("markingCaseLabel").text == "Zoë MR"
+    top = widget.parent.mapToGlobal(widget.parent.rect.topLeft()).y()
+    editor = widget.panel.marking.editor.widget
+    for child in (find("previousSliceButton"), find("nextSliceButton"), find("completeBox")):
+        assert child.mapToGlobal(child.rect.bottomLeft()).y() - top < 400
+    assert editor.mapToGlobal(editor.rect.topLeft()).y() - top < 450
 
 
 def test_strokes_cannot_land_in_the_case_before(slicer_app, widget, find, node, marking) -> None:

@@ -156,7 +156,7 @@ def test_the_dataset_of_an_estimate_is_written_with_progress_and_can_be_cancelle
         return list(Path(slicer.app.temporaryPath).glob("leuda-estimate-*"))
 
     slicer_app.wait_until(lambda: find(widget, "startButton").enabled, 20)
-    find(widget, "methodSection").collapsed = False
+    find(widget, "startSection").collapsed = False
     slicer_app.processEvents()
     estimate = widget.panel.form._estimate
     seen: set[float] = set()

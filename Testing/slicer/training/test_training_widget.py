@@ -9,6 +9,7 @@ import pytest
 
 from leuda_core.errors import LeudaError
 from leuda_core.runs.folder import Run
+from run_folders import make_run
 from training_scene import Commands, add_labels, add_volume, fill, labels_of, source_store, structures
 from training_window import REFRESH_S, open_section, settle, texts
 
@@ -144,9 +145,6 @@ def test_a_folder_and_a_dataset_bring_files(slicer_app, widget, find, node, tmp_
 def test_a_long_estimate_is_shown_whole(slicer_app, widget, find) -> None:
     slicer_app.mainWindow.resize(1400, 960)
     slicer_app.selectModule("LEUDATraining")
-    for name in ("structures", "source", "marking", "target", "method", "start", "runs"):
-        getattr(widget.ui, f"{name}Section").collapsed = name not in ("method", "start")
-    slicer_app.processEvents()
     result = find("estimateResult")
     result.setVisible(True)
     result.text = "<br>".join(["Without a GPU this takes about two hours. Take fewer steps, or find a GPU."] * 3)
@@ -157,7 +155,7 @@ def test_a_long_estimate_is_shown_whole(slicer_app, widget, find) -> None:
 def test_choices_of_the_method_live_in_the_scene(slicer_app, widget, find, node, tmp_path: Path) -> None:
     import slicer
 
-    open_section(slicer_app, find("methodSection"))
+    open_section(slicer_app, find("startSection"))
     form = widget.panel.form
     assert form.method == "self_training"
     find("stepsBox").setValue(321)
@@ -213,7 +211,7 @@ def test_a_run_that_has_ended_is_no_longer_said_to_train(slicer_app, widget, tmp
     start._started(run)
     assert message.cause == "“rigrun” is training."
     start._finished(run)
-    assert message.cause == "“rigrun” is trained." and "Trainings" in message.remedy
+    assert message.cause == "“rigrun” is trained." and "step 5" in message.remedy
     start._started(run)
     start._failed(LeudaError("the disk is full", "free some"))  # which the run itself shows
     assert message.cause == ""
@@ -253,10 +251,58 @@ def test_closing_the_scene_while_a_dataset_is_written_is_no_crash(slicer_app, wi
 def test_the_panel_fits_a_narrow_dock(slicer_app, widget, find, node) -> None:
     fill(node)
     settle(slicer_app, widget)
-    for name in ("structures", "source", "marking", "target", "method", "start", "runs"):
+    for name in ("structures", "source", "target", "start", "runs"):
         open_section(slicer_app, find(f"{name}Section"))
+        settle(slicer_app, widget)
+        assert widget._uiWidget.minimumSizeHint.width() <= 420, name
+    slicer_app.click(find("markSlicesButton"))
     settle(slicer_app, widget)
     assert widget._uiWidget.minimumSizeHint.width() <= 420
+
+
+# The steps
+
+
+def test_one_step_is_open_at_a_time(slicer_app, widget, find) -> None:
+    steps = ("structures", "source", "target", "start", "runs")
+    assert widget.panel.guide.opened == "structures"
+    for name in steps:
+        open_section(slicer_app, find(f"{name}Section"))
+        assert [one for one in steps if not find(f"{one}Section").collapsed] == [name]
+    find("runsSection").collapsed = True
+    assert widget.panel.guide.opened == ""
+
+
+def test_each_step_says_how_far_it_is(slicer_app, widget, find, node) -> None:
+    def titles() -> list[str]:
+        return [find(f"{name}Section").text for name in ("structures", "source", "target", "start", "runs")]
+
+    assert titles() == [
+        "1. What to segment: nothing yet",
+        "2. Labelled cases: none yet",
+        "3. Cases to adapt to: none yet",
+        "4. Train: 3 things are missing",
+        "5. Watch: nothing yet",
+    ]
+    fill(node)
+    settle(slicer_app, widget)
+    assert titles()[:4] == [
+        "1. What to segment: 2 structures  ✓",
+        "2. Labelled cases: 1 of 1, 2 slices  ✓",
+        "3. Cases to adapt to: 1 volume  ✓",
+        "4. Train: ready",
+    ]
+    source_store(node).add_node(add_volume("without labels"))
+    settle(slicer_app, widget)
+    assert titles()[1] == "2. Labelled cases: 1 of 2, 2 slices  ✓"
+
+
+def test_the_last_step_says_how_the_run_is(slicer_app, widget, find, tmp_path) -> None:
+    run = make_run(tmp_path / "Knie links" / "run")
+    widget.panel.view.set_run(run.path)
+    slicer_app.wait_until(lambda: widget.panel.view.status, 5)
+    slicer_app.processEvents()
+    assert find("runsSection").text.startswith("5. Watch: Knie links, ")
 
 
 @pytest.mark.alone
