@@ -11,6 +11,8 @@ from leuda_core.errors import LeudaError
 from leuda_core.io.private import read_regular
 from leuda_core.runs.folder import Run
 
+_RUN_FOLDER = "run"  # a training of LE-UDA Training is in NAME/run, next to its dataset
+
 
 def training_dataset(model: ModelEntry, runs: Path, models: Path) -> Path | None:
     """Return the dataset file with which a model, or the one that it was adapted from, was trained on this computer.
@@ -38,7 +40,8 @@ def last_preview(model: ModelEntry, runs: Path) -> Path | None:
 
 def _trainings(runs: Path) -> Generator[tuple[str, Path, Run], None, None]:
     """Yield checksum of the model, dataset file and run of every training with a model, except of adaptations."""
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
+    folders = sorted(runs.iterdir()) if runs.is_dir() else []
+    for folder in (each for one in folders for each in (one / _RUN_FOLDER, one)):
         run = Run(folder)
         try:
             config = json.loads(read_regular(run.config))

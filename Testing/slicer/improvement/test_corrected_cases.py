@@ -202,7 +202,7 @@ def test_the_training_of_a_model_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     from LEUDASegmentationLib.run import trainings
 
     runs = tmp_path / "runs"
-    add_run(runs, "a", "1" * 64, dataset="/first.json")
+    add_run(runs, "a/run", "1" * 64, dataset="/first.json")
     add_run(runs, "b", "2" * 64, dataset="/adaptation.json", start="1" * 64)
     add_run(runs, "c", "3" * 64)
     (runs / "no run").mkdir()
@@ -225,11 +225,11 @@ def test_the_last_picture_of_a_training_is_found(tmp_path: Path, slicer_app) -> 
     from LEUDASegmentationLib.run.trainings import last_preview
 
     runs = tmp_path / "runs"
-    add_run(runs, "a", "1" * 64, dataset="/first.json")
+    add_run(runs, "a/run", "1" * 64, dataset="/first.json")
     model = replace(MODEL, checksum="1" * 64)
     assert last_preview(model, runs) is None
-    (runs / "a" / "previews").mkdir()
+    (runs / "a" / "run" / "previews").mkdir()
     for step in (500, 1000):
-        (runs / "a" / "previews" / f"step-{step:06}.png").touch()
-    assert last_preview(model, runs) == runs / "a" / "previews" / "step-001000.png"
+        (runs / "a" / "run" / "previews" / f"step-{step:06}.png").touch()
+    assert last_preview(model, runs) == runs / "a" / "run" / "previews" / "step-001000.png"
     assert last_preview(replace(model, checksum=""), runs) is None
