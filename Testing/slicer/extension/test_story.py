@@ -177,6 +177,11 @@ def test_from_a_few_marked_slices_to_a_segmentation_across_a_restart(slicer_app,
 
     app.click(user.find("useModelButton"))
     assert user.segmentation.panel is not None
+    logic, model = user.segmentation.logic, user.segmentation.panel.models.selected
+    assert logic.modelPicture(model).parent == run / "previews"
+    from LEUDASegmentationLib.run.trainings import training_dataset
+
+    assert training_dataset(model, run.parent.parent, logic.modelsFolder) == run.parent / "dataset.json"
     volume = slicer.util.loadVolume(str(paths["ct 1"]))
     ui, panel = user.segmentation.ui, user.segmentation.panel
     ui.inputSelector.setCurrentNode(volume)
