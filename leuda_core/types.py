@@ -107,6 +107,22 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Anatomy:
+    """What the completely labelled volumes of a training have in common for one structure.
+
+    ``cases`` of them show it, out of ``of``; it had ``low_ml`` to ``high_ml``, and its largest connected component at
+    least the share ``largest`` of it.
+    """
+
+    name: str
+    cases: int
+    of: int
+    low_ml: float = 0.0
+    high_ml: float = 0.0
+    largest: float = 0.0
+
+
+@dataclass(frozen=True)
 class Normalization:
     """How intensities become network input: clip to two percentiles of the volume, then map linearly to [-1, 1].
 
@@ -135,6 +151,9 @@ class Task:
     With ``zoom`` above 1, whole slices at ``spacing_mm`` only show where the structures are. The labels are those of a
     second look at this part, by the same network, with pixels that are ``zoom`` times smaller.
 
+    ``anatomy`` says what is known of the structures, in the order of the labels, for ``data.anatomy.implausible``;
+    empty if no volume of the training was completely labelled.
+
     ``normalization`` is that of the target, which models are made for; ``source_normalization`` that of the source in
     training, ``None`` if it is the same.
     """
@@ -149,6 +168,7 @@ class Task:
     context: int = 0
     context_mm: float = 0.0
     zoom: float = 1.0
+    anatomy: tuple[Anatomy, ...] = ()
 
     @property
     def n_classes(self) -> int:

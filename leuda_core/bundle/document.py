@@ -227,6 +227,11 @@ _NORMALIZATION = _record(
     },
     closed=False,
 )
+_ANATOMY = _record(
+    {"name": _name, "cases": _COUNT, "of": _COUNT},
+    {"low_ml": _number(0, math.inf), "high_ml": _number(0, math.inf), "largest": _number(0, 1)},
+    closed=False,
+)
 _TASK = _record(
     {
         "labels": _list(_LABEL, 1, 254),
@@ -241,6 +246,7 @@ _TASK = _record(
         "context": _whole(0, MOST_NEIGHBOURS),
         "context_mm": _number(0, math.inf),
         "zoom": _number(1, 8),
+        "anatomy": _list(_ANATOMY, 0, 254),
     },
     closed=False,
 )

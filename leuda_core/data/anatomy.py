@@ -1,86 +1,106 @@
-"""What the structures of labelled volumes have in common, and how a result differs from it: signs of an error.
+"""Signs of an error in a result: what it says differs from all completely labelled volumes of the training.
 
-Volumes, pieces and contacts of structures need no label of the target: patients differ less in them than a wrong answer
-does. docs/RESULTS.md has the figures. A structure that reaches the edge of the volume may be cut off there.
+Patients differ less in the size of a structure, and in the number of its pieces, than wrong answers do, and neither
+needs a label of the target. docs/RESULTS.md has the figures, also of contacts between structures, which told nothing.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from leuda_core.types import Anatomy, Label
+from leuda_core.data.dataset import read_case_labels
+from leuda_core.errors import InputError
+from leuda_core.types import Anatomy, Dataset, Label, LabelMap
 
 SIZE = 2.0
-"""How many times larger than the largest, or smaller than the smallest known one a structure may be."""
+"""How many times larger than the largest, or smaller than the smallest known one, a structure may be."""
 
-PIECES = 0.1
-"""By how much the share of the largest piece of a structure may be less than the least known one."""
-
-CONTACT, NO_CONTACT = 0.05, 0.005
-"""Share of its surface over which a structure touches another one: as a sign of an error, and that counts as none."""
+PIECES = 0.2
+"""By how much the share of the largest piece of a structure may be below the least known one."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One structure in one volume.
-
-    ``ml`` is its volume; ``largest`` the share of its largest connected component; ``cut`` whether it reaches the edge
-    of the volume. ``contacts`` maps the values of other structures to the share of its surface that touches them.
-    """
+    """One structure in one volume: its volume, the share of its largest connected component, and whether it is cut off
+    by the edge of the volume."""
 
     ml: float
     largest: float
     cut: bool
-    contacts: Mapping[int, float]
 
 
-def shapes_of(data: np.ndarray, affine: np.ndarray, values: Sequence[int]) -> dict[int, Shape]:
-    """Measure the structures of a label map ``(I, J, K)``; those that are absent are left out.
-
-    Args:
-        affine: (4, 4), voxel index to RAS mm. values: those of the structures.
-    """
+def shapes_of(label_map: LabelMap) -> dict[int, Shape]:
+    """Measure the structures of a label map, by their values; those that are absent are left out."""
     from scipy.ndimage import find_objects
 
-    voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
-    boxes = find_objects(data, max(values, default=0))
-    return {
-        value: _shape(data, value, box, voxel_ml)
-        for value in values
-        if value <= len(boxes) and (box := boxes[value - 1]) is not None
-    }
+    voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
+    boxes = find_objects(label_map.data)
+    present = {label.value: boxes[label.value - 1] for label in label_map.labels if label.value <= len(boxes)}
+    return {value: _shape(label_map.data, value, box, voxel_ml) for value, box in present.items() if box is not None}
 
 
 def _shape(data: np.ndarray, value: int, box: tuple[slice, ...], voxel_ml: float) -> Shape:
     from skimage.measure import label as label_components
 
-    around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
-    region = data[around]
-    inside = region == value
-    sizes = np.bincount(label_components(inside, connectivity=3).ravel())[1:]
-    cut = any(
-        side.start == 0 or side.stop == length for side, length in zip(box, data.shape, strict=True) if length > 1
-    )
-    return Shape(voxel_ml * float(sizes.sum()), float(sizes.max() / sizes.sum()), cut, _contacts(region, inside))
-
-
-def _contacts(region: np.ndarray, inside: np.ndarray) -> dict[int, float]:
-    """Return the share of the faces of a structure's surface that lie at each other structure."""
-    faces = np.zeros(int(region.max()) + 1, np.int64)
-    for axis in range(3):
-        own, other = (np.moveaxis(each, axis, 0) for each in (inside, region))
-        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
-            neighbours = other[there][own[here] & ~own[there]]
-            faces += np.bincount(neighbours.ravel(), minlength=len(faces))
-    surface = max(1, int(faces.sum()))
-    return {int(value): float(faces[value] / surface) for value in np.flatnonzero(faces) if value}
+    sizes = np.bincount(label_components(data[box] == value, connectivity=3).ravel())[1:]
+    ends = zip(box, data.shape, strict=True)
+    cut = any(side.start == 0 or side.stop == length for side, length in ends if length > 1)
+    return Shape(voxel_ml * float(sizes.sum()), float(sizes.max() / sizes.sum()), cut)
 
 
 def anatomy_of(volumes: Iterable[Mapping[int, Shape]], labels: Sequence[Label]) -> tuple[Anatomy, ...]:
-    """Return what is common to the structures of completely labelled volumes, in the order of the labels."""
+    """Return what is common to the structures of completely labelled volumes; empty without any."""
     known = list(volumes)
-    return tuple(_common([shapes[label.value] for shapes in known if label.value in shapes], labels, len(known)) for label in labels)
+    shown = {label: [shapes[label.value] for shapes in known if label.value in shapes] for label in labels}
+    return tuple(_common(label.name, found, len(known)) for label, found in shown.items()) if known else ()
+
+
+def _common(name: str, found: Sequence[Shape], of: int) -> Anatomy:
+    if not found:
+        return Anatomy(name, 0, of)
+    sizes = [shape.ml for shape in found]
+    least = min(shape.largest for shape in found)
+    return Anatomy(name, len(found), of, round(min(sizes), 3), round(max(sizes), 3), round(least, 3))
+
+
+def known_anatomy(dataset: Dataset) -> tuple[Anatomy, ...]:
+    """Return what is common to the structures of the completely labelled source volumes that can be read."""
+    volumes = []
+    for case in dataset.source.cases:
+        if case.label is not None and case.labelled_slices is None:
+            with suppress(InputError):  # was told when the run began
+                volumes.append(shapes_of(read_case_labels(case, dataset.labels)))
+    return anatomy_of(volumes, dataset.labels)
+
+
+def implausible(label_map: LabelMap, anatomy: Sequence[Anatomy]) -> Iterator[str]:
+    """Yield what about the structures of a result differs from all volumes of the training, one sentence each.
+
+    A structure that is cut off by the edge of the volume may be small. Nothing is said about a result without any.
+    """
+    found = shapes_of(label_map) if anatomy else {}
+    for label, known in zip(label_map.labels, anatomy, strict=False):
+        shape = found.get(label.value)
+        if shape is None:
+            if found and known.cases == known.of:
+                yield f"{label.name} was not found, although every labelled volume of the training shows it"
+        elif known.cases:
+            yield from _differences(shape, known)
+
+
+def _differences(shape: Shape, known: Anatomy) -> Iterator[str]:
+    large, small = shape.ml > SIZE * known.high_ml, shape.ml < known.low_ml / SIZE and not shape.cut
+    if large or small:
+        word = "large" if large else "small"
+        usual = f"{_ml(known.low_ml)} to {_ml(known.high_ml)}" if known.cases > 1 else _ml(known.high_ml)
+        yield f"{known.name} is unusually {word}: {_ml(shape.ml)} mL; in the labelled volumes, it has {usual} mL"
+    if shape.largest < known.largest - PIECES:
+        yield f"{known.name} is in pieces: the largest is {shape.largest:.0%} of it"
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:.0f}" if volume >= 10 else f"{volume:.2g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from leuda_core.data.anatomy import implausible
 from leuda_core.data.components import keep_largest_components
 from leuda_core.data.intensities import intensity_range
 from leuda_core.devices import explained_memory
@@ -90,6 +91,8 @@ class SliceSegmenter(SliceRunner):
             self._run(first, _ignore, should_stop)
             job.doubt = first.doubt
         notes = (*self.notes, *job.notes)
+        if box is None:  # a part of a volume shows parts of structures
+            notes = (*notes, *implausible(label_map, self.task.anatomy))
         return Prediction(label_map, job.probabilities, job.doubt, str(self.device), notes, seconds)
 
     @explained_memory("to segment the volume")

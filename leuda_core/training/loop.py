@@ -21,6 +21,7 @@ from leuda_core.bundle.files import LIMITS
 from leuda_core.bundle.model import save_bundle
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
+from leuda_core.data.anatomy import known_anatomy
 from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.data.dataset import load_dataset
@@ -214,7 +215,8 @@ class Training:
         before = self.start_model.predictor() if self.start_model else None
         predictor = self.method.predictor().cpu()
         predictor = with_reference(predictor, self.loader.target, self.task, str(self.device), before)
-        save_bundle(self.run.bundle, predictor, self.task, self._info())
+        task = self.task if self.start_model else replace(self.task, anatomy=known_anatomy(self.dataset))
+        save_bundle(self.run.bundle, predictor, task, self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(
             "end",
