@@ -26,6 +26,7 @@ MARKED = (3, 8, 12)
 WINDOW, TALL_WINDOW = (1400, 960), (1400, 1240)
 SETTLING_MS = 600
 TRAINING_S, COMPUTING_S = 7200.0, 600.0
+SCROLLED_MM = 15.0
 _COLOURS = 256
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Tutorial:
         self.choose_method()
         self.watch_training()
         self.segment()
+        self.edit()
         self.app.close()
 
     def choose_cases(self) -> None:
@@ -130,6 +132,39 @@ class Tutorial:
         self.app.click(ui.applyButton)
         self.app.wait_until(lambda: not panel.apply.running and ui.undoButton.isVisible(), COMPUTING_S, "the result")
         self._grab("tutorial_result")
+
+    def edit(self) -> None:
+        """The effect of the Segment Editor on this result, with its preview."""
+        import slicer
+
+        from LEUDASegmentationLib.processes.worker_client import shared_worker
+
+        panel = self.segmentation.panel
+        self.app.click(panel.result.tools.edit_button)
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        self.app.click(slicer.util.findChild(editor, "LE-UDA"))
+        segments = slicer.util.findChild(editor, "LEUDAEffectSegments")
+        self.app.choose(segments, segments.itemText(1))
+        view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+        view.SetSliceOffset(view.GetSliceOffset() + SCROLLED_MM)
+        self._erase_slice(view)
+        self._settle()
+        self.app.wait_until(lambda: not shared_worker().open_requests, COMPUTING_S, "the preview")
+        self._grab("tutorial_effect")
+
+    def _erase_slice(self, view) -> None:
+        """Erase all segments in the slice that a view shows, as one does before drawing it anew."""
+        import slicer
+
+        from LEUDASegmentationLib.scene.slice_views import centre_of, index_of_slice
+
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        segmentation, volume = editor.segmentationNode(), editor.sourceVolumeNode()
+        index = index_of_slice(volume, 2, centre_of(view, volume))
+        for identifier in segmentation.GetSegmentation().GetSegmentIDs():
+            voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, volume).copy()
+            voxels[index] = 0
+            slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identifier, volume)
 
     def _finished_runs(self) -> list[Path]:
         runs = [path.parent for path in (WORK / "LEUDA" / "runs").glob("*/run/run.json")]

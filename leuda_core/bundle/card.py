@@ -25,6 +25,7 @@ def model_card(task: Task, info: BundleInfo) -> str:
         f"## Input and output\n\nSlices in the {task.plane} plane at {_spacings(task)}; intensities clipped to "
         f"{_range(task.normalization)}. The label map has the grid of the input volume." + _source_range(task),
         "\n".join(["| value | label |", "|---|---|", *(f"| {label.value} | {label.name} |" for label in task.labels)]),
+        _structures(task),
         _metrics(info),
         "## Warnings of the training\n\n" + "\n".join(f"- {warning}" for warning in info.warnings)
         if info.warnings
@@ -76,6 +77,16 @@ def _source_range(task: Task) -> str:
 def _count(domain: DomainSummary) -> str:
     text = f"{domain.name} ({domain.modality}): {domain.cases} cases, {domain.labelled_cases} with labels"
     return text + (f" ({domain.labelled_slices} labelled slices)" if domain.labelled_slices else "")
+
+
+def _structures(task: Task) -> str:
+    """List the sizes of the structures, which results are compared with."""
+    if not task.anatomy:
+        return ""
+    rows = [f"| {one.name} | {one.cases} of {one.of} | {one.low_ml:g} to {one.high_ml:g} |" for one in task.anatomy]
+    return "\n".join(
+        ["## Structures in the labelled volumes", "", "| structure | volumes | mL |", "|---|---|---|", *rows]
+    )
 
 
 def _metrics(info: BundleInfo) -> str:

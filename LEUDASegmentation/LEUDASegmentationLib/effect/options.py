@@ -51,7 +51,6 @@ class OptionsFrame:
         form.addRow(_("Where:"), self.region)
         self.place = qt.QLabel()
         self.place.objectName = "LEUDAEffectPlace"
-        self.place.wordWrap = True
         self.from_button = _button("LEUDAEffectFrom", _("From Here"), on_from)
         self.to_button = _button("LEUDAEffectTo", _("To Here"), on_to)
         self.roi = self._roi_selector()

@@ -177,6 +177,7 @@ class ModelTool:
         else:
             text = _("Scroll to the first slice and press From Here, then to the last one and press To Here.")
         self.options.place.text = text
+        self.options.place.wordWrap = text.endswith(".")  # a wrapped label is higher than a short text needs
         self.options.place.visible = bool(text)
 
     def _start(self, order: Order) -> None:

@@ -102,3 +102,18 @@ def test_a_model_keeps_it_and_the_list_of_models_opens(untrained_bundle: Path, t
     saved = save_bundle(tmp_path / "model", bundle.predictor(), replace(bundle.task, anatomy=anatomy), bundle.info)
     assert load_bundle(saved).task.anatomy == anatomy
     assert not read_model(saved).problem
+    assert f"| {anatomy[0].name} | 2 of 2 | 1.5 to 3.25 |" in (saved / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_training_writes_it_and_segmenting_tells(tiny_dataset: Path, tmp_path: Path) -> None:
+    from leuda_core import segment
+    from leuda_core.training.run import train
+
+    run = train(tiny_dataset, "source_only", tmp_path / "run", steps=1, device="cpu", settings={"base_channels": 4})
+    bundle = load_bundle(run.bundle)
+    assert bundle.task.anatomy == known_anatomy(load_dataset(tiny_dataset))
+    tiny = tuple(replace(one, low_ml=1e-9, high_ml=1e-8, largest=0.0) for one in bundle.task.anatomy)
+    strange = replace(bundle, task=replace(bundle.task, anatomy=tiny))
+    volume = load_dataset(tiny_dataset).target.cases[0].image
+    found = segment(volume, strange, device="cpu")
+    assert any("is unusually large" in note for note in found.notes) or not found.label_map.data.any()

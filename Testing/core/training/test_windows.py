@@ -141,10 +141,10 @@ def test_a_volume_in_other_units_is_segmented_by_its_percentiles_and_says_so(
     )
     volume = Volume(windowed(HU), AFFINE)
     found, expected = (segment(volume, model, device="cpu") for model in (finished.bundle, plain))
-    assert found.notes == (OTHER_UNITS,) and expected.notes == ()
+    assert OTHER_UNITS in found.notes and OTHER_UNITS not in expected.notes
     assert np.array_equal(found.label_map.data, expected.label_map.data)
     crop = segment(Volume(HU[8:32, 10:30], AFFINE), bundle, device="cpu")
-    assert crop.notes == (), "a crop without air is in Hounsfield units"
+    assert OTHER_UNITS not in crop.notes, "a crop without air is in Hounsfield units"
     write_nifti(volume.data, AFFINE, tmp_path / "v.nii")
     files = ["--input", str(tmp_path / "v.nii"), "--output", str(tmp_path / "l.nii")]
     assert main(["segment", "--model", str(finished.bundle), *files]) == 0
@@ -157,4 +157,4 @@ def test_a_note_is_about_one_volume_only(finished: Run) -> None:
     bundle = load_bundle(finished.bundle)
     segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device="cpu")
     notes = [segmenter(Volume(data, AFFINE)).notes for data in (windowed(HU), HU, mr(HU))]
-    assert notes == [(OTHER_UNITS,), (), (OTHER_UNITS,)]
+    assert [OTHER_UNITS in one for one in notes] == [True, False, True]
