@@ -176,6 +176,7 @@ class LEUDASegmentationLogic(ModelListLogic):
         source: Path | None = None,
         wait: bool = True,
         onProgress: OnProgress | None = None,
+        onPreview: Callable[[Path], None] | None = None,
         onDone: Callable[[ModelEntry], None] | None = None,
         onError: OnError | None = None,
     ) -> Any:
@@ -190,7 +191,7 @@ class LEUDASegmentationLogic(ModelListLogic):
             source: the dataset file of the model's training, whose labelled source cases are replayed so that nothing
                 is forgotten; by default that of LE-UDA Training, if it is still there.
             wait: return the new model when it is there; otherwise return a job at once.
-            onDone: called with the new ``ModelEntry``.
+            onPreview: called with each new picture of a target slice. onDone: called with the new ``ModelEntry``.
 
         Returns:
             The ``ModelEntry``, or with ``wait=False`` the ``ImprovementJob``.
@@ -209,6 +210,7 @@ class LEUDASegmentationLogic(ModelListLogic):
             device=device,
             steps=steps,
             onProgress=onProgress,
+            onPreview=onPreview,
             onDone=onDone,
             onError=onError,
         ).start()

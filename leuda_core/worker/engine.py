@@ -25,7 +25,7 @@ from leuda_core.prediction.files import segment_file, segment_file_once
 from leuda_core.prediction.gauge import gauge
 from leuda_core.prediction.record import FolderRecord
 from leuda_core.prediction.segmenter import SliceSegmenter
-from leuda_core.types import Box, Prediction, Volume
+from leuda_core.types import Box, Prediction, SegmentOptions, Volume
 from leuda_core.worker.channel import Request
 from leuda_core.worker.requests import (
     FileRequest,
@@ -137,12 +137,17 @@ class Engine:
         segmenter, volume, known = self._ready(wanted, request, clock)
         axis, index = slice_at(volume, segmenter.task, wanted.position)
         slab, box = slab_around(volume, segmenter.task, index)
-        prediction = segmenter(slab, box=box, in_one_piece=True, should_stop=request.is_cancelled, **known)
+        options = SegmentOptions(probabilities=wanted.doubt is not None)
+        prediction = segmenter(slab, options, box=box, in_one_piece=True, should_stop=request.is_cancelled, **known)
         self._forget_if_moved()
         clock.seconds.update(prediction.seconds)
         with clock("write"):
-            labels = prediction.label_map.data.take(box[axis][0], axis).T
-            save_array(Path(wanted.output), labels, lambda done, total: request.check())
+            files = [(wanted.output, prediction.label_map.data.take(box[axis][0], axis).T)]
+            if wanted.doubt is not None and prediction.probabilities is not None:
+                likely = prediction.probabilities.take(box[axis][0], axis + 1).max(0)
+                files.append((wanted.doubt, (1 - likely).T))
+            for name, array in files:
+                save_array(Path(name), array, lambda done, total: request.check())
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}
 
     def gauge(self, request: Request) -> dict[str, Any]:
@@ -256,7 +261,8 @@ def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
 
 def _check_outputs(wanted: SegmentRequest | SliceRequest) -> None:
     """Refuse to write over what is read, twice into one file, and into what is no file."""
-    names = [name for name in (wanted.output, getattr(wanted, "probabilities", None)) if name is not None]
+    further = wanted.probabilities if isinstance(wanted, SegmentRequest) else wanted.doubt
+    names = [name for name in (wanted.output, further) if name is not None]
     if len({os.path.realpath(name) for name in names}) < len(names):
         raise InputError(f"output and probabilities are both {wanted.output}", "give two files")
     for name in names:

@@ -53,9 +53,10 @@ class SegmentRequest(_VolumeRequest, kw_only=True):
 
 
 class SliceRequest(_VolumeRequest, kw_only=True):
-    """Segment the slice nearest to a RAS point (mm)."""
+    """Segment the slice nearest to a RAS point (mm); ``doubt`` is null or the file for how unsure each pixel is."""
 
     position: tuple[float, float, float]
+    doubt: str | None = None
 
 
 class FileRequest(LoadRequest, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -20,9 +21,12 @@ from LEUDASegmentationLib.run.results import DOUBT_ATTRIBUTE
 from LEUDASegmentationLib.scene.slice_views import show_slice
 from LEUDASegmentationLib.scene.steps import EventLoopWork, finish
 from LEUDASegmentationLib.widgets.layout import column_in
+from LEUDASegmentationLib.widgets.picture import Picture
 from LEUDASegmentationLib.widgets.run_progress import RunProgress
 
 logger = logging.getLogger(__name__)
+
+_PICTURE_PX = 200
 
 
 class ImproveControl:
@@ -71,6 +75,11 @@ class ImproveControl:
         self.progress = RunProgress(self.cancel)
         self.progress.widget.objectName = "improveProgress"
         layout.addWidget(self.progress.widget)
+        self.picture = Picture(_PICTURE_PX)
+        self.picture.objectName = "improvePicture"
+        self.picture.toolTip = _("What the new model outlines so far, in the middle of one of the volumes")
+        self.picture.hide()
+        layout.addWidget(self.picture)
         self._result: Any = None
         self._seen: set[int] = set()  # slices of this result that were shown
         self._seen_of: tuple[Any, str | None] = (None, None)
@@ -136,6 +145,7 @@ class ImproveControl:
                 device=self._device,
                 wait=False,
                 onProgress=self._on_progress,
+                onPreview=self._on_preview,
                 onDone=lambda new: self._on_done(new, model),
                 onError=self._on_error,
             )
@@ -191,6 +201,10 @@ class ImproveControl:
         if self._job is not None:
             self.progress.update(progress.text, progress.fraction, progress.secondsLeft)
 
+    def _on_preview(self, path: Path) -> None:
+        if self._job is not None:
+            self.picture.visible = self.picture.load(path)
+
     def _on_done(self, new: ModelEntry, before: ModelEntry) -> None:
         if self._job is None:
             return
@@ -208,6 +222,7 @@ class ImproveControl:
     def _end(self) -> None:
         self._job = None
         self.progress.finish()
+        self.picture.hide()
         self._show_button()
         self._on_state()
 

@@ -62,7 +62,7 @@ class SegmentationPanel:
         self.improve = ImproveControl(
             self._logic, on_message=self.say, on_improved=self._on_improved, on_state=self.update
         )
-        self.preview = PreviewControl(self._ui.livePreviewCheckBox, self._logic, self.say)
+        self.preview = PreviewControl(self._ui.livePreviewCheckBox, self._logic, self.say, self._ui.doubtCheckBox)
 
     def _place_parts(self) -> None:
         ui, layout = self._ui, self._widget.layout()

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 
 NODE_NAME = "LE-UDA preview"
+UNSURE = (Label(1, "unsure", (1.0, 0.8, 0.0)), Label(2, "very unsure", (0.9, 0.1, 0.1)))
+UNSURE_FROM = (0.2, 0.4)
+"""Expected shares of wrong pixels from which a pixel counts as unsure and very unsure."""
 
 
 class LivePreview:
@@ -60,11 +63,13 @@ class LivePreview:
         slice_node: Any,
         device: str = "auto",
         labels: Sequence[Label] | None = None,
+        *,
+        doubt: bool = False,
     ) -> None:
         """Follow a slice view (vtkMRMLSliceNode) instead of the previous one.
 
         Args:
-            labels: those to outline; by default all of the model.
+            labels: those to outline; by default all of the model. doubt: also show where the model is unsure.
 
         Raises:
             InputError: the volume or the model cannot be used, or there is no view.
@@ -74,7 +79,7 @@ class LivePreview:
         if slice_node is None:
             raise InputError(_("there is no slice view to show a preview in"), _("choose a layout with a slice view"))
         entry = self._logic.modelEntry(model)
-        self._session = _Session(self._logic, volume_node, entry, device, labels or entry.labels, self._end)
+        self._session = _Session(self._logic, volume_node, entry, device, labels or entry.labels, doubt, self._end)
         self._session.follow(slice_node)
 
     def follow(self, slice_node: Any) -> None:
@@ -95,10 +100,10 @@ class LivePreview:
 
 
 class PreviewOutlines:
-    """A segmentation node with one slice, on exactly the grid of the volume, that shows only outlines."""
+    """A segmentation node with one slice, on exactly the grid of the volume, that shows outlines, or areas."""
 
-    def __init__(self, volume_node: Any, labels: Sequence[Label]) -> None:
-        self._volume = volume_node
+    def __init__(self, volume_node: Any, labels: Sequence[Label], *, filled: bool = False) -> None:
+        self._volume, self._filled = volume_node, filled
         self._image = layers.new_layer((0, 0, 0, 0, 0, 0), np.dtype(np.uint8), ijk_to_ras(volume_node))
         layers.layer_array(self._image)[:] = 0
         self.node = self._add_node(volume_node.GetScene())
@@ -124,8 +129,7 @@ class PreviewOutlines:
         """Remove the node from the scene."""
         results.remove_node(self.node)
 
-    @staticmethod
-    def _add_node(scene: Any) -> Any:
+    def _add_node(self, scene: Any) -> Any:
         node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName(NODE_NAME)
@@ -135,8 +139,8 @@ class PreviewOutlines:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
-        display.SetVisibility2DFill(False)
-        display.SetVisibility2DOutline(True)
+        display.SetVisibility2DFill(self._filled)
+        display.SetVisibility2DOutline(not self._filled)
         display.SetVisibility3D(False)
         return node
 
@@ -151,6 +155,7 @@ class _Session:
         model: ModelEntry,
         device: str,
         labels: Sequence[Label],
+        doubt: bool,
         on_end: Callable[[LeudaError], None],
     ) -> None:
         self._worker, self._files = logic.worker, logic.volumeFiles
@@ -165,6 +170,8 @@ class _Session:
         self._output = self._worker.new_path("preview.npy")
         self._asked_center = np.zeros(3)
         self._shown: tuple[Any, ...] | None = None
+        self._doubt_file = self._worker.new_path("doubt.npy") if doubt else None
+        self._doubt = PreviewOutlines(volume_node, UNSURE, filled=True) if doubt else None
         self.outlines = PreviewOutlines(volume_node, labels)
 
     def follow(self, slice_node: Any) -> None:
@@ -187,6 +194,9 @@ class _Session:
         self._forget_copy()
         self._worker.discard(self._output)
         self.outlines.remove()
+        if self._doubt is not None and self._doubt_file is not None:
+            self._worker.discard(self._doubt_file)
+            self._doubt.remove()
 
     def _update(self) -> None:
         """Update copy and outlines, unless a request is running."""
@@ -245,6 +255,7 @@ class _Session:
             affine=ijk_to_ras(self._volume).tolist(),
             position=self._asked_center.tolist(),
             output=self._output,
+            doubt=self._doubt_file,
         )
 
     def _on_reply(self, reply: dict[str, Any]) -> None:
@@ -253,6 +264,9 @@ class _Session:
         self._request = None
         if self._stamp == content_stamp(self._volume):
             self.outlines.show(reply["axis"], reply["index"], np.load(self._output))
+            if self._doubt is not None and self._doubt_file is not None:
+                levels = np.digitize(np.load(self._doubt_file), UNSURE_FROM).astype(np.uint8)
+                self._doubt.show(reply["axis"], reply["index"], levels)
             self._shown = self._place(reply["axis"], self._asked_center)  # rounded as in _is_new
         self._update()
 

@@ -19,16 +19,19 @@ class PreviewControl:
     Args:
         check_box: switches the preview on. logic: a ``LEUDASegmentationLogic``.
         on_error: called with the ``LeudaError`` that ended the preview.
+        doubt_box: switches on that the preview also shows where the model is unsure; ``None`` for never.
     """
 
-    def __init__(self, check_box, logic, on_error: Callable[[LeudaError], None]) -> None:
-        self._check_box, self._on_error = check_box, on_error
+    def __init__(self, check_box, logic, on_error: Callable[[LeudaError], None], doubt_box=None) -> None:
+        self._check_box, self._doubt_box, self._on_error = check_box, doubt_box, on_error
         self._preview = LivePreview(logic, on_error=self._on_preview_error)
         self._wanted: tuple | None = None  # volume, model, device, labels
-        self._running: tuple | None = None
+        self._running: tuple | None = None  # the same, and whether doubt is shown
         self._observation: tuple | None = None  # of the mouse pointer: node and tag
         self._view = None  # the slice node that is followed
         check_box.connect("toggled(bool)", self._on_toggled)
+        if doubt_box is not None:
+            doubt_box.connect("toggled(bool)", self._on_toggled)
 
     @property
     def running(self) -> bool:
@@ -57,7 +60,10 @@ class PreviewControl:
         self._apply()
 
     def _apply(self) -> None:
-        wanted = self._wanted if self._check_box.checked else None
+        doubt = self._doubt_box is not None and self._doubt_box.checked
+        if self._doubt_box is not None:
+            self._doubt_box.enabled = self._check_box.checked
+        wanted = (*self._wanted, doubt) if self._wanted and self._check_box.checked else None
         if wanted == self._running and self._preview.running == (wanted is not None):
             return
         self._running = wanted
@@ -65,10 +71,10 @@ class PreviewControl:
             self._preview.stop()
             self._watch_mouse(False)
             return
-        volume, model, device, labels = wanted
+        volume, model, device, labels, doubt = wanted
         try:
             self._view = view_under_mouse() or first_view()
-            self._preview.start(volume, model, self._view, device, labels)
+            self._preview.start(volume, model, self._view, device, labels, doubt=doubt)
             self._watch_mouse(True)
         except LeudaError as error:
             self._on_preview_error(error)

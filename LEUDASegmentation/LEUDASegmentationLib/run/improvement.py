@@ -33,6 +33,7 @@ class ImprovementJob:
         folder: a private temporary folder for dataset and run, removed at the end.
         models: the folder of the list of models.
         steps: of the adaptation; by default its own number.
+        onPreview: called with each new picture of a target slice, one for each checkpoint.
 
     Attributes:
         running: whether it was started and has not ended.
@@ -50,9 +51,12 @@ class ImprovementJob:
         device: str = "auto",
         steps: int | None = None,
         onProgress: Callable[[Progress], None] | None = None,
+        onPreview: Callable[[Path], None] | None = None,
         onDone: Callable[[ModelEntry], None] | None = None,
         onError: Callable[[LeudaError], None] | None = None,
     ) -> None:
+        self._on_preview = onPreview
+        self._previewed: Path | None = None
         self._start_model, self._folder, self._models = model, folder, models
         self._device, self._steps = device, steps
         self._on_progress, self._on_done, self._on_error = onProgress, onDone, onError
@@ -118,6 +122,10 @@ class ImprovementJob:
             return
         found = status(self._run)
         self._tell(Progress("improve", _WRITTEN + (1 - _WRITTEN) * found.progress, found.seconds_left))
+        newest = max(self._run.previews.glob("step-*.png"), default=None)
+        if newest != self._previewed and newest is not None and self._on_preview is not None:
+            self._previewed = newest
+            self._on_preview(newest)
 
     def _on_adapted(self, _document: Any) -> None:
         try:

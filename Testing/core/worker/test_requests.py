@@ -129,6 +129,21 @@ def test_a_slice_of_full_size_is_exactly_that_of_segment(
         assert result["index"] == index and np.array_equal(np.load(tmp_path / "slice.npy"), whole[index])
 
 
+@pytest.mark.parametrize(("plane", "axis"), [("acquisition", 2), ("sagittal", 0)])
+def test_doubt_of_a_slice_is_one_minus_its_largest_probability(
+    plane: str, axis: int, worker: WorkerProcess, fields: dict[str, object], tmp_path: Path
+) -> None:
+    fields = {**fields, "model": make_model(tmp_path / "model", plane)}
+    call(worker, "segment", **fields, probabilities=tmp_path / "p.npy")
+    whole = 1 - np.load(tmp_path / "p.npy").max(0)
+    voxel = [20.0, 11.0, 3.0, 1.0]
+    where = (np.array(AFFINE) @ voxel)[:3].tolist()
+    result = call(worker, "slice", **{**fields, "output": tmp_path / "l.npy"}, position=where, doubt=tmp_path / "d.npy")
+    found, expected = np.load(tmp_path / "d.npy"), whole.take(int(voxel[axis]), axis=2 - axis)
+    assert found.dtype == np.float16 and found.shape == np.load(result["labels"]).shape == expected.shape
+    assert np.allclose(found, expected, atol=2e-3) and found.max() > 0.1
+
+
 def test_a_point_outside_takes_the_outermost_slice(worker: WorkerProcess, fields: dict[str, object]) -> None:
     assert call(worker, "slice", **fields, position=[0, 0, -1e6])["index"] == 0
     assert call(worker, "slice", **fields, position=[0, 0, 1e6])["index"] == SHAPE[0] - 1

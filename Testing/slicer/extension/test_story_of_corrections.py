@@ -116,7 +116,9 @@ def test_from_a_correction_to_a_better_model(slicer_app, tmp_path: Path) -> None
     story.module.enter()
     app.wait_until(lambda: panel.improve.button.enabled, SHOWN_S, "the corrections to be counted")
     app.click(panel.improve.button)
+    app.wait_until(lambda: panel.improve.picture.visible, MODEL_S, "the first picture of the new model")
     app.wait_until(lambda: not panel.improve.running, MODEL_S, "the new model")
+    assert not panel.improve.picture.visible
     names = [model.name for model in story.module.logic.models()]
     assert len(names) == 2 and "discs" in names
     new = panel.models.selected_name

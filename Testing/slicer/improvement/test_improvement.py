@@ -46,13 +46,14 @@ def own(slicer_app, temporary, tmp_path: Path):
 @pytest.mark.slow
 def test_a_new_model_is_added_and_the_old_one_stays(own, temporary: Path) -> None:
     before = own.modelEntry("discs")
-    told = []
-    new = own.improve("discs", steps=3, device="cpu", onProgress=told.append)
+    told, pictures = [], []
+    new = own.improve("discs", steps=3, device="cpu", onProgress=told.append, onPreview=pictures.append)
     assert [entry.name for entry in own.models()] == ["discs", new.name] and "adapted" in new.name
     assert new.adapted_from == before.checksum and own.modelEntry("discs") == before
     document = json.loads((new.path / "bundle.json").read_text(encoding="utf-8"))
     assert document["info"]["target"]["labelled_slices"] == 1
     assert {progress.stage for progress in told} == {"corrections", "improve"}
+    assert len(pictures) <= 1  # the only one may be followed by the end at once
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions) and fractions[-1] <= 1
     assert not left_behind(temporary)

@@ -250,3 +250,39 @@ def test_without_a_view_nothing_is_half_started(preview):
     with pytest.raises(InputError, match="no slice view") as caught:
         preview.live.start(add_volume(), MODEL, None)
     assert "layout" in caught.value.remedy and not preview.live.running
+
+
+def test_where_the_model_is_unsure_is_coloured(slicer_app, exchange) -> None:
+    import slicer
+
+    preview = Preview(slicer_app, exchange)
+    preview.volume = add_volume(affine=OBLIQUE)
+    preview.live.start(preview.volume, MODEL, preview.slice_node, doubt=True)
+    slicer_app.wait_until(lambda: preview.worker.open, 5, "no request")
+    doubt = np.zeros(SHAPE[1:], np.float16)
+    doubt[1:3, 2:4], doubt[4, 5] = 0.3, 0.5
+    np.save(preview.worker.fields[-1]["doubt"], doubt)
+    index = preview.answer()
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    (coloured,) = [node for node in nodes if segment_names(node) == ["unsure", "very unsure"]]
+    assert coloured.GetDisplayNode().GetVisibility2DFill() and not coloured.GetSaveWithScene()
+    found = {name: segment_voxels(coloured, name, preview.volume)[index] for name in segment_names(coloured)}
+    np.testing.assert_array_equal(found["unsure"], doubt == np.float16(0.3))
+    np.testing.assert_array_equal(found["very unsure"], doubt == np.float16(0.5))
+    preview.live.stop()
+    assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode") and not preview.worker.open
+
+
+def test_doubt_can_be_switched_while_the_preview_runs(ready, worker) -> None:
+    from host.driving import wait_until
+    from segmentation_panel import click, settle
+
+    assert not ready.ui.doubtCheckBox.enabled
+    click(ready.ui.livePreviewCheckBox)
+    wait_until(lambda: worker.asked("slice"))
+    assert worker.asked("slice")[-1]["doubt"] is None
+    click(ready.ui.doubtCheckBox)
+    wait_until(lambda: any(fields["doubt"] for fields in worker.asked("slice")))
+    click(ready.ui.livePreviewCheckBox)
+    settle()
+    assert not ready.panel.preview.running and not ready.ui.doubtCheckBox.enabled
