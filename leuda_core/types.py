@@ -151,7 +151,7 @@ class Task:
     With ``zoom`` above 1, whole slices at ``spacing_mm`` only show where the structures are. The labels are those of a
     second look at this part, by the same network, with pixels that are ``zoom`` times smaller.
 
-    ``anatomy`` says what is known of the structures, in the order of the labels, for ``data.anatomy.implausible``;
+    ``anatomy`` says what is known of the structures, in the order of the labels, for ``prediction.anatomy``;
     empty if no volume of the training was completely labelled.
 
     ``normalization`` is that of the target, which models are made for; ``source_normalization`` that of the source in

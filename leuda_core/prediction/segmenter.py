@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from leuda_core.data.anatomy import implausible
 from leuda_core.data.components import keep_largest_components
 from leuda_core.data.intensities import intensity_range
 from leuda_core.devices import explained_memory
 from leuda_core.errors import Cancelled
+from leuda_core.prediction.anatomy import implausible
 from leuda_core.prediction.job import FirstLook, SliceJob
 from leuda_core.prediction.location import box_of_structures
 from leuda_core.prediction.runner import OnProgress, ShouldStop, SliceRunner, cores

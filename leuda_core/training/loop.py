@@ -21,7 +21,6 @@ from leuda_core.bundle.files import LIMITS
 from leuda_core.bundle.model import save_bundle
 from leuda_core.bundle.schema import BundleInfo, DomainSummary
 from leuda_core.config import make_config, read_run_config
-from leuda_core.data.anatomy import known_anatomy
 from leuda_core.data.batches.loaders import SliceLoader
 from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.data.dataset import load_dataset
@@ -33,6 +32,7 @@ from leuda_core.io.files import atomic_path
 from leuda_core.methods import method_of
 from leuda_core.methods.adaptation import Adaptation
 from leuda_core.methods.base import Losses, Method, Phase
+from leuda_core.prediction.anatomy import known_anatomy
 from leuda_core.prediction.gauge import with_reference
 from leuda_core.runs.control import stop_requested
 from leuda_core.runs.events import EventWriter, read_events

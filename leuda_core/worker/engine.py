@@ -142,10 +142,10 @@ class Engine:
         self._forget_if_moved()
         clock.seconds.update(prediction.seconds)
         with clock("write"):
-            files = [(wanted.output, prediction.label_map.data.take(box[axis][0], axis).T)]
+            where = box[axis][0]
+            files = [(wanted.output, prediction.label_map.data.take(where, axis).T)]
             if wanted.doubt is not None and prediction.probabilities is not None:
-                likely = prediction.probabilities.take(box[axis][0], axis + 1).max(0)
-                files.append((wanted.doubt, (1 - likely).T))
+                files.append((wanted.doubt, 1 - prediction.probabilities.take(where, axis + 1).max(0).T))
             for name, array in files:
                 save_array(Path(name), array, lambda done, total: request.check())
         return {**_outcome(prediction, clock), "axis": axis, "index": index, "labels": wanted.output}

@@ -10,8 +10,8 @@ import pytest
 
 from leuda_core.bundle.model import load_bundle
 from leuda_core.bundle.store import read_model
-from leuda_core.data.anatomy import anatomy_of, implausible, known_anatomy, shapes_of
 from leuda_core.data.dataset import load_dataset
+from leuda_core.prediction.anatomy import anatomy_of, implausible, known_anatomy, shapes_of
 from leuda_core.types import Anatomy, Label, LabelMap
 
 LIVER, SPLEEN = Label(1, "liver"), Label(4, "spleen")
