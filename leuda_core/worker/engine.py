@@ -261,8 +261,7 @@ def _outcome(prediction: Prediction, clock: _Clock) -> dict[str, Any]:
 
 def _check_outputs(wanted: SegmentRequest | SliceRequest) -> None:
     """Refuse to write over what is read, twice into one file, and into what is no file."""
-    further = wanted.probabilities if isinstance(wanted, SegmentRequest) else wanted.doubt
-    names = [name for name in (wanted.output, further) if name is not None]
+    names = [name for name in wanted.outputs if name is not None]
     if len({os.path.realpath(name) for name in names}) < len(names):
         raise InputError(f"output and probabilities are both {wanted.output}", "give two files")
     for name in names:

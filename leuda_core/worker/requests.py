@@ -51,12 +51,22 @@ class SegmentRequest(_VolumeRequest, kw_only=True):
     box: Box | None = None
     doubt: bool = False
 
+    @property
+    def outputs(self) -> tuple[str, str | None]:
+        """The files that are written."""
+        return self.output, self.probabilities
+
 
 class SliceRequest(_VolumeRequest, kw_only=True):
     """Segment the slice nearest to a RAS point (mm); ``doubt`` is null or the file for how unsure each pixel is."""
 
     position: tuple[float, float, float]
     doubt: str | None = None
+
+    @property
+    def outputs(self) -> tuple[str, str | None]:
+        """The files that are written."""
+        return self.output, self.doubt
 
 
 class FileRequest(LoadRequest, kw_only=True):
