@@ -27,7 +27,7 @@ from LEUDASegmentationLib.run.progress import Progress
 from LEUDASegmentationLib.run.trainings import training_dataset
 from LEUDASegmentationLib.scene import corrections
 from LEUDASegmentationLib.scene import steps as steps_of
-from LEUDASegmentationLib.scene.volume_files import VolumeFiles
+from LEUDASegmentationLib.scene.volume_files import VolumeFiles, files_of
 
 OnProgress = Callable[[Progress], None]
 OnError = Callable[[LeudaError], None]
@@ -50,7 +50,6 @@ class LEUDASegmentationLogic(ModelListLogic):
     def __init__(self, worker: WorkerClient | None = None, modelsFolder: Path | None = None) -> None:
         super().__init__(modelsFolder)
         self._worker = worker
-        self._files: VolumeFiles | None = None
         self._history = RunHistory()
 
     @property
@@ -63,9 +62,7 @@ class LEUDASegmentationLogic(ModelListLogic):
     @property
     def volumeFiles(self) -> VolumeFiles:
         """The copies of volumes that the worker reads."""
-        if self._files is None:
-            self._files = VolumeFiles(self.worker)
-        return self._files
+        return files_of(self.worker)
 
     def segment(
         self,

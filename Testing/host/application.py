@@ -39,6 +39,10 @@ class qSlicerExtensionsManagerModel(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._asked: list[str] = []
+        self._installed: set[str] = set()
+
+    def isExtensionInstalled(self, name: str) -> bool:
+        return name in self._installed
 
     def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False) -> bool:
         self._asked.append(name)

@@ -6,7 +6,7 @@ needs a label of the target. docs/RESULTS.md has the figures, also of contacts b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -33,14 +33,22 @@ class Shape:
     cut: bool
 
 
-def shapes_of(label_map: LabelMap) -> dict[int, Shape]:
-    """Measure the structures of a label map, by their values; those that are absent are left out."""
+def shapes_of(label_map: LabelMap, check: Callable[[], None] = lambda: None) -> dict[int, Shape]:
+    """Measure the structures of a label map, by their values; those that are absent are left out.
+
+    ``check`` is called before each of them; it may raise to cancel.
+    """
     from scipy.ndimage import find_objects
 
     voxel_ml = abs(float(np.linalg.det(label_map.affine[:3, :3]))) / 1000
     boxes = find_objects(label_map.data)
     present = {label.value: boxes[label.value - 1] for label in label_map.labels if label.value <= len(boxes)}
-    return {value: _shape(label_map.data, value, box, voxel_ml) for value, box in present.items() if box is not None}
+    found = {}
+    for value, box in present.items():
+        check()
+        if box is not None:
+            found[value] = _shape(label_map.data, value, box, voxel_ml)
+    return found
 
 
 def _shape(data: np.ndarray, value: int, box: tuple[slice, ...], voxel_ml: float) -> Shape:
@@ -64,7 +72,8 @@ def _common(name: str, found: Sequence[Shape], of: int) -> Anatomy:
         return Anatomy(name, 0, of)
     sizes = [shape.ml for shape in found]
     least = min(shape.largest for shape in found)
-    return Anatomy(name, len(found), of, round(min(sizes), 3), round(max(sizes), 3), round(least, 3))
+    low, high = (float(f"{size:.2g}") for size in (min(sizes), max(sizes)))  # no more of a single patient than needed
+    return Anatomy(name, len(found), of, low, high, round(least, 3))
 
 
 def known_anatomy(dataset: Dataset) -> tuple[Anatomy, ...]:
@@ -77,14 +86,20 @@ def known_anatomy(dataset: Dataset) -> tuple[Anatomy, ...]:
     return anatomy_of(volumes, dataset.labels)
 
 
-def implausible(label_map: LabelMap, anatomy: Sequence[Anatomy]) -> Iterator[str]:
+def implausible(
+    label_map: LabelMap, anatomy: Sequence[Anatomy], check: Callable[[], None] = lambda: None
+) -> Iterator[str]:
     """Yield what about the structures of a result differs from all volumes of the training, one sentence each.
 
     A structure that is cut off by the edge of the volume may be small. Nothing is said about a result without any.
+    ``check`` is that of ``shapes_of``.
     """
-    found = shapes_of(label_map) if anatomy else {}
-    for label, known in zip(label_map.labels, anatomy, strict=False):
-        shape = found.get(label.value)
+    found = shapes_of(label_map, check) if anatomy else {}
+    named = {known.name: known for known in anatomy}
+    for label in label_map.labels:
+        shape, known = found.get(label.value), named.get(label.name)
+        if known is None:
+            continue
         if shape is None:
             if found and known.cases == known.of:
                 yield f"{label.name} was not found, although every labelled volume of the training shows it"

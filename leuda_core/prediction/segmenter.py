@@ -92,8 +92,20 @@ class SliceSegmenter(SliceRunner):
             job.doubt = first.doubt
         notes = (*self.notes, *job.notes)
         if box is None:  # a part of a volume shows parts of structures
-            notes = (*notes, *implausible(label_map, self.task.anatomy))
+            notes = (*notes, *self._remarks(label_map, should_stop))
         return Prediction(label_map, job.probabilities, job.doubt, str(self.device), notes, seconds)
+
+    def _remarks(self, label_map: LabelMap, should_stop: ShouldStop) -> list[str]:
+        """Return what is implausible about a result; nothing if memory does not suffice to look."""
+
+        def check() -> None:
+            if should_stop():
+                raise Cancelled()
+
+        try:
+            return list(implausible(label_map, self.task.anatomy, check))
+        except MemoryError:
+            return []
 
     @explained_memory("to segment the volume")
     def locate(

@@ -215,8 +215,7 @@ class Training:
         before = self.start_model.predictor() if self.start_model else None
         predictor = self.method.predictor().cpu()
         predictor = with_reference(predictor, self.loader.target, self.task, str(self.device), before)
-        task = self.task if self.start_model else replace(self.task, anatomy=known_anatomy(self.dataset))
-        save_bundle(self.run.bundle, predictor, task, self._info())
+        save_bundle(self.run.bundle, predictor, self._informed_task(), self._info())
         shutil.rmtree(self.cache, ignore_errors=True)
         self.events(
             "end",
@@ -226,6 +225,16 @@ class Training:
             warnings=[asdict(warning) for warning in self.watch.warnings],
             peak_memory_mib=peak_memory_mib(self.device),
         )
+
+    def _informed_task(self) -> Task:
+        """Return the task with what is known of the structures; that of the model it began with, if there is one."""
+        if self.start_model:
+            return self.task
+        try:
+            return replace(self.task, anatomy=known_anatomy(self.dataset))
+        except Exception as error:  # a hint must not cost a model
+            logger.warning("structures were not measured: %s", error)
+            return self.task
 
     def _info(self) -> BundleInfo:
         config = self.config

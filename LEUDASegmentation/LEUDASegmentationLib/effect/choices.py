@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from leuda_core.bundle.store import ModelEntry
 from leuda_core.errors import InputError
 from leuda_core.types import Label
-from LEUDASegmentationLib.effect.options import ALL, RANGE, ROI, SELECTED, SLICE
+from LEUDASegmentationLib.effect.options import ALL, RANGE, ROI, SELECTED, SLICE, VOLUME
 from LEUDASegmentationLib.effect.region import Region, inside_roi, slice_axis, slices_between, whole_volume
 from LEUDASegmentationLib.parameter_node import is_alive
 from LEUDASegmentationLib.scene.geometry import volume_shape
@@ -51,7 +51,8 @@ class Choices:
         self.view: Any = None
 
     def __getitem__(self, name: str) -> str:
-        return self._effect.parameter(name) if self._effect.parameterDefined(name) else ""  # Slicer keeps no empty one
+        """Return a parameter, or its default: a scene that was saved without the effect takes them away."""
+        return self._effect.parameter(name) if self._effect.parameterDefined(name) else _DEFAULTS.get(name, "")
 
     def __setitem__(self, name: str, value: str) -> None:
         self._effect.setParameter(name, value)
@@ -69,9 +70,13 @@ class Choices:
 
     @property
     def volume(self) -> Any | None:
-        """The source volume of the editor, if it can be segmented at all."""
+        """The source volume of the editor, if it can be segmented."""
         node = self._effect.parameterSetNode().GetSourceVolumeNode()
-        return node if is_alive(node) and all(volume_shape(node)) else None
+        try:
+            check_volume(node)
+        except InputError:
+            return None
+        return node
 
     @property
     def roi(self) -> Any | None:
@@ -183,13 +188,13 @@ class Choices:
             if self.roi is None:
                 raise InputError(_("no ROI is chosen"), _("choose one, or create one in the same list"))
             return inside_roi(self.volume, self.roi)
-        if kind not in (SLICE, RANGE):
+        if kind == VOLUME:
             return whole_volume(self.volume)
         shown = self.shown_slice()
         if shown is None:
             raise InputError(_("there is no slice view"), _("choose a layout with a slice view"))
         axis, index = shown
-        first_and_last = (index, index) if kind == SLICE else self.range()
+        first_and_last = self.range() if kind == RANGE else (index, index)
         if first_and_last is None:
             raise InputError(_("no slices are chosen"), _("press From Here at the first one and To Here at the last"))
         return slices_between(self.volume, axis, *first_and_last)

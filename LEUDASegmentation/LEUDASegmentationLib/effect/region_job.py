@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from leuda_core.bundle.store import ModelEntry
-from LEUDASegmentationLib.effect.region import Region, read_answer
+from LEUDASegmentationLib.effect.region import Region, read_answer, whole_volume
 from LEUDASegmentationLib.processes.worker_client import WorkerClient
 from LEUDASegmentationLib.run.worker_job import Call, WorkerJob, staged
 from LEUDASegmentationLib.scene.geometry import ijk_to_ras
@@ -55,7 +55,7 @@ class RegionJob(WorkerJob):
             volume=volume,
             affine=ijk_to_ras(self._volume).tolist(),
             output=output,
-            box=[list(ends) for ends in self._region.box],
+            box=None if self._region == whole_volume(self._volume) else [list(ends) for ends in self._region.box],
             doubt=False,
             probabilities=None,
             largest_component=False,

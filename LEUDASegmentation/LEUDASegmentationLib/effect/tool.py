@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -14,7 +15,7 @@ from leuda_core.types import Label
 from LEUDASegmentationLib.effect.choices import Choices, Order
 from LEUDASegmentationLib.effect.options import RANGE, SLICE, OptionsFrame
 from LEUDASegmentationLib.effect.region_job import RegionJob
-from LEUDASegmentationLib.effect.writing import add_missing_segments, write_answer
+from LEUDASegmentationLib.effect.writing import Written, add_missing_segments, write_answer
 from LEUDASegmentationLib.logic import LEUDASegmentationLogic
 from LEUDASegmentationLib.panel.preview_control import PreviewControl
 from LEUDASegmentationLib.processes import installation
@@ -34,7 +35,7 @@ class ModelTool:
         self._effect, self._logic = effect, logic or LEUDASegmentationLogic()
         self._observed: tuple[Any, int] | None = None  # the editor node and the tag of its observer, while active
         self._job: RegionJob | None = None
-        self._updating = self._closed = False
+        self._updating = self._closed = self._installed = False
         self.choices = choices
         self.options = OptionsFrame(
             on_changed=self._on_chosen,
@@ -60,6 +61,7 @@ class ModelTool:
     def activate(self) -> None:
         """Show the models that there are now, and start the preview."""
         self.choices.models = [model for model in self._logic.models() if not model.problem]
+        self._installed = not installation.missing_packages()  # asked once: each slice would ask again
         node = self._effect.parameterSetNode()
         self._observed = node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self.update())
         self.update()
@@ -97,8 +99,7 @@ class ModelTool:
             options.roi.setCurrentNode(choices.roi)
             options.apply.enabled = model is not None and not self.running
             self._show_place()
-            ready = not installation.missing_packages()
-            self._preview.update(choices.volume if ready else None, model, "auto", self._previewed())
+            self._preview.update(choices.volume if self._installed else None, model, "auto", self._previewed())
         finally:
             self._updating = False
 
@@ -113,6 +114,10 @@ class ModelTool:
                     _("Nothing was segmented: Python packages are missing"), _("press Apply again to install them")
                 )
                 return
+            if not self.active:  # left while packages were installed
+                return
+            self._installed = True
+            self.update()
             order = self.choices.order()
             if order.all_structures or self._effect.confirmCurrentSegmentVisible():
                 self._start(order)
@@ -132,7 +137,7 @@ class ModelTool:
             return None
 
     def _on_chosen(self) -> None:
-        if self._updating:
+        if self._updating or not self.active:  # lists also change while the effect is not chosen
             return
         options, choices, roi = self.options, self.choices, self.options.roi.currentNode()
         chosen = {
@@ -165,7 +170,7 @@ class ModelTool:
     def _show_place(self) -> None:
         """Say which slices would be segmented; numbers begin with 1."""
         choices, region, shown = self.choices, self.choices["Region"], None
-        if region in (SLICE, RANGE) and not installation.missing_packages():  # the rule of some models needs them
+        if region in (SLICE, RANGE) and self._installed:  # the rule of some models needs packages
             shown = choices.shown_slice()
         if shown is None:
             text = ""
@@ -205,22 +210,28 @@ class ModelTool:
         notes = list(self._job.notes) if self._job else []
         self._end()
         node = self._effect.parameterSetNode()
-        if node is None or node.GetSegmentationNode() is not order.segmentation:
-            return  # the user works on something else now
+        if not self.active or node is None:
+            return
+        if node.GetSegmentationNode() is not order.segmentation:
+            self.options.strip.show_warning(_("Nothing was written"), _("another segmentation was chosen meanwhile"))
+            return
+        slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            found = self._write(order, answer)
+            written = self._write(order, answer)
         except LeudaError as error:
             self._say(error)
             return
-        if not found:
+        finally:
+            slicer.app.restoreOverrideCursor()
+        if not written.found:
+            emptied = _("segments were emptied in this place; Undo brings them back")
             self.options.strip.show_warning(
-                _("The model found nothing here"), _("segments were emptied in this place; Undo brings them back")
+                _("The model found nothing here"), emptied if written.removed else _("nothing was changed")
             )
         elif notes:
             self.options.strip.show_warning(notes[0], "; ".join(notes[1:]))
 
-    def _write(self, order: Order, answer: Any) -> bool:
-        """Write an answer into the segments; return whether it has anything."""
+    def _write(self, order: Order, answer: Any) -> Written:
         if not order.all_structures and order.segment not in segment_ids(order.segmentation.GetSegmentation()):
             raise InputError(_("the segment was removed meanwhile"), _("select another one"))
         self._effect.saveStateForUndo()

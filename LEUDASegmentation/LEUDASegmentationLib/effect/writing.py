@@ -1,12 +1,16 @@
 """Writing what the model says into segments, as every effect of the Segment Editor writes.
 
-Masking, editable area, overwrite mode and undo are those of the editor: every change goes through the effect's
-``modifySelectedSegmentByLabelmap``.
+Every change goes through the effect's ``modifySelectedSegmentByLabelmap``; overwriting and undo are those of the
+editor. So is masking, but it is applied here, for all segments before the first change: several are written at once,
+and one of them may be the mask of the others.
+
+What the model wrote is not a correction by the user: slices that nobody had drawn on are stamped again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ from slicer.i18n import tr as _
 from leuda_core.errors import InputError
 from leuda_core.types import Label
 from LEUDASegmentationLib.effect.region import BACKGROUND, OUTSIDE
+from LEUDASegmentationLib.scene.corrections import own_slices, set_stamps, stamp_again
 from LEUDASegmentationLib.scene.geometry import (
     image_to_world,
     is_linear,
@@ -23,18 +28,23 @@ from LEUDASegmentationLib.scene.geometry import (
     same_affine,
     transform_between,
 )
-from LEUDASegmentationLib.scene.layers import BINARY, find_segment, layer_array, new_layer
+from LEUDASegmentationLib.scene.layers import BINARY, LABEL_TAG, find_segment, layer_array, new_layer
 
 
-def write_answer(effect: Any, answer: Any, volume_node: Any, targets: Mapping[str, int]) -> bool:
+@dataclass(frozen=True)
+class Written:
+    """What came of an answer: whether the model ``found`` any of the labels, and whether voxels were ``removed``."""
+
+    found: bool
+    removed: bool
+
+
+def write_answer(effect: Any, answer: Any, volume_node: Any, targets: Mapping[str, int]) -> Written:
     """Replace segments, within the region of an answer, by what the model says.
 
     Args:
         effect: the ``qSlicerSegmentEditorScriptedEffect``. answer: of ``region.read_answer``.
         targets: values of labels by the ids of the segments that become them.
-
-    Returns:
-        Whether the model found any of these labels.
 
     Raises:
         InputError: the segmentation has no geometry.
@@ -42,19 +52,34 @@ def write_answer(effect: Any, answer: Any, volume_node: Any, targets: Mapping[st
     node = effect.parameterSetNode()
     segmentation = node.GetSegmentationNode().GetSegmentation()
     image = _on_editors_grid(effect, answer, volume_node)
-    voxels, selected = layer_array(image), node.GetSelectedSegmentID()
-    modes = slicer.qSlicerSegmentEditorAbstractEffect
-    try:
-        for segment_id, value in targets.items():
-            node.SetSelectedSegmentID(segment_id)
-            wrong = (voxels != OUTSIDE) & (voxels != value + BACKGROUND) & _present(segmentation, segment_id, image)
-            _modify(effect, image, wrong & _editable(effect, image), modes.ModificationModeRemove)
-        for segment_id, value in targets.items():
-            node.SetSelectedSegmentID(segment_id)
-            _modify(effect, image, voxels == value + BACKGROUND, modes.ModificationModeAdd)
-    finally:
-        node.SetSelectedSegmentID(selected)
-    return bool(np.isin(voxels, [value + BACKGROUND for value in targets.values()]).any())
+    voxels, modes = layer_array(image), slicer.qSlicerSegmentEditorAbstractEffect
+    own = {segment_id: own_slices(segmentation.GetSegment(segment_id)) for segment_id in targets}
+    before = node.GetSelectedSegmentID(), node.GetMaskMode(), node.GetSourceVolumeIntensityMask()
+    removed = False
+    with slicer.util.NodeModify(node):  # the editor must not see what is selected meanwhile
+        try:
+            editable = {}
+            for segment_id in targets:  # all masks come first: what is changed may be a mask itself
+                node.SetSelectedSegmentID(segment_id)
+                editable[segment_id] = _editable(effect, image)
+            node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+            node.SetSourceVolumeIntensityMask(False)
+            for segment_id, value in targets.items():
+                node.SetSelectedSegmentID(segment_id)
+                wrong = (voxels != OUTSIDE) & (voxels != value + BACKGROUND) & _present(segmentation, segment_id, image)
+                removed |= _modify(effect, image, wrong & editable[segment_id], modes.ModificationModeRemove)
+            for segment_id, value in targets.items():
+                node.SetSelectedSegmentID(segment_id)
+                right = (voxels == value + BACKGROUND) & editable[segment_id]
+                _modify(effect, image, right, modes.ModificationModeAdd)
+        finally:
+            node.SetSelectedSegmentID(before[0])
+            node.SetMaskMode(before[1])
+            node.SetSourceVolumeIntensityMask(before[2])
+    for segment_id, slices in own.items():
+        stamp_again(segmentation.GetSegment(segment_id), slices)
+    values = [value + BACKGROUND for value in targets.values()]
+    return Written(bool(np.isin(voxels, values).any()), removed)
 
 
 def add_missing_segments(segmentation_node: Any, labels: Sequence[Label]) -> dict[str, int]:
@@ -65,8 +90,10 @@ def add_missing_segments(segmentation_node: Any, labels: Sequence[Label]) -> dic
         segment_id = find_segment(segmentation, label.name)
         if segment_id is None:
             segment_id = segmentation.AddEmptySegment("", label.name, label.color)
+            segment = segmentation.GetSegment(segment_id)
+            segment.SetTag(LABEL_TAG, label.name)
+            set_stamps(segment, "")
             if label.terminology:
-                segment = segmentation.GetSegment(segment_id)
                 segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
         targets[segment_id] = label.value
     return targets
@@ -82,7 +109,10 @@ def _on_editors_grid(effect: Any, answer: Any, volume_node: Any) -> Any:
     to_segments = transform_between(volume_node, effect.parameterSetNode().GetSegmentationNode())
     matrix = linear_part(to_segments) @ image_to_world(answer)
     if is_linear(to_segments) and same_affine(matrix, image_to_world(reference)):
-        return answer
+        moved = slicer.vtkOrientedImageData()
+        moved.ShallowCopy(answer)
+        moved.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(image_to_world(reference)))
+        return moved
     resampled = slicer.vtkOrientedImageData()
     done = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
         answer, reference, resampled, False, False, to_segments
@@ -96,15 +126,13 @@ def _on_editors_grid(effect: Any, answer: Any, volume_node: Any) -> Any:
 
 
 def _editable(effect: Any, image: Any) -> np.ndarray:
-    """Return where the editor allows changes of the selected segment, as an array of the image that broadcasts.
-
-    Slicer's logic applies this itself, but not to what is removed where the inside of one segment is editable.
-    """
+    """Return where the editor allows changes of the selected segment, as an array of the image that broadcasts."""
     node = effect.parameterSetNode()
-    if node.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
-        return np.ones((1, 1, 1), bool)
-    mask = effect.maskLabelmap()
-    allowed = np.ones((1, 1, 1), bool) if mask is None else _within(image, mask, layer_array(mask) == 0)
+    allowed = np.ones((1, 1, 1), bool)
+    if node.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere:
+        mask = effect.maskLabelmap()
+        if mask is not None:
+            allowed = _within(image, mask, layer_array(mask) == 0)
     if node.GetSourceVolumeIntensityMask():
         source, (low, high) = effect.sourceVolumeImageData(), node.GetSourceVolumeIntensityMaskRange()
         grey = layer_array(source)
@@ -136,10 +164,13 @@ def _present(segmentation: Any, segment_id: str, image: Any) -> np.ndarray:
     return _within(image, layer, np.broadcast_to(True, layer_array(layer).shape))
 
 
-def _modify(effect: Any, image: Any, where: np.ndarray, mode: Any) -> None:
-    """Add or remove voxels of the selected segment; only their bounding box goes through the editor."""
+def _modify(effect: Any, image: Any, where: np.ndarray, mode: Any) -> bool:
+    """Add or remove voxels of the selected segment; only their bounding box goes through the editor.
+
+    Return whether there are any.
+    """
     if not where.any():
-        return
+        return False
     window: list[slice] = []
     extent: list[int] = []
     for axis in range(3):  # k, j, i
@@ -151,3 +182,4 @@ def _modify(effect: Any, image: Any, where: np.ndarray, mode: Any) -> None:
     part = new_layer(extent, np.dtype(np.uint8), image_to_world(image))
     layer_array(part)[:] = where[tuple(window)]
     effect.modifySelectedSegmentByLabelmap(part, mode)
+    return True

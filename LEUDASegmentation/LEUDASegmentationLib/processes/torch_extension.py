@@ -25,7 +25,13 @@ def torch_logic() -> Any:
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:
-        if _install():
+        model = _extensions()
+        if model is not None and model.isExtensionInstalled(_EXTENSION):
+            raise InputError(
+                _("the PyTorch extension is installed, but cannot be loaded: {cause}").format(cause=error),
+                _("restart Slicer, and look whether the extension is enabled in View > Extensions Manager"),
+            ) from error
+        if model is not None and model.installExtensionFromServer(_EXTENSION):  # it asks before, and about the restart
             raise RestartNeeded(
                 _("the PyTorch extension was installed"), _("restart Slicer; the other packages are installed then")
             ) from error
@@ -36,8 +42,7 @@ def torch_logic() -> Any:
     return PyTorchUtilsLogic()
 
 
-def _install() -> bool:
-    """Let Slicer install the extension; it asks before, and about the restart. Return whether it is installed."""
-    manager = getattr(slicer.app, "extensionsManagerModel", None)  # not in a Slicer that was built without it
-    model = manager() if manager is not None else None
-    return model is not None and bool(model.installExtensionFromServer(_EXTENSION))
+def _extensions() -> Any | None:
+    """Return what knows and installs extensions; ``None`` in a Slicer that was built without."""
+    manager = getattr(slicer.app, "extensionsManagerModel", None)
+    return manager() if manager is not None else None

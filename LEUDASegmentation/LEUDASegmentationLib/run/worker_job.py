@@ -68,7 +68,7 @@ class WorkerJob(ABC):
         self._work = self._steps()
         self._request_id: int | None = None
         self._watch: SceneWatch | None = None
-        self._blocking = False
+        self._blocking = self._cancelled = False
         self._fraction = 0.0
         self._result: Any = None
         self.running = False
@@ -102,6 +102,7 @@ class WorkerJob(ABC):
     def cancel(self) -> None:
         """Cancel the job; ``onError`` gets ``Cancelled`` within a second, and nothing is written."""
         if self.running and self._request_id is not None:
+            self._cancelled = True  # the answer may be on its way
             self._worker.cancel(self._request_id)
         else:
             self._fail(Cancelled())
@@ -155,7 +156,10 @@ class WorkerJob(ABC):
 
     def _on_reply(self, reply: dict[str, Any]) -> None:
         self._request_id = None
-        self._advance(partial(self._work.send, reply))
+        if self._cancelled:
+            self._fail(Cancelled())
+        else:
+            self._advance(partial(self._work.send, reply))
 
     def _on_failure(self, error: LeudaError) -> None:
         self._request_id = None

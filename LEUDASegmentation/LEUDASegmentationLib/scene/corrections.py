@@ -18,7 +18,7 @@ from leuda_core.errors import InputError
 from leuda_core.types import Label
 from LEUDASegmentationLib.scene.geometry import TOLERANCE, image_to_world
 from LEUDASegmentationLib.scene.layers import BINARY, LABEL_TAG, find_segment, layer_array, new_layer, tag
-from LEUDASegmentationLib.scene.steps import within
+from LEUDASegmentationLib.scene.steps import finish, within
 from LEUDASegmentationLib.scene.volume_files import slabs
 
 WRITTEN_TAG = "LEUDA.Written"
@@ -73,6 +73,29 @@ def set_stamps(segment: Any, text: str | None) -> None:
         segment.RemoveTag(WRITTEN_TAG)
     else:
         segment.SetTag(WRITTEN_TAG, text)
+
+
+def own_slices(segment: Any) -> set[int] | None:
+    """Return the slices of a segment that a user has drawn on; ``None`` if no run has left stamps with it."""
+    written = written_stamps(segment)
+    if written is None:
+        return None
+    present = _present_stamps(segment)
+    return {k for k in written.keys() | present.keys() if written.get(k) != present.get(k)}
+
+
+def stamp_again(segment: Any, own: set[int] | None) -> None:
+    """Leave stamps of what a segment is now, except for slices that are the user's own (see ``own_slices``)."""
+    written = written_stamps(segment)
+    if own is None or written is None:
+        return
+    kept = {k: stamp for k, stamp in written.items() if k in own}
+    set_stamps(segment, as_tag(kept | {k: stamp for k, stamp in _present_stamps(segment).items() if k not in own}))
+
+
+def _present_stamps(segment: Any) -> Stamps:
+    layer = segment.GetRepresentation(BINARY)
+    return finish(stamps_of(layer, segment.GetLabelValue())) if layer else {}
 
 
 def found_nothing(segmentation: Any, labels: Sequence[Label]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import slicer
@@ -98,6 +99,16 @@ def _write(node: Any, stamp: tuple[int, int], path: str) -> Generator[float, Non
                 yield slab.stop / array.shape[0]
     except OSError as error:
         raise write_error(Path(path), error) from error
+
+
+_files: WeakKeyDictionary[WorkerClient, VolumeFiles] = WeakKeyDictionary()
+
+
+def files_of(worker: WorkerClient) -> VolumeFiles:
+    """Return the copies in the folder of a worker's client: one set, whoever asks for it."""
+    if worker not in _files:
+        _files[worker] = VolumeFiles(worker)
+    return _files[worker]
 
 
 def changed_meanwhile(node: Any) -> InputError:

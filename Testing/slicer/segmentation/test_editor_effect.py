@@ -110,7 +110,7 @@ class Editor:
         self.app.wait_until(lambda: self.worker.asked("segment"), 5, "no request")
         (fields,) = self.worker.asked("segment")
         answer = np.zeros(SHAPE, np.uint8)
-        (i0, i1), (j0, j1), (k0, k1) = fields["box"]
+        (i0, i1), (j0, j1), (k0, k1) = fields["box"] or [(0, size) for size in SHAPE[::-1]]
         full = label_map() if labels is None else labels
         answer[k0:k1, j0:j1, i0:i1] = full[k0:k1, j0:j1, i0:i1]
         np.save(fields["output"], answer)
@@ -213,6 +213,35 @@ def test_masking_keeps_what_is_outside_the_editable_area(open_editor, highest: i
     editor.choose("LEUDAEffectRegion", "volume")
     editor.apply()
     np.testing.assert_array_equal(editor.voxels(), np.where(area, label_map() == 1, drawn))
+
+
+@pytest.mark.parametrize("mode", ["EditAllowedInsideAllSegments", "EditAllowedInsideSingleSegment"])
+def test_a_segment_that_is_written_may_be_the_mask(open_editor, mode: str) -> None:
+    editor = open_editor(segments=(SPLEEN,))
+    area = np.zeros(SHAPE, bool)
+    area[:, :6] = True
+    editor.draw(area, SPLEEN)
+    editor.node.SetMaskMode(getattr(editor.slicer.vtkMRMLSegmentationNode, mode))
+    editor.node.SetMaskSegmentID(editor.segmentation.GetSegmentation().GetSegmentIdBySegmentName(SPLEEN))
+    editor.choose("LEUDAEffectSegments", "all")
+    editor.choose("LEUDAEffectRegion", "volume")
+    editor.apply()
+    for label in LABELS:
+        np.testing.assert_array_equal(editor.voxels(label.name), (label_map() == label.value) & area)
+    assert editor.node.GetMaskMode() == getattr(editor.slicer.vtkMRMLSegmentationNode, mode)
+
+
+def test_the_editor_does_not_see_what_is_selected_meanwhile(open_editor) -> None:
+    import vtk
+
+    editor = open_editor(segments=(SPLEEN, KIDNEY))
+    chosen, seen = editor.node.GetSelectedSegmentID(), set()
+    modified = vtk.vtkCommand.ModifiedEvent
+    tag = editor.node.AddObserver(modified, lambda node, _event: seen.add(node.GetSelectedSegmentID()))
+    editor.choose("LEUDAEffectSegments", "all")
+    editor.apply()
+    editor.node.RemoveObserver(tag)
+    assert seen <= {chosen} and editor.node.GetSelectedSegmentID() == chosen
 
 
 def test_outside_of_other_segments(open_editor) -> None:
@@ -326,6 +355,27 @@ def test_without_a_selected_segment(open_editor) -> None:
     editor = open_editor(segments=())
     editor.app.click(editor.find("LEUDAEffectApply"))
     assert "No segment is selected" in editor.message
+
+
+def test_the_geometry_of_a_moved_volume(open_editor) -> None:
+    """A new segmentation in world coordinates takes the transform of its volume into its geometry."""
+    editor = open_editor()
+    editor.volume.SetAndObserveTransformNodeID(add_linear_transform(MOVED).GetID())
+    editor.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(editor.volume)
+    editor.node.SetSourceVolumeIntensityMask(True)
+    editor.node.SetSourceVolumeIntensityMaskRange(0, 200)
+    editor.choose("LEUDAEffectRegion", "volume")
+    editor.apply()
+    expected = (label_map() == 1) & (editor.slicer.util.arrayFromVolume(editor.volume) <= 200)
+    layer = segment_of(editor.segmentation, KIDNEY).GetRepresentation("Binary labelmap")
+    from LEUDASegmentationLib.scene.geometry import image_to_world
+    from LEUDASegmentationLib.scene.layers import layer_array
+
+    np.testing.assert_allclose(image_to_world(layer), MOVED @ OBLIQUE, atol=1e-6)
+    i0, i1, j0, j1, k0, k1 = layer.GetExtent()
+    found = np.zeros(SHAPE, bool)
+    found[k0 : k1 + 1, j0 : j1 + 1, i0 : i1 + 1] = layer_array(layer) > 0
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("moved", ["both", "volume"])
@@ -449,12 +499,16 @@ def test_what_changes_meanwhile(open_editor) -> None:
     editor.worker.finish = with_change(lambda: editor.widget.setSegmentationNode(other))
     editor.apply()
     assert not editor.voxels().any() and other.GetSegmentation().GetNumberOfSegments() == 0
+    assert "another segmentation was chosen" in editor.message.lower()
 
 
 def test_an_empty_answer_is_told(open_editor) -> None:
     editor = open_editor()
     editor.apply(np.zeros(SHAPE, np.uint8))
-    assert editor.message.startswith("warning: The model found nothing here")
+    assert editor.message == "warning: The model found nothing here. Nothing was changed."
+    editor.draw(np.ones(SHAPE, bool))
+    editor.apply(np.zeros(SHAPE, np.uint8))
+    assert "Segments were emptied in this place" in editor.message
 
 
 def test_an_error_of_the_worker_is_shown(open_editor) -> None:
@@ -469,17 +523,103 @@ def test_choices_are_saved_with_the_scene(open_editor, tmp_path: Path) -> None:
     editor = open_editor()
     editor.choose("LEUDAEffectRegion", "range")
     editor.choose("LEUDAEffectSegments", "all")
-    names = {name: editor.node.GetAttribute(f"LE-UDA.{name}") for name in ("Region", "Segments", "Model")}
-    assert names == {"Region": "range", "Segments": "all", "Model": MODEL.name}
-
-
-def test_closing_the_scene_leaves_no_trace(open_editor) -> None:
-    editor = open_editor()
+    editor.app.click(editor.find("None"))
+    path, name = tmp_path / "scene.mrb", editor.node.GetName()
+    assert editor.slicer.util.saveScene(str(path))
+    editor.widget.setMRMLSegmentEditorNode(None)
     editor.slicer.mrmlScene.Clear(0)
+    editor.slicer.util.loadScene(str(path))
+    nodes = editor.slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode")
+    (editor.node,) = [node for node in nodes if node.GetName() == name]
+    editor.widget.setMRMLSegmentEditorNode(editor.node)
+    editor.app.click(editor.find("LE-UDA"))
+    assert editor.find("LEUDAEffectRegion").currentData == "range"
+    assert editor.find("LEUDAEffectSegments").currentData == "all"
+
+
+def test_a_scene_that_was_saved_without_the_effect_means_what_is_shown(open_editor) -> None:
+    editor = open_editor()
+    for name in list(editor.node.GetAttributeNames()):
+        editor.node.RemoveAttribute(name)
+    editor.node.Modified()
+    editor.look_at(2)
+    assert editor.find("LEUDAEffectRegion").currentData == "slice"
+    assert editor.apply()["box"] == [[0, 10], [0, 8], [2, 3]]
+    for name in list(editor.node.GetAttributeNames()):
+        editor.node.RemoveAttribute(name)
+    editor.choose("LEUDAEffectRegion", "range")
+    assert "Scroll to the first slice" in editor.find("LEUDAEffectPlace").text
+
+
+def test_closing_the_scene_ends_everything(open_editor) -> None:
+    editor = open_editor()
+    editor.app.click(editor.find("LEUDAEffectApply"))
+    editor.app.wait_until(lambda: editor.worker.asked("segment"), 5, "no request")
+    editor.slicer.mrmlScene.Clear(0)
+    editor.app.wait_until(lambda: not editor.tool.running, 5, "not cancelled")
     editor.app.processEvents()
-    editor.widget.setMRMLSegmentEditorNode(editor.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    assert not editor.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    assert not [name for name in editor.worker.files if "labels" in name or "preview" in name]
+
+
+def test_lists_that_change_while_another_effect_is_chosen_change_nothing(open_editor) -> None:
+    editor = open_editor()
+    roi = editor.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    editor.choose("LEUDAEffectRegion", "roi")
+    editor.find("LEUDAEffectROI").setCurrentNode(roi)
+    editor.app.click(editor.find("None"))
+    effect = editor.widget.effectByName("LE-UDA")
+    effect.setParameter("Region", "slice")
+    effect.setParameter("Segments", "all")
+    editor.slicer.mrmlScene.RemoveNode(roi)
     editor.app.processEvents()
-    assert editor.widget.activeEffect() is None
+    assert (effect.parameter("Region"), effect.parameter("Segments")) == ("slice", "all")
+
+
+def test_a_volume_that_cannot_be_segmented_has_no_preview_and_is_told_once(open_editor) -> None:
+    editor = open_editor()
+    labels = editor.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    labels.SetAndObserveImageData(editor.volume.GetImageData())
+    editor.node.SetAndObserveSourceVolumeNode(labels)
+    editor.node.Modified()
+    editor.app.processEvents()
+    assert editor.message == ":  " and editor.tool.choices["Preview"] == "1"
+    editor.app.click(editor.find("LEUDAEffectApply"))
+    assert "is a label map" in editor.message
+
+
+def test_an_answer_that_was_on_its_way_when_it_was_cancelled_is_not_written(open_editor) -> None:
+    editor = open_editor()
+    editor.app.click(editor.find("LEUDAEffectApply"))
+    editor.app.wait_until(lambda: editor.worker.asked("segment"), 5, "no request")
+    (fields,) = editor.worker.asked("segment")
+    np.save(fields["output"], label_map())
+    number = next(n for n, request in editor.worker.open.items() if request.name == "segment")
+    editor.app.click(editor.find("cancelButton"))
+    editor.worker.finish({"device": "cpu", "notes": [], "labels": []}, number)
+    editor.app.wait_until(lambda: not editor.tool.running, 5, "not cancelled")
+    assert not editor.voxels().any()
+
+
+def test_what_the_model_wrote_is_no_correction_by_the_user(open_editor) -> None:
+    from LEUDASegmentationLib.scene.corrections import drawn_slices
+    from segmentation_scene import drain
+
+    editor = open_editor(segments=())
+    content = editor.segmentation.GetSegmentation()
+    editor.choose("LEUDAEffectSegments", "all")
+    editor.choose("LEUDAEffectRegion", "volume")
+    editor.apply()
+    assert drain(drawn_slices(content, LABELS)) == {}
+    drawn = editor.voxels(KIDNEY)
+    drawn[2, 6, 6] = True
+    editor.draw(drawn, KIDNEY)
+    kidney = content.GetSegmentIdBySegmentName(KIDNEY)
+    assert drain(drawn_slices(content, LABELS)) == {kidney: {2}}
+    other = np.roll(label_map(), 1, axis=2)
+    editor.apply(other)  # the drawn slice stays the user's, whatever was written into it
+    assert drain(drawn_slices(content, LABELS)) == {kidney: {2}}
+    np.testing.assert_array_equal(editor.voxels(KIDNEY), other == 1)
 
 
 def test_there_is_no_model(open_editor, monkeypatch) -> None:

@@ -23,6 +23,17 @@ def test_the_pytorch_extension_is_offered(slicer_app, installation, machine, mon
 
 
 @pytest.mark.slow
+def test_an_extension_that_cannot_be_loaded_is_not_offered_again(
+    slicer_app, installation, machine, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    monkeypatch.setattr(slicer_app.app.extensionsManagerModel(), "_installed", {"PyTorch"})
+    with pytest.raises(InputError, match="installed, but cannot be loaded"):
+        installation.ensure_installed()
+    assert not installation.installation_pending() and machine.calls == []
+
+
+@pytest.mark.slow
 def test_without_the_pytorch_extension_says_how_to_get_it(slicer_app, installation, machine, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     slicer_app.answers.add(False)
