@@ -36,32 +36,42 @@ def read_outcomes(path: Path) -> list[Outcome]:
 def loop_table(path: Path) -> str:
     """Return a table with one row for every number of corrected slices and every way to choose them.
 
-    Dice is that of the test patients, the mean over seeds; differences from the model before are paired by patient.
+    Dice is that of the test patients, the mean over seeds; differences from the model before, and from as many random
+    slices, are paired by patient.
     """
     outcomes = read_outcomes(path)
-    head = ["corrected slices", "chosen", "seeds", "Dice", "difference (95 % CI)", "Dice on the source", "seconds"]
-    lines = []
-    (before,) = [one for one in outcomes if not one.slices]
-    lines.append(["0", "", "", f"{_mean([before.target]):.3f}", "", f"{_mean([before.source]):.3f}", ""])
-    for slices, strategy in sorted({(one.slices, one.strategy) for one in outcomes if one.slices}, key=_order):
-        group = [one for one in outcomes if (one.slices, one.strategy) == (slices, strategy)]
-        gains = [
-            statistics.fmean(one.target[case] for one in group) - before.target[case] for case in sorted(before.target)
-        ]
-        low, high = confidence_interval(gains) or (float("nan"),) * 2
+    head = ["corrected slices", "chosen", "seeds", "Dice", "difference (95 % CI)", "against random (95 % CI)"]
+    head += ["Dice on the source", "seconds"]
+    groups: dict[tuple[int, str], list[Outcome]] = {}
+    for one in outcomes:
+        groups.setdefault((one.slices, one.strategy) if one.slices else (0, ""), []).append(one)
+    (before,) = groups.pop((0, ""))
+    lines = [["0", "", "", f"{_mean([before.target]):.3f}", "", "", f"{_mean([before.source]):.3f}", ""]]
+    for slices, strategy in sorted(groups, key=_order):
+        group, random = groups[slices, strategy], groups.get((slices, "random"))
         lines.append(
             [
                 str(slices),
                 strategy,
                 str(len(group)),
                 f"{_mean([one.target for one in group]):.3f}",
-                f"{statistics.fmean(gains):+.3f} ({low:+.3f} to {high:+.3f})",
+                _difference(group, [before]),
+                _difference(group, random) if random and strategy != "random" else "",
                 f"{_mean([one.source for one in group]):.3f}",
                 f"{statistics.fmean(one.seconds for one in group):.0f}",
             ]
         )
     first, *others = [f"| {' | '.join(line)} |" for line in (head, *lines)]
     return "\n".join([first, "|---" * len(head) + "|", *others])
+
+
+def _difference(group: Sequence[Outcome], other: Sequence[Outcome]) -> str:
+    """Return the mean difference of the patients' Dice with its interval, after the mean over seeds."""
+    cases = sorted(group[0].target)
+    ours, theirs = ([statistics.fmean(one.target[case] for one in each) for case in cases] for each in (group, other))
+    gains = [a - b for a, b in zip(ours, theirs, strict=True)]
+    low, high = confidence_interval(gains) or (float("nan"),) * 2
+    return f"{statistics.fmean(gains):+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _order(key: tuple[int, str]) -> tuple[int, int]:
