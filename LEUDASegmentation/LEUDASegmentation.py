@@ -83,7 +83,7 @@ class LEUDASegmentationWidget(ModuleWidget):
 
 
 class LEUDASegmentationTest(module_test.ModuleTest):
-    """Trains a tiny model in a child process and segments with it."""
+    """Trains a tiny model in a child process and segments with it; opens the effect of the Segment Editor."""
 
     STEPS = 80
     TIMEOUT_S = 600.0
@@ -107,3 +107,21 @@ class LEUDASegmentationTest(module_test.ModuleTest):
             self.assertGreater(2 * (found & disc).sum() / (found.sum() + disc.sum()), self.LEAST_DICE)
             (row,) = logic.statistics(node, volume)
             self.assertAlmostEqual(row.volume_mL, found.sum() * 1.25 * 1.25 * 8 / 1000, places=3)
+
+    def test_EffectOfTheSegmentEditor(self) -> None:
+        """A Segment Editor has the effect, and it can be chosen for an empty segmentation."""
+        register_effect()  # nothing happens if it is there already
+        volume, _disc = add_disc_volume("edited", seed=3)
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        editor = slicer.qMRMLSegmentEditorWidget()
+        editor.setMRMLScene(slicer.mrmlScene)
+        editor.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(volume)
+        self.assertIn("LE-UDA", editor.availableEffectNames())
+        editor.setActiveEffectByName("LE-UDA")
+        self.assertEqual(editor.activeEffect().name, "LE-UDA")
+        editor.setActiveEffect(None)
+        self.assertIsNone(editor.activeEffect())
