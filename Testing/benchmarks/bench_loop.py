@@ -73,7 +73,8 @@ class Loop:
         for case in everything.source.cases:
             if case.label and case.id not in known:
                 image = read_case_image(case)
-                plan = case_plan(case, Grid(image.shape, image.affine), self.bundle.task.plane)
+                task = self.bundle.task
+                plan = case_plan(case, Grid(image.shape, image.affine), task.plane, task.isotropic)
                 values = plan.view(read_case_labels(case, everything.labels).data)
                 found[case.id] = np.flatnonzero(values.any(axis=(1, 2))).tolist()
                 self.answers[case.id] = {"label": str(case.label)}

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import slicer
@@ -107,7 +107,7 @@ _files: WeakKeyDictionary[WorkerClient, VolumeFiles] = WeakKeyDictionary()
 def files_of(worker: WorkerClient) -> VolumeFiles:
     """Return the copies in the folder of a worker's client: one set, whoever asks for it."""
     if worker not in _files:
-        _files[worker] = VolumeFiles(worker)
+        _files[worker] = VolumeFiles(proxy(worker))  # the copies do not keep the client alive
     return _files[worker]
 
 

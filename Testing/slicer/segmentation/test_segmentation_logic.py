@@ -291,3 +291,19 @@ def test_full_disk_is_an_error_that_says_so(slicer_app, logic, monkeypatch):
     assert caught.value.remedy
     monkeypatch.undo()
     assert segment_names(logic.segment(add_volume(), "Herz CT"))
+
+
+def test_every_logic_shares_the_copies_of_its_worker_and_keeps_no_worker_alive(slicer_app, exchange) -> None:
+    import gc
+    import weakref
+
+    from LEUDASegmentationLib.logic import LEUDASegmentationLogic
+    from segmentation_scene import FakeWorker
+
+    worker = FakeWorker(exchange)
+    first, second = (LEUDASegmentationLogic(worker, exchange) for _ in range(2))
+    assert first.volumeFiles is second.volumeFiles
+    gone = weakref.ref(worker)
+    del worker, first, second
+    gc.collect()
+    assert gone() is None
