@@ -169,9 +169,10 @@ def _add_volumes(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="in an output folder, also replace segmentations that are done or were changed since",
     )
-    suggest = _add(commands, "suggest", "volumes:suggest", "name the target slices that are worth correcting")
+    suggest = _add(commands, "suggest", "volumes:suggest", "name the slices that are worth correcting or labelling")
     suggest.add_argument("dataset", type=Path, metavar="DATASET", help="the JSON file of a dataset")
     suggest.add_argument("--model", required=True, type=Path, metavar="BUNDLE", help="a bundle's folder or zip file")
+    suggest.add_argument("--source", action="store_true", help="slices of source volumes to label, not of target ones")
     suggest.add_argument("--count", type=_positive, default=4, metavar="N", help="slices (default: 4)")
     suggest.add_argument("--volumes", type=_positive, metavar="N", help="of at most N volumes (default: all)")
     _add_device(suggest)

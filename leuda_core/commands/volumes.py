@@ -97,25 +97,26 @@ def plan_outputs(
 
 
 def suggest(args: Namespace) -> Result:
-    """Name the target slices that are worth correcting next."""
+    """Name the slices that are worth correcting or labelling next."""
     from leuda_core.bundle.model import load_bundle
     from leuda_core.data.dataset import load_dataset
     from leuda_core.prediction.segmenter import SliceSegmenter
     from leuda_core.prediction.suggestion import suggest_slices
 
     bundle, dataset = load_bundle(args.model), load_dataset(args.dataset, needs_source=False)
-    segmenter = SliceSegmenter(bundle.predictor(), bundle.task, device=args.device)
+    task, domain = (bundle.task.for_source, dataset.source) if args.source else (bundle.task, dataset.target)
+    segmenter = SliceSegmenter(bundle.predictor(), task, device=args.device)
     with Progress("volume") as progress:
         found = suggest_slices(
             segmenter,
-            dataset.target.cases,
+            domain.cases,
             args.count,
             volumes=args.volumes,
             on_case=progress,
             on_unreadable=lambda error: say(f"leuda: left out: {error}"),
         )
     rows = [(one.case, one.index, f"{one.doubt_mm2 / 100:.1f}") for one in found]
-    text = table(("case", "slice", "expected wrong area, cm2"), rows) if rows else "nothing to correct is left"
+    text = table(("case", "slice", "expected wrong area, cm2"), rows) if rows else "no slice is left"
     return Result({"model": args.model, "slices": [asdict(one) for one in found]}, text)
 
 

@@ -1,4 +1,4 @@
-"""Slices of target volumes that are worth correcting, from the volumes themselves."""
+"""Slices that are worth correcting or labelling, from the volumes themselves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def suggest_slices(
     on_case: OnCase | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> list[Suggestion]:
-    """Segment the volumes of ``cases`` and return ``count`` slices to correct, the most doubtful first.
+    """Segment the volumes of ``cases`` and return ``count`` slices to correct or label, the most doubtful first.
 
     Labelled slices are done and are not suggested again. A case that cannot be read is left out and passed to
     ``on_unreadable``, if that is given.

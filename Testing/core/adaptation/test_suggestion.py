@@ -103,6 +103,12 @@ def test_the_command_suggests_target_slices(
     assert len(only) == 6 and len({one["case"] for one in only}) == 1
     code, out, _ = call(capsys, *words)
     assert code == 0 and "expected wrong area" in out
+    source = load_dataset(tiny_dataset).source.cases
+    unlabelled = {case.id for case in source if case.label is None or case.labelled_slices is not None}
+    found = suggested("--source", "--count", "50")
+    assert {one["case"] for one in found} == unlabelled != set()
+    done = {case.id: set(case.labelled_slices or ()) for case in source}
+    assert not [one for one in found if one["index"] in done[one["case"]]]
     for wrong in ("0", "-1", "x", "1.5"):
         code, _, err = call(capsys, *words, "--count", wrong)
         assert code == 2 and "is not a whole number of 1 or more" in err
