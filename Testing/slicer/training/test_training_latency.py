@@ -141,6 +141,7 @@ def test_starting_does_not_freeze(slicer_app, widget, node, segmentation) -> Non
 
     def start() -> None:
         widget.panel.messages["start"].clear()
+        widget.panel.guide.open("start")  # starting opens the step that watches
         slicer_app.click(find(widget, "startButton"))
         slicer_app.wait_until(lambda: "is trained" in widget.panel.messages["start"].cause, 60)
 
