@@ -80,8 +80,7 @@ def own_slices(segment: Any) -> set[int] | None:
     written = written_stamps(segment)
     if written is None:
         return None
-    present = _present_stamps(segment)
-    return {k for k in written.keys() | present.keys() if written.get(k) != present.get(k)}
+    return _changed(written, finish(_present_stamps(segment)))
 
 
 def stamp_again(segment: Any, own: set[int] | None) -> None:
@@ -90,12 +89,17 @@ def stamp_again(segment: Any, own: set[int] | None) -> None:
     if own is None or written is None:
         return
     kept = {k: stamp for k, stamp in written.items() if k in own}
-    set_stamps(segment, as_tag(kept | {k: stamp for k, stamp in _present_stamps(segment).items() if k not in own}))
+    present = finish(_present_stamps(segment))
+    set_stamps(segment, as_tag(kept | {k: stamp for k, stamp in present.items() if k not in own}))
 
 
-def _present_stamps(segment: Any) -> Stamps:
+def _present_stamps(segment: Any) -> Generator[float, None, Stamps]:
     layer = segment.GetRepresentation(BINARY)
-    return finish(stamps_of(layer, segment.GetLabelValue())) if layer else {}
+    return (yield from stamps_of(layer, segment.GetLabelValue())) if layer else {}
+
+
+def _changed(written: Stamps, present: Stamps) -> set[int]:
+    return {k for k in written.keys() | present.keys() if written.get(k) != present.get(k)}
 
 
 def found_nothing(segmentation: Any, labels: Sequence[Label]) -> bool:
@@ -118,10 +122,8 @@ def drawn_slices(segmentation: Any, labels: Sequence[Label]) -> Generator[float,
         written = written_stamps(segment)
         if written is None and tag(segment, LABEL_TAG) is not None:
             continue
-        before, layer = written or {}, segment.GetRepresentation(BINARY)
         part = number / len(segments), (number + 1) / len(segments)
-        present = (yield from within(*part, stamps_of(layer, segment.GetLabelValue()))) if layer else {}
-        drawn = {k for k in before.keys() | present.keys() if before.get(k) != present.get(k)}
+        drawn = _changed(written or {}, (yield from within(*part, _present_stamps(segment))))
         if drawn:
             found[segment_id] = drawn
     return found
