@@ -15,7 +15,7 @@ from host import answers as dialog_answers
 from host import driving
 from host.application import application, new_folder, use_settings
 from host.python_layer import pythonqt, ui_loader
-from host.widgets import editor_effects, observing
+from host.widgets import observing, scripted_effects
 
 _folder: Path | None = None
 
@@ -141,7 +141,7 @@ class Host:
         if self.mainWindow is not None:
             shiboken6.delete(self.mainWindow)
         ui_loader.forget()
-        editor_effects.qSlicerSegmentEditorEffectFactory._forget()
+        scripted_effects.qSlicerSegmentEditorEffectFactory._forget()
         observing.forget()
         gc.collect()
         self.processEvents()

@@ -17,6 +17,7 @@ pytest.importorskip("slicer_core", reason="slicer-core is not installed (pip ins
 pytest.importorskip("PySide6", reason="PySide6 is not installed (pip install PySide6-Essentials)")
 
 import host
+from effect_editor import open_editor
 from host import Host, boot
 from host.python_layer.modules import forget_modules_below
 from package_machine import installation, machine
@@ -33,6 +34,7 @@ __all__ = [
     "machine",
     "module",
     "node",
+    "open_editor",
     "ready",
     "shown",
     "source",

@@ -14,7 +14,7 @@ from host import parameters
 from host.python_layer import packages, sample_data, translation
 from host.python_layer.ui_loader import UiLoader
 from host.views import plots
-from host.widgets import editor_effects, registry, segment_editor
+from host.widgets import registry, scripted_effects, segment_editor
 
 STAND_INS = (parameters, plots, segment_editor)  # importing them has registered their classes
 QT_LIBRARIES = (QtCore, QtGui, QtWidgets, QtPrintSupport)
@@ -30,7 +30,7 @@ def install() -> None:
     sys.modules["ctk"] = _module("ctk", registry.classes["ctk"])
     vars(slicer).update(registry.classes["slicer"])
     sys.modules["SampleData"] = sample_data.module()
-    sys.modules.update(editor_effects.python_modules())
+    sys.modules.update(scripted_effects.python_modules())
     for name in ("modules", "moduleNames"):
         _add_to_slicer(name, {})
     _add_to_slicer("i18n", {name: getattr(translation, name) for name in ("tr", "translate", "getContext")})

@@ -9,14 +9,15 @@ import slicer
 import slicer_core as core
 import vtk
 from PySide6.QtCore import Property, Signal
-from PySide6.QtGui import QIcon, QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
-from host.widgets.editor_effects import BUILT_IN, BuiltInEffect, qSlicerSegmentEditorEffectFactory
+from host.widgets.editor_effects import BUILT_IN, BuiltInEffect
+from host.widgets.effect_widgets import EffectButtons, EffectOptions, EffectShortcuts
 from host.widgets.node_selectors import qMRMLNodeComboBox
 from host.widgets.observing import Observers
 from host.widgets.registry import stands_in, stored
 from host.widgets.scene_widgets import SceneWidget
+from host.widgets.scripted_effects import qSlicerSegmentEditorEffectFactory
 from host.widgets.segments_table import qMRMLSegmentsTableView
 
 
@@ -53,19 +54,21 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         self._effects: list[Any] = []
         self._logic = core.vtkSlicerSegmentEditorLogic()
         self._editorNode = Observers(self)
-        self._shortcuts: list[QShortcut] = []
+        self._shortcuts = EffectShortcuts(self.setActiveEffectByName)
         self._observes = False
         self._viewNodes = Observers(self)
         self._segmentations = self._selector("vtkMRMLSegmentationNode")
         self._volumes = self._selector("vtkMRMLScalarVolumeNode")
         self._add, self._remove = QPushButton("Add", self), QPushButton("Remove", self)
         self._table = qMRMLSegmentsTableView(self)
+        self._buttons, self._options = EffectButtons(), EffectOptions()
         self._arrange()
         self._segmentations.currentNodeChanged.connect(lambda node: self._onSegmentation(node))
         self._volumes.currentNodeChanged.connect(lambda node: self._onVolume(node))
         self._add.clicked.connect(lambda: self._onAdd())
         self._remove.clicked.connect(lambda: self._onRemove())
         self._table.selectionChanged.connect(lambda *_: self._onSelection())
+        self._buttons.chosen.connect(lambda name: self.setActiveEffectByName(name))
         factory = qSlicerSegmentEditorEffectFactory.instance()
         factory.effectRegistered.connect(lambda _: self.updateEffectList())
         self.destroyed.connect(partial(_clean_up, self._effects))
@@ -85,25 +88,8 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         row.addWidget(self._remove)
         column.addLayout(row)
         column.addWidget(self._table)
-        self._box = QGroupBox("Effects")
-        QGridLayout(self._box).setSpacing(2)
-        self._buttons: dict[str, QPushButton] = {}
-        self._addButton("None", "None", QIcon())
-        column.addWidget(self._box)
-        self._options = QGroupBox()
-        self._help = QLabel()
-        self._help.setWordWrap(True)
-        QVBoxLayout(self._options).addWidget(self._help)
-        self._options.hide()
+        column.addWidget(self._buttons)
         column.addWidget(self._options)
-
-    def _addButton(self, name: str, title: str, icon: QIcon) -> None:
-        button, place = QPushButton(icon, title), len(self._buttons)
-        button.setObjectName(name)
-        button.setCheckable(True)
-        button.clicked.connect(lambda _: self.setActiveEffectByName(name))
-        self._buttons[name] = button
-        self._box.layout().addWidget(button, place // 3, place % 3)
 
     def updateEffectList(self) -> None:
         """Copy the effects that were registered since, in Slicer's order: defaults come before the options."""
@@ -115,10 +101,9 @@ class qMRMLSegmentEditorWidget(SceneWidget):
             if self._editor is not None:
                 effect.setParameterSetNode(self._editor)
                 effect.setMRMLDefaults()
-            self._addButton(effect.name, effect.title or effect.name, effect.icon())
+            self._buttons.addButton(effect.name, effect.title or effect.name, effect.icon())
             effect.setupOptionsFrame()
-            effect.optionsFrame().setVisible(False)
-            self._options.layout().addWidget(effect.optionsFrame())
+            self._options.addOptions(effect)
             self._effects.append(effect)
         self._updateEffects()
 
@@ -164,10 +149,10 @@ class qMRMLSegmentEditorWidget(SceneWidget):
         node = self._editor
         segmentation = node.GetSegmentationNode() if node else None
         has_segments = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
-        self._box.setEnabled(self.sourceVolumeNode() is not None)
+        self._buttons.setEnabled(self.sourceVolumeNode() is not None)
         for effect in self._effects:
             usable = not effect.requireSegments or (has_segments and (self.currentSegmentID() or not effect.perSegment))
-            self._buttons[effect.name].setEnabled(bool(usable))
+            self._buttons.setUsable(effect.name, bool(usable))
         chosen = self.effectByName(node.GetActiveEffectName() or "") if node else None
         if chosen is self._effect:
             return
@@ -176,14 +161,12 @@ class qMRMLSegmentEditorWidget(SceneWidget):
             before.deactivate()
         if chosen is not None:
             self.setupViewObservations()
-            self._options.setTitle(chosen.title or chosen.name)
-            self._help.setText(chosen.helpText())
+            self._options.describe(chosen)
             chosen.activate()
         else:
             self.removeViewObservations()
         self._options.setVisible(chosen is not None)
-        for name, button in self._buttons.items():
-            button.setChecked(name == (chosen.name if chosen else "None"))
+        self._buttons.setActive(chosen.name if chosen else "None")
 
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None
@@ -291,17 +274,10 @@ class qMRMLSegmentEditorWidget(SceneWidget):
 
     def installKeyboardShortcuts(self, parent: Any = None) -> None:
         """Esc ends the active effect, 1 to 0 choose one; as in Slicer, a second call adds a second set."""
-        actions = {"Esc": "None"} | {str(number % 10): BUILT_IN[number - 1] for number in range(1, 11)}
-        for key, name in actions.items():
-            shortcut = QShortcut(QKeySequence(key), parent or self.window())
-            shortcut.activated.connect(lambda name=name: self.setActiveEffectByName(name))
-            self._shortcuts.append(shortcut)
+        self._shortcuts.install(parent or self.window())
 
     def uninstallKeyboardShortcuts(self) -> None:
-        while self._shortcuts:
-            shortcut = self._shortcuts.pop()
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
+        self._shortcuts.uninstall()
 
     segmentationNodeSelectorVisible = _part("_segmentations")
     sourceVolumeNodeSelectorVisible = _part("_volumes")
