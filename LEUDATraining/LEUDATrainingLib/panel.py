@@ -86,7 +86,7 @@ class TrainingPanel:
         for part in self.parts:
             part.refresh()
         self.source.select(self._node.currentCase)
-        self.guide.show(preparation_states(self._node, self._marks))
+        self.guide.show(preparation_states(self._node, self._marks, self.start.readiness))
         self._show_run()
 
     def enter(self) -> None:

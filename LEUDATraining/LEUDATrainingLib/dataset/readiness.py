@@ -68,8 +68,8 @@ def _case_problems(source: CaseStore, target: CaseStore) -> Iterable[tuple[str, 
         for case in store:
             if (error := case_error(store, case)) is not None:
                 yield error.message, error.remedy
-    shared = [case.name for case in target if _identity(target, case) in {_identity(source, one) for one in source}]
-    for name in shared:
+    of_source = {_identity(source, case) for case in source}
+    for name in (case.name for case in target if _identity(target, case) in of_source):
         yield _("“{name}” is both a source and a target volume").format(name=name), _("remove it from one of the lists")
 
 

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from LEUDATrainingLib.cases.cases import CaseStore
 from LEUDATrainingLib.cases.structures import read_structures
-from LEUDATrainingLib.dataset.readiness import case_error, examine
+from LEUDATrainingLib.dataset.readiness import Readiness, case_error
 from LEUDATrainingLib.labels.case_marks import CaseMarks
 
 
@@ -21,10 +21,10 @@ class StepState:
     complete: bool = False
 
 
-def preparation_states(parameter_node: Any, marks: CaseMarks) -> dict[str, StepState]:
-    """Return the states of the steps up to the start of a training."""
+def preparation_states(parameter_node: Any, marks: CaseMarks, readiness: Readiness) -> dict[str, StepState]:
+    """Return the states of the steps up to the start; ``readiness`` says what is missing for it."""
     source, target = CaseStore(parameter_node, "source"), CaseStore(parameter_node, "target")
-    problems = len(examine(parameter_node, marks).problems)
+    problems = len(readiness.problems)
     start = _("1 thing is missing") if problems == 1 else _("{count} things are missing").format(count=problems)
     return {
         "structures": _structures(len(read_structures(parameter_node))),

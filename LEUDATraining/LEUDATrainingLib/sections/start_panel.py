@@ -26,6 +26,8 @@ from LEUDATrainingLib.method.method_form import MethodForm
 class StartPanel:
     """The start button, the notes above it and the progress below it.
 
+    ``readiness`` is what the last ``refresh`` found.
+
     Args:
         message: shows errors.
         on_started: called with the run when its process has started.
@@ -42,6 +44,7 @@ class StartPanel:
         self._logic, self._marks, self._form = logic, marks, form
         self._message, self._on_started = message, on_started
         self._parameter_node: Any = None
+        self.readiness = Readiness((), ())
         self.widget = qt.QWidget()
         layout = column_in(self.widget)
         self.notes = qt.QLabel()
@@ -68,7 +71,7 @@ class StartPanel:
         if self._parameter_node is None:
             self.start_button.enabled = False
             return
-        found = examine(self._parameter_node, self._marks)
+        found = self.readiness = examine(self._parameter_node, self._marks)
         self.notes.text = _notes(found)
         self.notes.visible = bool(self.notes.text)
         self.start_button.enabled = not found.problems and not starting
