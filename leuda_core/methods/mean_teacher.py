@@ -42,6 +42,9 @@ class MeanTeacher(Method):
     settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
+        weight = self.weight(progress)
+        if not weight:
+            return self.supervised_step(batch.source, batch.source_structures)
         unlabelled = torch.cat([batch.source_unlabelled, batch.target])
         images = torch.cat([self.appearance(batch.source, batch.source_structures), self.appearance(unlabelled)])
         labelled_logits, unlabelled_logits = self.segmenter(images).split([len(batch.source), len(unlabelled)])
@@ -50,7 +53,10 @@ class MeanTeacher(Method):
 
         segmentation = segmentation_loss(labelled_logits, batch.source_labels)
         consistency = consistency_loss(unlabelled_logits, teacher_logits)
-        weight = self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)
         self.minimize(segmentation + weight * consistency, "segmenter")
         self.update_teacher()
         return detached(segmentation=segmentation, consistency=consistency)
+
+    def weight(self, progress: float) -> float:
+        """Return the weight of the consistency loss; while it is 0, unlabelled slices are not computed."""
+        return self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)

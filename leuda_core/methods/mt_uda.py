@@ -110,6 +110,9 @@ class MtUda(TranslatingMethod):
         )
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
+        ramp = delayed_ramp(progress, self.settings.ramp_start)
+        if not ramp:
+            return self.labelled_step(batch)
         views = self.views(batch)
         images = torch.cat([self.appearance(views.labelled, views.structures), self.appearance(views.student)])
         labelled_logits, student_logits = self.segmenter(images).split([len(views.labelled), len(views.student)])
@@ -121,8 +124,18 @@ class MtUda(TranslatingMethod):
         segmentation = 2 * segmentation_loss(labelled_logits, views.labels)
         intra = 2 * consistency_loss(views.intra_pairs(student_logits), intra_logits)
         inter = 4 * structure_loss(*views.inter_pairs(student_logits, inter_logits))
-        ramp = delayed_ramp(progress, self.settings.ramp_start)
         loss = segmentation + ramp * (self.settings.intra_weight * intra + self.settings.inter_weight * inter)
         self.minimize(loss, "segmenter")
         self.update_teacher()
         return detached(segmentation=segmentation, intra=intra, inter=inter)
+
+    def labelled_step(self, batch: Batch) -> Losses:
+        """Learn from the labelled slices alone, while nothing is learnt from the teachers."""
+        with torch.no_grad():
+            cycled = self.translator.to_source(self.translator.to_target(batch.source))
+        structures = torch.cat([batch.source_structures, batch.source_structures])
+        logits = self.segmenter(self.appearance(torch.cat([batch.source, cycled]), structures))
+        segmentation = 2 * segmentation_loss(logits, central(structures).squeeze(1))
+        self.minimize(segmentation, "segmenter")
+        self.update_teacher()
+        return detached(segmentation=segmentation)

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from leuda_core.blocks.losses import segmentation_loss
-from leuda_core.blocks.schedules import delayed_ramp
 from leuda_core.blocks.stacks import central
 from leuda_core.data.batches.augment import resample
 from leuda_core.methods.base import Losses, detached
@@ -46,10 +45,13 @@ class Tcsm(MeanTeacher):
     settings: Config
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
-        unlabelled = torch.cat([batch.source_unlabelled, batch.target])
         source, structures = partly_transformed(
             batch.source, batch.source_structures, self.settings.turned_labels, self.settings.max_scale
         )
+        weight = self.weight(progress)
+        if not weight:
+            return self.supervised_step(source, structures)
+        unlabelled = torch.cat([batch.source_unlabelled, batch.target])
         labels = central(structures).squeeze(1)
         images = torch.cat([self.appearance(source, structures), self.appearance(unlabelled)])
         labelled_logits, student_logits = self.segmenter(images).split([len(source), len(unlabelled)])
@@ -61,7 +63,6 @@ class Tcsm(MeanTeacher):
         segmentation = segmentation_loss(labelled_logits, labels)
         difference = (student_logits.float().softmax(1) - teacher).square() * seen
         consistency = difference.sum() / (seen.sum().clamp(min=1) * teacher.shape[1])
-        weight = self.settings.consistency_weight * delayed_ramp(progress, self.settings.ramp_start)
         self.minimize(segmentation + weight * consistency, "segmenter")
         self.update_teacher()
         return detached(segmentation=segmentation, consistency=consistency)

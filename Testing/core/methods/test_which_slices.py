@@ -109,3 +109,18 @@ def test_padding_does_not_count_in_histograms() -> None:
     assert (matched[padded == -1] == -1).all()
     black = torch.full_like(references, -1.0)
     assert torch.equal(match_slices(padded, black), padded) and torch.equal(match_slices(black, references), black)
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "tcsm", "mt_uda", "self_training"])
+def test_unlabelled_slices_are_computed_only_once_they_are_learnt(
+    name: str, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = make(name, **({"translator_steps": 1} if name == "mt_uda" else {}))
+    shown: list[int] = []
+    segmenter, teacher = method.segmenter.forward, method.teacher.forward
+    monkeypatch.setattr(method.segmenter, "forward", lambda x: (shown.append(len(x)), segmenter(x))[1])
+    monkeypatch.setattr(method.teacher, "forward", lambda x: (shown.append(len(x)), teacher(x))[1])
+    method.training_step(batch, 0.0)
+    assert sum(shown) == len(batch.source) * (2 if name == "mt_uda" else 1)  # also translated there and back
+    method.training_step(batch, 0.9)
+    assert sum(shown[1:]) > sum(shown[:1]) + len(batch.target)
