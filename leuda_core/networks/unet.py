@@ -49,6 +49,17 @@ class Block(nn.Sequential):
         )
 
 
+def halved(maps: Tensor) -> Tensor:
+    """Return the maximum of every square of two by two pixels.
+
+    On a CPU, PyTorch's pooling is several times slower than two maxima, whose gradient is slower in turn.
+    """
+    if maps.device.type != "cpu" or (maps.requires_grad and torch.is_grad_enabled()):
+        return max_pool2d(maps, 2)
+    rows = torch.maximum(maps[..., ::2, :], maps[..., 1::2, :])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
 class UNet(nn.Module):
     """Segment the central slices of stacks of ``in_channels`` slices.
 
@@ -74,7 +85,7 @@ class UNet(nn.Module):
         maps = []
         x = images
         for level, block in enumerate(self.down[:levels]):
-            x = block(x if level == 0 else max_pool2d(x, 2))
+            x = block(x if level == 0 else halved(x))
             maps.append(x)
         return maps
 

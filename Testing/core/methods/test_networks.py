@@ -1,12 +1,14 @@
-"""A layer of the networks that is computed in another way than its definition."""
+"""Layers of the networks that are computed in another way than their definition."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import max_pool2d
 
 from leuda_core.networks.generator import ToImage
+from leuda_core.networks.unet import halved
 
 
 @pytest.mark.parametrize(("number", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=str)
@@ -30,3 +32,15 @@ def test_its_gradients_are_those_of_the_convolution() -> None:
     )
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("number", [torch.float32, torch.bfloat16], ids=str)
+def test_pooling_without_gradient_is_that_with_it(number: torch.dtype, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(3, 8, 32, 48).to(number).contiguous(memory_format=layout)
+    pooled = halved(maps)
+    assert torch.equal(pooled, max_pool2d(maps, 2)) and pooled.is_contiguous(memory_format=layout)
+    learnt = maps.clone().requires_grad_()
+    halved(learnt).sum().backward()
+    assert learnt.grad is not None and learnt.grad.sum() == pooled.numel()
