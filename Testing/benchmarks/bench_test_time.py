@@ -2,8 +2,8 @@
 
 Each model segments the test cases of a dataset as it is, and then with its probabilities averaged over changed slices:
 moved, turned, scaled, mirrored, in other greys. The mean difference of Dice is printed with its paired interval over
-patients, after the mean over models, and how often the network runs. With the datasets that
-``development.py`` writes, the cases are patients on whom something may be chosen.
+patients, after the mean over models, and how often the network runs. With the datasets that ``development.py`` writes,
+the cases are patients on whom something may be chosen.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch.nn import functional
 from leuda_core.bench.results import confidence_interval
 from leuda_core.bundle.model import load_bundle
 from leuda_core.data.dataset import load_dataset, read_case_image, read_case_labels
+from leuda_core.evaluation import evaluate_pair
 from leuda_core.prediction.segmenter import SliceSegmenter
-from leuda_core.types import SegmentOptions
+from leuda_core.types import LabelMap, SegmentOptions
 
 Change = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]  # of a batch; of the answer, back again
 
@@ -97,7 +98,7 @@ def main() -> None:
         for bundle in bundles:
             segmenter = SliceSegmenter(Averaged(bundle.predictor(), changes), bundle.task, device="cpu")
             found = [segmenter(image, options).label_map for image, _ in cases]
-            table.append([_dice(one.data, reference.data) for one, (_, reference) in zip(found, cases, strict=True)])
+            table.append([_dice(one, reference) for one, (_, reference) in zip(found, cases, strict=True)])
         return np.mean(table, axis=0)
 
     plain = scored([], SegmentOptions())
@@ -112,14 +113,9 @@ def main() -> None:
         print(f"| {name} | {dice.mean():.3f} | {change} | {1 + len(changes)} |", flush=True)
 
 
-def _dice(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the mean Dice over the structures of the reference."""
-    values = [value for value in np.unique(expected) if value]
-    return float(
-        np.mean(
-            [2 * ((found == v) & (expected == v)).sum() / ((found == v).sum() + (expected == v).sum()) for v in values]
-        )
-    )
+def _dice(found: LabelMap, reference: LabelMap) -> float:
+    """Return the mean Dice over the structures."""
+    return float(np.nanmean([score.dice for score in evaluate_pair(found, reference)]))
 
 
 if __name__ == "__main__":

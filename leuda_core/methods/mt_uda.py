@@ -102,7 +102,7 @@ class MtUda(TranslatingMethod):
         x_ts, x_tst = streams.target_to_source, streams.target_cycled
         return Views(
             labelled=torch.cat([batch.source, streams.source_cycled[:labelled]]),
-            structures=torch.cat([batch.source_structures, batch.source_structures]),
+            structures=_twice(batch.source_structures),
             student=torch.cat([x_s, x_ts, x_sts]),
             intra=torch.cat([x_s, x_ts]),
             inter=torch.cat([x_st, x_t, x_tst]),
@@ -133,9 +133,14 @@ class MtUda(TranslatingMethod):
         """Learn from the labelled slices alone, while nothing is learnt from the teachers."""
         with torch.no_grad():
             cycled = self.translator.to_source(self.translator.to_target(batch.source))
-        structures = torch.cat([batch.source_structures, batch.source_structures])
+        structures = _twice(batch.source_structures)
         logits = self.segmenter(self.appearance(torch.cat([batch.source, cycled]), structures))
         segmentation = 2 * segmentation_loss(logits, central(structures).squeeze(1))
         self.minimize(segmentation, "segmenter")
         self.update_teacher()
         return detached(segmentation=segmentation)
+
+
+def _twice(structures: Tensor) -> Tensor:
+    """Return the class indices of slices as they are and of the same slices after both translations."""
+    return torch.cat([structures, structures])

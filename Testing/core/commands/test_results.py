@@ -135,7 +135,7 @@ def dataset(name: str) -> Dataset:
 
 def test_no_command_of_the_document_trains(document: str) -> None:
     found = list(commands(document))
-    assert len(found) == 15
+    assert len(found) == 16
     for words in found:
         args = build_parser().parse_args(words)
         names = OTHER_DATASETS if args.datasets == [Path("DATASET")] else [path.stem for path in args.datasets]
