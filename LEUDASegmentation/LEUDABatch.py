@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="name of a model in Slicer, or its folder or zip file")
     parser.add_argument("--input", required=True, nargs="+", type=Path, metavar="FILE|DIR")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:K")
+    parser.add_argument("--device", default="auto", metavar="DEVICE")
     parser.add_argument("--probabilities", action="store_true", help="also write the probability of each class")
     parser.add_argument("--largest-component", action="store_true", help="keep the largest component of each label")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="file format of the segmentations")

@@ -30,7 +30,7 @@ Augmentation = Literal["paper", "strong"]
 RULES = 3
 """The rules of new runs; a run keeps those that it began with."""
 
-DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
+DEVICE_PATTERN, DEVICES = r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$", "auto, cpu, cuda, cuda:K, xpu, xpu:K or mps"
 
 
 class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +117,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     settings: dict[str, Any] = {}
     steps: Annotated[int, Meta(ge=1, description="training steps of the segmenter")] = DEFAULT_STEPS
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
-    device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:K")] = "auto"
+    device: Annotated[str, Meta(pattern=DEVICE_PATTERN, description=DEVICES)] = "auto"
     checkpoint_every: Annotated[int, Meta(ge=1, description="steps between checkpoints and previews")] = 100
     rules: Annotated[
         int, Meta(ge=1, le=RULES, description="how volumes become slices and batches: 1 as in version 0.1, 3 as today")

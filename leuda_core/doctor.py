@@ -32,7 +32,9 @@ _OPTIONAL = {
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """One device. ``problem`` is empty if a convolution and its gradient ran there and match those of the CPU."""
+    """One device. ``problem`` is empty if the operations of a segmenter ran there and match those of the CPU; ``note``
+    names those that ran on the CPU in its place.
+    """
 
     device: str
     name: str
@@ -41,6 +43,7 @@ class DeviceReport:
     bfloat16: bool = False
     memory_gb: float | None = None
     free_gb: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,25 +98,23 @@ def _packages() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
 def _devices() -> tuple[DeviceReport, ...]:
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return tuple(_probe(torch.device(name)) for name in ("cpu", *(f"cuda:{i}" for i in range(count))))
+    from leuda_core.devices import accelerators
+
+    return tuple(_probe(device) for device in (torch.device("cpu"), *accelerators()))
 
 
 def _probe(device: Any) -> DeviceReport:
     """Run the kernels that a segmenter uses, forward and backward, and time them."""
-    import torch
-
-    from leuda_core.devices import has_bf16, kernel_problem, memory_gb, small_gradient
+    from leuda_core.devices import device_name, fallback_note, has_bf16, kernel_problem, memory_gb, small_gradient
 
     total, free = memory_gb(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
-    report = DeviceReport(str(device), name, kernel_problem(device), memory_gb=total, free_gb=free)
+    report = DeviceReport(str(device), device_name(device), kernel_problem(device), memory_gb=total, free_gb=free)
     if report.problem:
         return report
     start = time.perf_counter()  # not the first call, which compiles and loads the kernels
     small_gradient(device)
     milliseconds = round((time.perf_counter() - start) * 1000, 1)
-    return replace(report, milliseconds=milliseconds, bfloat16=has_bf16(device))
+    return replace(report, milliseconds=milliseconds, bfloat16=has_bf16(device), note=fallback_note(device))
 
 
 def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:
@@ -124,6 +125,7 @@ def _device_advice(devices: tuple[DeviceReport, ...]) -> list[str]:
         for device in devices
         if device.problem
     ]
+    advice += [device.note for device in devices if device.note]
     if len(devices) == 1 and torch.version.cuda is None and Path("/proc/driver/nvidia").exists():
         advice.append("there is an NVIDIA driver, but this PyTorch was built for the CPU only; install its CUDA build")
     return advice

@@ -92,7 +92,7 @@ class LEUDASegmentationLogic(ModelListLogic):
                 are kept with all corrections. By default, a new one.
             segments: names of the labels to write; all by default.
             roiNode: a vtkMRMLMarkupsROINode; voxels outside it stay empty.
-            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:K``, ``xpu``, ``xpu:K`` or ``mps``.
             largestComponent: keep only the largest connected component of each label.
             probabilities: also add one scalar volume per label.
             showIn3D: also create closed surfaces; a large one blocks Slicer for one or two seconds.

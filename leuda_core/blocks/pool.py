@@ -6,12 +6,14 @@ Shrivastava et al., CVPR 2017, with the 50 images and the probability of CycleGA
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from leuda_core.blocks.counters import Counting
 
 POOL_SIZE = 50
 
 
-class ImagePool(nn.Module):
+class ImagePool(Counting):
     """Keeps ``POOL_SIZE`` images; they are part of every checkpoint."""
 
     images: Tensor

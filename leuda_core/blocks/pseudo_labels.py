@@ -20,11 +20,12 @@ def class_thresholds(certainty: Tensor, answer: Tensor, *, share: float, limit: 
         certainty: ``(C,)``, updated in place: the probability that a structure's surest share exceeds; 0 while it is
             not known, and always for the background. answer: ``(B, C, H, W)`` probabilities; result ``(C,)``.
     """
-    likely, found = answer.max(1)
-    for index in range(1, len(certainty)):
-        values = likely[found == index]
-        if len(values) >= FEW:
-            reached = values.kthvalue(max(1, round((1 - share) * len(values)))).values
+    likely, found = (one.flatten() for one in answer.max(1))
+    counts = found.bincount(minlength=len(certainty)).tolist()  # the only time that a GPU has to wait
+    for index, count in enumerate(counts):
+        if index and count >= FEW:
+            values = likely.masked_fill(found != index, torch.inf)
+            reached = values.kthvalue(max(1, round((1 - share) * count))).values
             known = certainty[index]
             certainty[index] = torch.where(known > 0, known.lerp(reached, SLOWLY), reached)
     return torch.where(certainty > 0, certainty.clamp(max=limit), limit)

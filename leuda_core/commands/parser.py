@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import leuda_core
-from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS
+from leuda_core.config import DEFAULT_METHOD, DEFAULT_STEPS, DEVICES
 from leuda_core.errors import InputError
 from leuda_core.io.streams import give_up_output, print_text
 
@@ -217,7 +217,7 @@ def _add_run(commands: argparse._SubParsersAction, name: str, text: str) -> argp
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="auto", metavar="auto|cpu|cuda:K", help="default: the GPU if it works, otherwise the CPU"
+        "--device", default="auto", metavar="DEVICE", help=f"{DEVICES}; default: a GPU that works, otherwise the CPU"
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from leuda_core.blocks.counters import Counting
 from leuda_core.blocks.ema import averaged_copy, update_average
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.stacks import central
@@ -46,7 +47,7 @@ class Phase(NamedTuple):
         return self.step(batch, index / self.steps)
 
 
-class Method(nn.Module):
+class Method(Counting):
     """Base of all methods: supervised learning on source slices, which subclasses replace or add to."""
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from leuda_core.data.slices import in_padding, padding
-from leuda_core.devices import find_device, has_bf16, is_out_of_memory
+from leuda_core.devices import KINDS, find_device, has_bf16, is_out_of_memory, memory_format, release_memory
 from leuda_core.errors import FREE_MEMORY, Cancelled, MemoryShortage
 from leuda_core.networks.predictor import Predictor
 from leuda_core.prediction.job import SliceReader
@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 OnProgress = Callable[[str, int, int], None]
 ShouldStop = Callable[[], bool]
 
-PIXELS_AT_ONCE = {"cpu": 256 * 256, "cuda": 16 * 256 * 256}  # of one batch: fits into CPU caches, fills a GPU
+PIXELS_AT_ONCE = {"cpu": 256 * 256, **dict.fromkeys(KINDS, 16 * 256 * 256)}
+"""Of one batch: fits into CPU caches, fills a GPU."""
 PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to limit the memory of the feature maps
 POLL_S = 0.1
 
@@ -72,7 +73,7 @@ class SliceRunner:
         """
 
         def network(padded: Tensor) -> Tensor:
-            return self._network(padded.contiguous(memory_format=torch.channels_last))
+            return self._network(padded.contiguous(memory_format=self._layout))
 
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             return in_padding(network, images.to(self.device), self.task.patch_size).float()
@@ -94,7 +95,7 @@ class SliceRunner:
         assert isinstance(predictor, Predictor), "only models have features"
 
         def network(padded: Tensor) -> Tensor:
-            found.append(predictor.describe(padded.contiguous(memory_format=torch.channels_last)))
+            found.append(predictor.describe(padded.contiguous(memory_format=self._layout)))
             return padded
 
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
@@ -204,8 +205,7 @@ class SliceRunner:
         else:
             reason = f"not enough memory for one slice of {job.size[0]} x {job.size[1]} pixels"
             raise MemoryShortage(reason, FREE_MEMORY) from error
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory()
 
     def _use_fewer_threads(self, workers: int) -> None:
         if workers > 1:
@@ -220,11 +220,12 @@ class SliceRunner:
         self.device, self._batch_size, self._workers = torch.device("cpu"), 0, 0
         self._place()
         with suppress(RuntimeError):  # a broken CUDA context cannot even free memory
-            torch.cuda.empty_cache()
+            release_memory()
 
     def _place(self) -> None:
         """Put a copy of the predictor on the device, since a predictor on a broken GPU could not be read back."""
-        layout: Any = {"memory_format": torch.channels_last}  # documented, but missing in the annotations of PyTorch
+        self._layout = memory_format(self.device)
+        layout: Any = {"memory_format": self._layout}  # documented, but missing in the annotations of PyTorch
         self._network = copy.deepcopy(self._predictor).to(self.device, **layout)
         # Not chosen by timing: labels must not depend on the load of the machine.
         self._bf16 = has_bf16(self.device) if self._precision == "auto" else self._precision == "bfloat16"

@@ -26,7 +26,7 @@ class SliceSegmenter(SliceRunner):
     Args:
         predictor: maps ``(B, C, H, W)`` in [-1, 1], slices with their neighbours, to logits ``(B, n_classes, H, W)``;
             a copy is used.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:K``, ``xpu``, ``xpu:K`` or ``mps``.
         batch_size: slices per batch; 0 chooses it for the device and the size of the slices.
         workers: batches in parallel; 0 means one per CPU core, and two on a GPU (one computes, one prepares).
         precision: ``auto`` uses bfloat16 if the hardware supports it: faster, and few labels change.

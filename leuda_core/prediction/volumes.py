@@ -28,7 +28,7 @@ def segment(
     Args:
         volume: the volume, or its file or DICOM folder.
         bundle: the model, or its folder or zip file.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:K``, ``xpu``, ``xpu:K`` or ``mps``.
         probabilities: also return class probabilities ``(C, I, J, K)`` float16 (before ``largest_component``).
         largest_component: keep only the largest connected component of each label.
         on_progress: called with stage (``load``, ``segment``, ``components``), done and total.

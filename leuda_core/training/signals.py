@@ -19,7 +19,7 @@ from leuda_core.data.slices import in_padding
 from leuda_core.methods.base import Method
 from leuda_core.networks.predictor import Predictor
 
-AT_ONCE = 4  # slices, to limit the memory
+PIXELS_AT_ONCE = 256 * 256  # of a batch, to limit the memory; one slice if that is larger
 
 
 class Slices(NamedTuple):
@@ -58,27 +58,29 @@ def answer(predictor: Predictor, slices: Slices, patch_size: int) -> Answer:
         features.append(encoded[-1].mean((2, 3)))
         return predictor.segmenter.head(predictor.segmenter.decode(encoded)[-1])
 
-    flat = []
+    classes, entropy, finite = [], 0.0, True
     for images in _batches(slices.images):
-        logits = in_padding(network, images.to(device), patch_size).float().cpu()
-        flat.append(logits.movedim(1, 0).flatten(1))
-    logits = torch.cat(flat, 1)
-    logs = logits.log_softmax(0)
-    n_classes, classes = len(logits), logits.argmax(0).numpy()
+        logits = in_padding(network, images.to(device), patch_size).float().cpu().movedim(1, 0).flatten(1)
+        n_classes, logs = len(logits), logits.log_softmax(0)
+        entropy -= float((logs.exp() * logs).sum(dtype=torch.float64))
+        classes.append(logits.argmax(0).numpy().astype(np.min_scalar_type(n_classes)))
+        finite = finite and bool(torch.isfinite(logits).all())
+    found = np.concatenate(classes)
     return Answer(
-        shares=np.bincount(classes, minlength=n_classes) / classes.size,
-        entropy=float(-(logs.exp() * logs).sum(0).mean()) / math.log(n_classes),
-        classes=classes,
+        shares=np.bincount(found, minlength=n_classes) / found.size,
+        entropy=entropy / found.size / math.log(n_classes),
+        classes=found,
         features=torch.cat(features).float().cpu().numpy(),
-        finite=bool(torch.isfinite(logits).all()),
+        finite=finite,
     )
 
 
 def _batches(images: Sequence[np.ndarray]) -> list[Tensor]:
-    """Return successive slices of one size as batches ``(B, C, H, W)``."""
+    """Return successive slices of one size as batches ``(B, C, H, W)`` of limited size."""
     groups: list[list[np.ndarray]] = []
     for image in images:
-        if groups and groups[-1][0].shape == image.shape and len(groups[-1]) < AT_ONCE:
+        fits = groups and groups[-1][0].shape == image.shape
+        if fits and (len(groups[-1]) + 1) * math.prod(image.shape[1:]) <= PIXELS_AT_ONCE:
             groups[-1].append(image)
         else:
             groups.append([image])

@@ -25,6 +25,7 @@ def main() -> None:
     # Before torch is imported: threads that wait actively occupy cores that a training or Slicer needs, and a slice
     # then takes ten times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Apple's GPUs lack runs on the CPU, which is said
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is meant for the parent process
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     events = Events(answers)

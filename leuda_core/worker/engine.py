@@ -17,6 +17,7 @@ import torch
 
 from leuda_core.bundle.model import load_bundle
 from leuda_core.data.geometry import plan_slices
+from leuda_core.devices import release_memory
 from leuda_core.doctor import examine
 from leuda_core.errors import InputError
 from leuda_core.io.finding import find_volumes
@@ -82,8 +83,7 @@ class Engine:
             return
         self._model = self._volume = None
         gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        release_memory()
         logger.info("idle: the model was unloaded")
 
     def devices(self, request: Request) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class DeviceBox:
 
     def _add(self, device: Mapping[str, Any]) -> None:
         self._combo.addItem(device_text(device), device["device"])
-        hint = device.get("problem") or str(device.get("name", ""))
+        hint = device.get("problem") or device.get("note") or str(device.get("name", ""))
         self._combo.setItemData(self._combo.count - 1, hint, qt.Qt.ToolTipRole)
 
     def _on_index(self, _index: int) -> None:

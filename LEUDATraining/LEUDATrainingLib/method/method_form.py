@@ -60,7 +60,7 @@ class MethodForm(qt.QWidget):
 
     @property
     def device(self) -> str:
-        """``auto``, ``cpu`` or ``cuda:K``."""
+        """``auto``, ``cpu``, ``cuda:K``, ``xpu:K`` or ``mps``."""
         return self._device.current
 
     @property

@@ -79,7 +79,7 @@ def test_a_model_too_large_for_the_gpu_goes_to_the_cpu(monkeypatch: pytest.Monke
 
 
 def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(devices, "kernel_problem", lambda device: "no kernel image is available")
     device, note = find_device("auto")
     assert device.type == "cpu" and "no kernel image" in note

@@ -52,8 +52,8 @@ COARSE = survey((90.0,), domain(4.0, 100))
 BLANK = survey((0.0,), domain(1.0, 256))
 
 CPU4, CPU16 = Machine("cpu", 4.0), Machine("cpu", 16.0)
-GPU6, GPU8, GPU24, GPU80 = (Machine("cuda", gb) for gb in (6.0, 8.0, 24.0, 80.0))
-H200 = Machine.of("cuda", 139.0)
+GPU6, GPU8, GPU24, GPU80 = (Machine("cuda", gb, True) for gb in (6.0, 8.0, 24.0, 80.0))
+H200 = Machine.of("cuda", 139.0, bfloat16=True)
 
 TABLE = {
     # (spacing, patch, channels, batch, rotation, zoom)
@@ -102,7 +102,7 @@ def test_every_choice_is_usable_and_fits(found: Survey, machine: Machine, method
     assert settings.patch_size % 16 == 0 and settings.patch_size >= 48
     assert settings.patch_size <= (256 if machine.kind == "cuda" and machine.memory_gb >= 40 else 192)
     assert 0 < settings.spacing_mm <= 20 and settings.batch_size >= 2 and settings.base_channels >= 8
-    needed = peak_mib(method, settings, found, machine.kind) * 2**20
+    needed = peak_mib(method, settings, found, machine) * 2**20
     assert needed <= 0.7 * machine.memory_gb * 1e9 + 2**20 or choice.warnings
     assert max(one.largest_side_mm for one in (found.source, found.target)) / settings.spacing_mm <= 2 * 1448
 
@@ -171,47 +171,56 @@ def test_free_memory_counts_in_classes() -> None:
 
 
 MEASURED = {
-    # (method, patch, batch, unlabelled batch, channels): peak MiB of a training of tiny volumes on a CPU
-    ("source_only", 32, 2, 4, 4): 394,
-    ("source_only", 48, 2, 4, 8): 403,
-    ("source_only", 96, 8, 4, 16): 575,
-    ("source_only", 160, 4, 4, 16): 639,
-    ("source_only", 96, 2, 4, 32): 719,
-    ("source_only", 48, 16, 4, 32): 759,
-    ("source_only", 96, 16, 4, 32): 1202,
-    ("source_only", 160, 16, 4, 16): 1241,
-    ("self_training", 96, 8, 2, 16): 631,
-    ("self_training", 96, 8, 8, 16): 868,
-    ("self_training", 96, 4, 4, 32): 957,
-    ("self_training", 160, 4, 4, 16): 973,
-    ("cyclegan", 96, 8, 2, 16): 588,
-    ("cyclegan", 160, 8, 4, 16): 959,
-    ("cyclegan", 160, 2, 8, 8): 1316,
-    ("le_uda", 96, 8, 8, 16): 1488,
-    ("mt_uda", 96, 8, 8, 16): 1404,
-    ("meta_hallucinator", 96, 8, 8, 16): 1035,
-    ("mean_teacher", 96, 8, 8, 16): 918,
-    ("tcsm", 96, 8, 8, 16): 928,
-    ("sifa", 96, 8, 8, 16): 1062,
-    ("glua", 96, 8, 8, 16): 800,
-    ("early_features", 96, 8, 8, 16): 582,
-    ("istn", 96, 8, 8, 16): 571,
-    ("voxelmorph", 96, 8, 8, 16): 714,
-    ("adda", 96, 8, 8, 16): 678,
-    ("histogram_matching", 96, 8, 8, 16): 585,
-    ("adabn", 96, 8, 8, 16): 566,
+    # (precision, method, patch, batch, unlabelled batch, channels, translator): peak MiB of a training on a CPU
+    ("bfloat16", "source_only", 48, 2, 2, 8, True): 434,
+    ("bfloat16", "source_only", 96, 8, 2, 16, True): 543,
+    ("bfloat16", "source_only", 160, 16, 2, 16, True): 960,
+    ("bfloat16", "source_only", 96, 16, 2, 32, True): 980,
+    ("bfloat16", "self_training", 96, 8, 2, 16, False): 580,
+    ("bfloat16", "self_training", 96, 8, 8, 16, False): 632,
+    ("bfloat16", "self_training", 96, 8, 8, 16, True): 766,
+    ("bfloat16", "self_training", 160, 4, 4, 16, True): 889,
+    ("bfloat16", "self_training", 96, 4, 4, 32, True): 912,
+    ("bfloat16", "cyclegan", 96, 8, 2, 16, True): 570,
+    ("bfloat16", "cyclegan", 160, 2, 8, 8, True): 1306,
+    ("bfloat16", "le_uda", 96, 8, 8, 16, True): 1029,
+    ("bfloat16", "mt_uda", 96, 8, 8, 16, True): 1021,
+    ("bfloat16", "meta_hallucinator", 96, 8, 8, 16, True): 877,
+    ("bfloat16", "mean_teacher", 96, 8, 8, 16, True): 706,
+    ("bfloat16", "tcsm", 96, 8, 8, 16, True): 688,
+    ("bfloat16", "sifa", 96, 8, 8, 16, True): 964,
+    ("bfloat16", "glua", 96, 8, 8, 16, True): 696,
+    ("bfloat16", "early_features", 96, 8, 8, 16, True): 571,
+    ("bfloat16", "istn", 96, 8, 8, 16, True): 564,
+    ("bfloat16", "voxelmorph", 96, 8, 8, 16, True): 627,
+    ("bfloat16", "adda", 96, 8, 8, 16, True): 634,
+    ("bfloat16", "histogram_matching", 96, 8, 8, 16, True): 539,
+    ("bfloat16", "adabn", 96, 8, 8, 16, True): 553,
+    ("bfloat16", "mt_uda", 160, 4, 4, 16, True): 1254,
+    ("bfloat16", "cyclegan", 160, 8, 4, 16, True): 878,
+    ("float32", "source_only", 48, 2, 2, 8, True): 427,
+    ("float32", "source_only", 160, 16, 2, 16, True): 1326,
+    ("float32", "self_training", 96, 8, 8, 16, False): 763,
+    ("float32", "self_training", 96, 8, 8, 16, True): 915,
+    ("float32", "self_training", 160, 4, 4, 16, True): 1118,
+    ("float32", "cyclegan", 96, 8, 2, 16, True): 641,
+    ("float32", "le_uda", 96, 8, 8, 16, True): 1537,
+    ("float32", "mt_uda", 96, 8, 8, 16, True): 1501,
+    ("float32", "meta_hallucinator", 96, 8, 8, 16, True): 1064,
+    ("float32", "sifa", 96, 8, 8, 16, True): 1176,
 }
 
 
 @pytest.mark.parametrize("sizes", MEASURED, ids=str)
-def test_predicted_memory_is_that_of_measured_trainings(sizes: tuple[str, int, int, int, int]) -> None:
-    method, patch, batch, unlabelled, channels = sizes
+def test_predicted_memory_is_that_of_measured_trainings(sizes: tuple[str, str, int, int, int, int, bool]) -> None:
+    precision, method, patch, batch, unlabelled, channels, translator = sizes
     given = {"patch_size": patch, "batch_size": batch, "base_channels": channels, "unlabelled_batch_size": unlabelled}
     if "translator_steps" in METHODS[method].Config.__struct_fields__:
-        given["translator_steps"] = 1000
-    settings = make_config(METHODS[method].Config, given)
-    two = survey((8.0, 8.0), domain(1.25, 48))
-    assert peak_mib(method, settings, two, "cpu") == pytest.approx(MEASURED[sizes], rel=0.2)
+        given["translator_steps"] = 1000 if translator else 0
+    settings, _ = chosen(survey((128.0,), domain(1.0, 256)), CPU16, method, **given)
+    machine = Machine("cpu", 12.0, bfloat16=precision == "bfloat16")
+    volumes = survey((128.0,), domain(1.0, 256), largest_voxels=256 * 256 * 24)
+    assert peak_mib(method, settings, volumes, machine) == pytest.approx(MEASURED[sizes], rel=0.15)
 
 
 # steps

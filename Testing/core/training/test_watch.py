@@ -17,6 +17,7 @@ from leuda_core.errors import LeudaError
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.folder import Run
 from leuda_core.runs.state import status, status_of
+from leuda_core.training import signals
 from leuda_core.training import watch as watching
 from leuda_core.training.checkpoints import read_checkpoint
 from leuda_core.training.run import train
@@ -272,3 +273,18 @@ def test_slices_of_several_sizes_are_answered_one_group_after_another(watched):
     found = answer(method.predictor(), Slices(images, []), 48)
     assert found.classes.size == 2 * 30 * 40 + 60 and len(found.features) == 3 and found.finite
     assert found.shares.sum() == pytest.approx(1)
+
+
+def test_few_pixels_are_looked_at_at_once_whatever_is_looked_at(watched, monkeypatch):
+    _, method, _ = watched
+    images = np.random.default_rng(0).random((5, 1, 48, 48), np.float32)
+    predictor, slices, sizes = method.predictor(), Slices(list(images), []), []
+    predictor.translator.register_forward_hook(lambda _module, images, _result: sizes.append(len(images[0])))
+    together = answer(predictor, slices, 48)
+    monkeypatch.setattr(signals, "PIXELS_AT_ONCE", 2 * 48 * 48)
+    apart = answer(predictor, slices, 48)
+    assert sizes == [5, 2, 2, 1]
+    assert (apart.classes == together.classes).mean() > 0.999  # random weights: pixels between two classes may change
+    assert apart.shares == pytest.approx(together.shares, abs=1e-3)
+    assert apart.entropy == pytest.approx(together.entropy, rel=1e-5)
+    assert apart.features == pytest.approx(together.features, rel=1e-4, abs=1e-5)

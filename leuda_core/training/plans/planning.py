@@ -14,7 +14,7 @@ from leuda_core.config import MethodConfig, RunConfig, make_config, read_run_con
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.survey import Surveyed, take_survey
 from leuda_core.data.tasks import make_task, readable_part
-from leuda_core.devices import find_device, memory_gb, peak_memory_mib
+from leuda_core.devices import find_device, has_bf16, memory_gb, peak_memory_mib
 from leuda_core.durations import DEFAULT_BUDGET, budget_minutes
 from leuda_core.earlier import present_settings
 from leuda_core.errors import InputError
@@ -76,7 +76,7 @@ def make_plan(
         settings=config.settings,
         reasons=config.reasons,
         budget_minutes=config.budget_minutes,
-        predicted_memory_mib=peak_mib(method, draft.chosen, survey, draft.device.type),
+        predicted_memory_mib=peak_mib(method, draft.chosen, survey, draft.machine),
         survey=survey.as_dict(),
     )
     left_out = [
@@ -183,8 +183,8 @@ class _Draft:
             target_only=self.kind.reads_target_labels,
             intensities=intensities,
         )
-        machine = Machine.of(self.device.type, self.free_gb)
-        self._take(choose_sizes(self.surveyed.survey, machine, self.config.method, self.chosen, self.given))
+        self.machine = Machine.of(self.device.type, self.free_gb, bfloat16=has_bf16(self.device))
+        self._take(choose_sizes(self.surveyed.survey, self.machine, self.config.method, self.chosen, self.given))
 
     def time(self, on_step: OnStep | None) -> Timing:
         """Take a few steps at the chosen sizes."""

@@ -18,7 +18,7 @@ from leuda_core.config import MethodConfig
 from leuda_core.data.batches.loaders import SliceLoader, is_mostly_labelled
 from leuda_core.data.dataset import UnreadableCase
 from leuda_core.data.survey import Surveyed
-from leuda_core.devices import autocast, is_out_of_memory
+from leuda_core.devices import autocast, is_out_of_memory, synchronize
 from leuda_core.errors import MemoryShortage
 from leuda_core.methods.base import Method, Phase
 from leuda_core.training.loop import to_device
@@ -147,8 +147,7 @@ class _Probe:
         try:
             with autocast(self.device):
                 phase.step(to_device(self.loader.batch(step), self.device), progress)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            synchronize(self.device)
         except (RuntimeError, MemoryError) as error:
             raise self._explained(error) from error
         return time.perf_counter() - start

@@ -88,9 +88,9 @@ def choose_sizes(survey: Survey, machine: Machine, method: str, start: MethodCon
     for tier in tiers:
         chosen = _sizes(survey, machine, start, given=given, tier=tier, largest=tiers[0])
         settings = msgspec.structs.replace(start, **chosen.settings)
-        if step_mib(method, settings, survey, machine.kind) <= limit:
+        if step_mib(method, settings, survey, machine) <= limit:
             break
-    needed = peak_mib(method, settings, survey, machine.kind)
+    needed = peak_mib(method, settings, survey, machine)
     if needed <= limit:
         return chosen
     what = f"training needs about {needed / 1024:.1f} GB of memory; about {machine.memory_gb:g} GB are free"
