@@ -17,11 +17,11 @@ from typing import Annotated, NamedTuple
 import torch
 from msgspec import Meta
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from leuda_core.blocks.losses import segmentation_loss
 from leuda_core.blocks.stacks import central
-from leuda_core.data.batches.augment import resample
+from leuda_core.data.batches.augment import resample, sampling_grid
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.mean_teacher import MeanTeacher, with_noise
 from leuda_core.types import Batch
@@ -104,8 +104,7 @@ def partly_transformed(images: Tensor, labels: Tensor, share: float, max_scale: 
 
 
 def _resample(images: Tensor, matrices: Tensor) -> Tensor:
-    grid = affine_grid(_without_shift(matrices), list(images.shape), align_corners=False)
-    return grid_sample(images, grid, align_corners=False)
+    return grid_sample(images, sampling_grid(_without_shift(matrices), images.shape[2:]), align_corners=False)
 
 
 def _without_shift(matrices: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock
 from leuda_core.training.adapting import adapted_info, adapted_task, read_start
+from leuda_core.training.ahead import Ahead, threads_for
 from leuda_core.training.checkpoints import restore_newest, save_checkpoint
 from leuda_core.training.identity import identity, take_state, training_record, without_places
 from leuda_core.training.preview import Previewer
@@ -106,12 +107,19 @@ class Training:
         self.method.train()
         self.method.teacher.eval()
         lock = RunLock(self.run)
+        threads = threads_for(self.device) if self.loader.pure else 0
+        pinned = self.device.type == "cuda"
+        with Ahead(self.loader.batch, self.total, threads=threads, pinned=pinned) as batches:
+            self._take_steps(batches, previewer, lock)
+        self._finish()
+
+    def _take_steps(self, batches: Ahead, previewer: Previewer, lock: RunLock) -> None:
         for step in range(self.start, self.total):
             lock.check()
             self._seed(step)
             phase, index = self._phase(step)
             with autocast(self.device):
-                losses = phase.take(index, to_device(self.loader.batch(step), self.device))
+                losses = phase.take(index, to_device(batches.batch(step), self.device))
             done = step + 1
             if done % self.log_every == 0 or done == self.total:
                 self._log(done, phase, losses)
@@ -125,7 +133,6 @@ class Training:
             if stop_requested(self.run):
                 self._save(done)
                 raise Cancelled(f"stopped at step {done} of {self.total}")
-        self._finish()
 
     def _task(self, target_labels: bool) -> Task:
         """Return the task: that of the model to go on from, or what the data and the settings say."""

@@ -100,3 +100,17 @@ def test_a_view_around_a_pixel_at_the_border_stays_in_the_slice():
     limits = Limits(45.0, 1.0, 0.1)
     views = [random_view(rng, (60, 80), 32, limits, around=(0.0, 79.0)) for _ in range(50)]
     assert all(abs(view.centre[0]) <= 14 + 3.2 and abs(view.centre[1]) <= 24 + 3.2 for view in views)
+
+
+@pytest.mark.parametrize("size", [(96, 80), (300, 480)])
+def test_views_are_not_coarser_where_networks_compute_in_half_precision(size):
+    """With a diagonal ramp as the image, the values tell where they were read."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    ramp = ((rows + columns) / sum(size)).astype(np.float32)[None]
+    view = random_view(np.random.default_rng(3), size, 64, LIMITS["strong"])
+    exact, _ = cut_view(view, ramp)
+    answer, matrices = torch.rand(2, 3, 64, 64), view.upright_matrix().expand(2, 2, 3)
+    moved = into_views(answer, matrices)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cut_view(view, ramp)[0], exact)
+        assert torch.equal(into_views(answer, matrices), moved)

@@ -9,6 +9,7 @@ with the same contrast learns to use their shapes. Parameter ranges are our choi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,6 +42,16 @@ def random_affine(
     return resample(images, labels, matrices)
 
 
+def sampling_grid(matrices: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the places ``(B, rows, columns, 2)`` where ``grid_sample`` reads, for maps ``(B, 2, 3)`` and a size.
+
+    In float32 wherever it is called: autocast would round the matrix product in ``affine_grid`` to bfloat16, and so
+    every place to the nearest of a few hundred.
+    """
+    with torch.autocast(matrices.device.type, enabled=False):
+        return affine_grid(matrices.float(), [len(matrices), 1, *size], align_corners=False)
+
+
 def resample(
     images: Tensor, labels: Tensor | None, matrices: Tensor, side: int | None = None
 ) -> tuple[Tensor, Tensor | None]:
@@ -51,7 +62,7 @@ def resample(
         as for affine_grid. Results have the same sizes or, with ``side``, are squares of it.
     """
     rows, columns = images.shape[2:] if side is None else (side, side)
-    grid = affine_grid(matrices, [len(images), 1, rows, columns], align_corners=False)
+    grid = sampling_grid(matrices, (rows, columns))
     # Shifted by one, so that grid_sample's zero padding means the lowest intensity and no label.
     moved = grid_sample(images + 1, grid, align_corners=False) - 1
     if labels is None:

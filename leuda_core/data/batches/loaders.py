@@ -56,7 +56,10 @@ class _Drawn(NamedTuple):
 
 
 class SliceLoader:
-    """Draws the batches of a run. ``batch(step)`` is a pure function of the seed, the step and the volumes."""
+    """Draws the batches of a run. ``batch(step)`` is a pure function of the seed, the step and the volumes.
+
+    ``pure`` tells whether it uses no global random state, so that batches can be drawn at any time and in any thread.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class SliceLoader:
         """
         self._settings, self._seed, self._patch = settings, seed, task.patch_size
         self._centre, self._episodes, self._rules = task.context, episodes, rules
-        self._limits = _limits(settings)
+        self._limits, self.pure = _limits(settings), rules > 2
         roles = [(case, task.for_source, True) for case in dataset.source.cases]
         roles += [(case, task, target_labels) for case in dataset.target.cases]
         cached, failures = prepare_cases(roles, folder, on_case=on_case, on_unreadable=on_unreadable)
@@ -123,7 +126,7 @@ class SliceLoader:
         self._balanced = BALANCED if _has_rare_class(known, self._n_labels) else 0.0
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, geometrically augmented, on the CPU. Also uses torch's global random state."""
+        """Return the batch of a step, geometrically augmented, on the CPU."""
         rng = np.random.default_rng([self._seed, step])
         labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
         source = self._draw(rng, self.labelled, labelled, True)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from leuda_core.config import Augmentation
-from leuda_core.data.batches.augment import resample
+from leuda_core.data.batches.augment import resample, sampling_grid
 
 Point = tuple[float, float]
 
@@ -120,7 +120,7 @@ def into_views(maps: Tensor, matrices: Tensor) -> Tensor:
     Shape:
         maps: ``(B, K, side, side)``; matrices: ``(B, 2, 3)``, the views' ``upright_matrix``.
     """
-    grid = affine_grid(matrices, list(maps.shape), align_corners=False)
+    grid = sampling_grid(matrices, maps.shape[2:])
     seen = torch.cat([maps, torch.ones_like(maps[:, :1])], dim=1)
     moved = grid_sample(seen, grid, align_corners=False)
     return moved[:, :-1] * (moved[:, -1:] > 0.999)

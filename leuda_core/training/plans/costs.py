@@ -1,6 +1,6 @@
 """The peak memory of a training by its sizes: a model with a few constants, fitted to measured runs.
 
-Measured on a CPU in bfloat16 and in float32, for 36 combinations of patch (48 to 160), batch (2 to 16), channels (8 to
+Measured on a CPU in bfloat16 and in float32, for 39 combinations of patch (48 to 160), batch (2 to 16), channels (8 to
 32) and method (`MEASURED` in Testing/core/training/test_rules.py); `Testing/benchmarks/bench_plan.py` measures ten of
 them again. A GPU is not measured: there the same model holds without the memory of the process.
 """
@@ -22,6 +22,7 @@ STACK_BYTES = 24  # per pixel and neighbouring slice
 GENERATOR_BYTES, HALF_GENERATOR_BYTES = 385, 245
 """Per pixel of an unlabelled slice and channel: both generators and discriminators, in both ways."""
 USUAL_BLOCKS, BLOCK_BYTES = 4, 24  # the generators of the measurements; per pixel, channel and further residual block
+LOOK_BYTES = 45  # per pixel of the largest slice and base channel, while the watch over the training looks at it
 VOXEL_BYTES = 8  # of the largest volume, while it is prepared
 
 _WEIGHTS = 7_600
@@ -65,8 +66,12 @@ def step_mib(method: str, settings: MethodConfig, survey: Survey, machine: Machi
     weights = _WEIGHTS * settings.base_channels**2 * WEIGHT_BYTES
     maps = HALF_MAP_BYTES if machine.bfloat16 else MAP_BYTES
     generator = HALF_GENERATOR_BYTES if machine.bfloat16 else GENERATOR_BYTES
-    step = weights + max(_segmenter_bytes(method, settings, survey, maps), _generator_bytes(settings, generator))
-    return round(step / 2**20 + (PROCESS_MIB if machine.kind == "cpu" else 0))
+    most = max(
+        _segmenter_bytes(method, settings, survey, maps),
+        _generator_bytes(settings, generator),
+        _look_bytes(settings, survey),
+    )
+    return round((weights + most) / 2**20 + (PROCESS_MIB if machine.kind == "cpu" else 0))
 
 
 def _segmenter_bytes(method: str, settings: MethodConfig, survey: Survey, maps: int) -> float:
@@ -75,6 +80,13 @@ def _segmenter_bytes(method: str, settings: MethodConfig, survey: Survey, maps: 
     classes = len(survey.structures) + 1
     pixel = maps * settings.base_channels + CLASS_BYTES * max(0, classes - 3) + STACK_BYTES * 2 * settings.context
     return slices * settings.patch_size**2 * pixel
+
+
+def _look_bytes(settings: MethodConfig, survey: Survey) -> float:
+    if not settings.spacing_mm:  # chosen when the run begins
+        return 0.0
+    side = max(one.largest_side_mm for one in (survey.source, survey.target)) / settings.spacing_mm
+    return side**2 * settings.base_channels * LOOK_BYTES
 
 
 def _generator_bytes(settings: Any, sizes: int) -> float:
