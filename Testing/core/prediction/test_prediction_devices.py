@@ -17,9 +17,11 @@ from torch import Tensor
 from leuda_core import devices
 from leuda_core.devices import find_device, is_out_of_memory
 from leuda_core.errors import Cancelled, DeviceError, MemoryShortage, as_leuda_error
+from leuda_core.networks.unet import UNet
 from leuda_core.prediction import runner
 from leuda_core.prediction import segmenter as segmenter_module
 from leuda_core.prediction.segmenter import SliceSegmenter
+from leuda_core.types import Label, Task
 from repository import ROOT
 from stand_ins import AXIAL, NO_MEMORY, Hungry, Threshold, blob, expected_threshold, task
 
@@ -87,6 +89,26 @@ def test_a_gpu_without_kernels_is_passed_over_visibly(monkeypatch: pytest.Monkey
     assert "no kernel image" in segmenter(blob((40, 36, 2), AXIAL)).notes[0]
     with pytest.raises(DeviceError, match="cuda"):
         SliceSegmenter(Threshold(), task(1.0), device="cuda:0")
+
+
+@pytest.mark.parametrize(("change", "differs"), [(1.0, False), (1.02, False), (1.5, True), (float("nan"), True)])
+def test_a_network_that_answers_otherwise_on_the_device_is_noticed(change: float, differs: bool) -> None:
+    network = UNet(n_classes=3, base_channels=4)
+    known = Task(labels=(Label(1, "a"), Label(2, "b")), spacing_mm=1.0, patch_size=48)
+    segmenter = SliceSegmenter(network, known, device="cpu")
+    for weights in segmenter._network.head.parameters():
+        weights.data *= change
+    assert segmenter._differs() is differs
+
+
+def test_a_gpu_that_computes_wrong_values_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leuda_core.prediction.runner.find_device", lambda name: (torch.device("meta"), ""))
+    monkeypatch.setattr(SliceSegmenter, "_differs", lambda self: self.device.type == "meta")
+    volume = blob((40, 36, 3), AXIAL)
+    prediction = SliceSegmenter(Threshold(), task(1.0), precision="float32")(volume)
+    assert prediction.device == "cpu"
+    assert prediction.notes == ("meta computes something else than the CPU: the CPU was used",)
+    assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
 
 
 @pytest.mark.parametrize("native", [True, False])
