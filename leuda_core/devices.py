@@ -166,6 +166,17 @@ def has_bf16(device: torch.device) -> bool:
     return bool(known and known())
 
 
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half precision in which a model segments; ``None``: float32.
+
+    NVIDIA's GPUs before Ampere have no bfloat16, but float16. Its range is small: a model may overflow in it, which
+    must be looked for. Training, whose gradients would vanish, takes float32 there.
+    """
+    if has_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else None
+
+
 def autocast(device: torch.device) -> AbstractContextManager:
     """Return a context that runs convolutions in bfloat16 if that is native; weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))

@@ -44,7 +44,7 @@ def version(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute as the processor did on which the files were written: it had no bfloat16, whose results differ."""
     monkeypatch.setattr(devices, "has_bf16", lambda _device: False)
-    monkeypatch.setattr(runner, "has_bf16", lambda _device: False)
+    monkeypatch.setattr(runner, "half_precision", lambda _device: None)
 
 
 def dice(first: LabelMap, second: LabelMap) -> float:

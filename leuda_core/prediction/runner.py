@@ -11,14 +11,14 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from leuda_core.data.slices import in_padding, padding
-from leuda_core.devices import KINDS, find_device, has_bf16, is_out_of_memory, memory_format, release_memory
+from leuda_core.devices import KINDS, find_device, half_precision, is_out_of_memory, memory_format, release_memory
 from leuda_core.errors import FREE_MEMORY, Cancelled, MemoryShortage
 from leuda_core.networks.predictor import Predictor
 from leuda_core.prediction.job import SliceReader
@@ -34,6 +34,7 @@ PIXELS_AT_ONCE = {"cpu": 256 * 256, **dict.fromkeys(KINDS, 16 * 256 * 256)}
 DIFFERENCE = 0.05
 """Mean difference of the logits between a GPU and the CPU, as a share of their spread, from which on the GPU is not
 believed; our choice. Between bfloat16 and float32 it was 0.002 to 0.005 for 17 models."""
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PIXELS_IN_FLIGHT = 32 * 256 * 256  # of all batches on the CPU, to limit the memory of the feature maps
 POLL_S = 0.1
 
@@ -53,7 +54,7 @@ class SliceRunner:
         device: str = "auto",
         batch_size: int = 0,
         workers: int = 0,
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ) -> None:
         self.task = task
         self.device, note = find_device(device)
@@ -67,6 +68,10 @@ class SliceRunner:
             if self.device.type == "cpu" or not is_out_of_memory(error):
                 raise
             self._move_to_cpu(f"not enough memory on {self.device} for the model: the CPU was used")
+        if self._half == torch.float16 and self._differs():
+            self._note(f"float16 is too coarse for this model: float32 is used on {self.device}")
+            self._precision = "float32"
+            self._place()
         if self.device.type != "cpu" and self._differs():
             self._move_to_cpu(f"{self.device} computes something else than the CPU: the CPU was used")
 
@@ -95,7 +100,7 @@ class SliceRunner:
         def network(padded: Tensor) -> Tensor:
             return self._network(padded.contiguous(memory_format=self._layout))
 
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.inference_mode(), self._autocast():
             return in_padding(network, images.to(self.device), self.task.patch_size).float()
 
     @property
@@ -118,7 +123,7 @@ class SliceRunner:
             found.append(predictor.describe(padded.contiguous(memory_format=self._layout)))
             return padded
 
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.inference_mode(), self._autocast():
             in_padding(network, images.to(self.device), self.task.patch_size)
         return found[0].cpu()
 
@@ -248,11 +253,14 @@ class SliceRunner:
         layout: Any = {"memory_format": self._layout}  # documented, but missing in the annotations of PyTorch
         self._network = copy.deepcopy(self._predictor).to(self.device, **layout)
         # Not chosen by timing: labels must not depend on the load of the machine.
-        self._bf16 = has_bf16(self.device) if self._precision == "auto" else self._precision == "bfloat16"
+        self._half = half_precision(self.device) if self._precision == "auto" else PRECISIONS[self._precision]
         for module in self._network.modules():
-            if self._bf16 and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                module.to(torch.bfloat16)  # rounded once instead of by autocast for every batch
-        logger.info("segmenting in %s on %s", "bfloat16" if self._bf16 else "float32", self.device)
+            if self._half and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.to(self._half)  # rounded once instead of by autocast for every batch
+        logger.info("segmenting in %s on %s", self._half or torch.float32, self.device)
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, self._half or torch.bfloat16, enabled=self._half is not None)
 
     def _note(self, note: str) -> None:
         logger.warning(note)

@@ -29,7 +29,8 @@ class SliceSegmenter(SliceRunner):
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:K``, ``xpu``, ``xpu:K`` or ``mps``.
         batch_size: slices per batch; 0 chooses it for the device and the size of the slices.
         workers: batches in parallel; 0 means one per CPU core, and two on a GPU (one computes, one prepares).
-        precision: ``auto`` uses bfloat16 if the hardware supports it: faster, and few labels change.
+        precision: ``auto`` uses bfloat16 if the hardware supports it, and float16 on older GPUs of NVIDIA if the model
+            does not overflow: faster, and few labels change.
     """
 
     @explained_memory("to segment the volume")

@@ -111,17 +111,53 @@ def test_a_gpu_that_computes_wrong_values_gives_way_to_the_cpu(monkeypatch: pyte
     assert np.array_equal(prediction.label_map.data > 0, expected_threshold(volume))
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_bfloat16_is_used_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16, None])
+def test_half_precision_is_used_where_the_hardware_has_it(
+    monkeypatch: pytest.MonkeyPatch, half: torch.dtype | None
+) -> None:
     class Spy(Threshold):
         def forward(self, images: Tensor) -> Tensor:
-            seen.append(torch.is_autocast_enabled("cpu"))
+            seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
             return super().forward(images)
 
-    seen: list[bool] = []
-    monkeypatch.setattr(runner, "has_bf16", lambda device: native)
+    monkeypatch.setattr(runner, "half_precision", lambda device: half)
+    monkeypatch.setattr(SliceSegmenter, "_differs", lambda self: False)
+    seen: list[torch.dtype | None] = []
     SliceSegmenter(Spy(), task(1.0), device="cpu")(blob((40, 36, 3), AXIAL))
-    assert seen and set(seen) == {native}
+    assert seen and set(seen) == {half}
+
+
+@pytest.mark.parametrize(
+    ("kind", "bfloat16", "expected"),
+    [
+        ("cuda", True, torch.bfloat16),
+        ("cuda", False, torch.float16),
+        ("xpu", False, None),
+        ("cpu", False, None),
+        ("mps", False, None),
+    ],
+)
+def test_only_gpus_of_nvidia_have_float16_instead(
+    monkeypatch: pytest.MonkeyPatch, kind: str, bfloat16: bool, expected: torch.dtype | None
+) -> None:
+    monkeypatch.setattr(devices, "has_bf16", lambda device: bfloat16)
+    assert devices.half_precision(torch.device(kind)) == expected
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+def test_a_model_that_overflows_in_float16_segments_in_float32(
+    monkeypatch: pytest.MonkeyPatch, overflows: bool
+) -> None:
+    network = UNet(n_classes=3, base_channels=4)
+    if overflows:
+        for weights in network.head.parameters():
+            weights.data *= 1e6
+    monkeypatch.setattr(runner, "half_precision", lambda device: torch.float16)
+    known = Task(labels=(Label(1, "a"), Label(2, "b")), spacing_mm=1.0, patch_size=48)
+    segmenter = SliceSegmenter(network, known, device="cpu")
+    told = [note for note in segmenter.notes if note.startswith("float16 is too coarse")]
+    assert bool(told) is overflows
+    assert bool(torch.isfinite(segmenter.logits(torch.rand(1, 1, 48, 48))).all())
 
 
 SHORTAGES = [
