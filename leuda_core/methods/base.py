@@ -204,6 +204,7 @@ class Method(Counting):
             loss.backward(inputs=parameters, retain_graph=index < last)
         for name in losses:  # after all gradients: a step changes weights that the other gradients need
             self.optimizers[name].step()
+        torch.clear_autocast_cache()  # it has copies of the weights of before in half precision
 
     def update_teacher(self) -> None:
         """Move the teacher towards the segmenter."""

@@ -60,6 +60,19 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_second_update_in_a_step_sees_the_weights_of_the_first():
+    """Autocast keeps copies of weights in half precision until its context ends, which is that of the step."""
+    methods = [make("source_only", augmentation="strong") for _ in range(2)]
+    batches = [make_batch(seed) for seed in range(2)]
+    for method, contexts in zip(methods, (1, 2), strict=True):
+        for context in range(contexts):
+            with torch.autocast("cpu", torch.bfloat16):
+                for number in (0, 1) if contexts == 1 else (context,):
+                    torch.manual_seed(number)
+                    method.training_step(batches[number], 0.5)
+    assert same(*(weights(method.segmenter) for method in methods))
+
+
 @pytest.mark.slow
 @every_method
 def test_steps_are_finite_detached_and_change_the_teacher(name):

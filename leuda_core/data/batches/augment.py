@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -48,8 +49,10 @@ def sampling_grid(matrices: Tensor, size: Sequence[int]) -> Tensor:
     In float32 wherever it is called: autocast would round the matrix product in ``affine_grid`` to bfloat16, and so
     every place to the nearest of a few hundred.
     """
-    with torch.autocast(matrices.device.type, enabled=False):
-        return affine_grid(matrices.float(), [len(matrices), 1, *size], align_corners=False)
+    kind, full = matrices.device.type, [len(matrices), 1, *size]
+    # Not in any case: to leave such a context empties the cache of autocast, which all threads share.
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+        return affine_grid(matrices.float(), full, align_corners=False)
 
 
 def resample(
