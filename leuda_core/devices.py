@@ -214,6 +214,11 @@ def device_name(device: torch.device) -> str:
     return "Apple GPU" if device.type == "mps" else platform.processor() or "CPU"
 
 
+def allowed_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has finished all work."""
     if device.type in KINDS:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -18,7 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from leuda_core.data.slices import in_padding, padding
-from leuda_core.devices import KINDS, find_device, half_precision, is_out_of_memory, memory_format, release_memory
+from leuda_core.devices import (
+    KINDS,
+    allowed_cores,
+    find_device,
+    half_precision,
+    is_out_of_memory,
+    memory_format,
+    release_memory,
+)
 from leuda_core.errors import FREE_MEMORY, Cancelled, MemoryShortage
 from leuda_core.networks.predictor import Predictor
 from leuda_core.prediction.job import SliceReader
@@ -268,6 +275,5 @@ class SliceRunner:
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use: its affinity, limited by the threads of torch."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, torch.get_num_threads()))
+    """Return the number of cores to segment with: those that this process may use, limited by the threads of torch."""
+    return max(1, min(allowed_cores(), torch.get_num_threads()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leuda_core.devices import allowed_cores
 from leuda_core.types import Batch
 
 MOST = 8
-"""Threads for a GPU. On a CPU, one is enough, since a batch takes a tenth of a step or less there."""
+"""Threads for a GPU."""
 
 
 class Ahead:
@@ -76,5 +76,12 @@ class Ahead:
 
 
 def threads_for(device: torch.device) -> int:
-    """Return how many threads draw batches for a device."""
-    return 1 if device.type == "cpu" else min(MOST, os.cpu_count() or 1)
+    """Return how many threads draw batches for a device.
+
+    On a CPU, one thread if the network leaves a core free, and none otherwise. Measured on two cores: if the network
+    computes in two threads, a third one that draws makes steps 1.2 to 1.4 times as long; if it computes in one, steps
+    take 0.93 to 1.0 times as long.
+    """
+    if device.type == "cpu":
+        return int(allowed_cores() > torch.get_num_threads())
+    return min(MOST, allowed_cores())

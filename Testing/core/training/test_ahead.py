@@ -91,10 +91,17 @@ def test_batches_are_drawn_in_time_where_no_thread_can_be_started(monkeypatch, a
     assert len(calls) == allowed + 1
 
 
-def test_one_thread_draws_for_a_cpu_and_several_for_a_gpu(monkeypatch):
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 64)
-    assert threads_for(torch.device("cpu")) == 1 and threads_for(torch.device("cuda:0")) == ahead.MOST
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 4)
+@pytest.mark.parametrize(("computing", "threads"), [(1, 1), (3, 1), (4, 0), (8, 0)])
+def test_a_thread_draws_for_a_cpu_only_on_a_core_that_does_not_compute(monkeypatch, computing, threads):
+    monkeypatch.setattr(ahead, "allowed_cores", lambda: 4)
+    monkeypatch.setattr(ahead.torch, "get_num_threads", lambda: computing)
+    assert threads_for(torch.device("cpu")) == threads
+
+
+def test_several_threads_draw_for_a_gpu(monkeypatch):
+    monkeypatch.setattr(ahead, "allowed_cores", lambda: 64)
+    assert threads_for(torch.device("cuda:0")) == ahead.MOST
+    monkeypatch.setattr(ahead, "allowed_cores", lambda: 4)
     assert threads_for(torch.device("mps")) == 4
 
 
