@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 
+Stream = Literal["source", "source_unlabelled", "target"]
+"""Slices of a training step: labelled source slices, any source slices, and target slices, see ``Batch``."""
+
+STREAMS: frozenset[Stream] = frozenset({"source", "source_unlabelled", "target"})
+
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open ranges of voxels along i, j and k."""
 
@@ -195,7 +200,8 @@ class Batch:
     """Slices of one training step, geometrically augmented, each in a stack of ``C`` with its neighbours.
 
     Shape:
-        source, source_unlabelled, target: ``(B, C, H, W)`` float32 in [-1, 1]; the central slice is segmented.
+        source, source_unlabelled, target: ``(B, C, H, W)`` float32 in [-1, 1]; the central slice is segmented. Those
+            that the step does not use have no slices, see ``Method.streams``.
         source_labels: ``(B, H, W)`` int64 class indices of the central slices, ``IGNORE`` in unlabelled pixels.
         target_labels: the same for ``target``; ``None`` for every method but ``target_supervised``.
         source_stack_labels, target_stack_labels: ``(B, C, H, W)``, the class indices of all slices of the stacks.

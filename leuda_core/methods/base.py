@@ -6,7 +6,7 @@ is complete. The file of a method declares its networks in ``build`` and impleme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,7 +24,7 @@ from leuda_core.data.slices import in_padding
 from leuda_core.earlier import present_weights
 from leuda_core.networks.predictor import Predictor, PredictorSpec
 from leuda_core.networks.unet import UNet
-from leuda_core.types import Batch, Task
+from leuda_core.types import STREAMS, Batch, Stream, Task
 
 Losses = dict[str, Tensor]
 
@@ -32,13 +32,15 @@ Losses = dict[str, Tensor]
 class Phase(NamedTuple):
     """A part of a run: ``step(batch, progress)`` is called ``steps`` times, with ``progress`` from 0 to 1.
 
-    ``begin()`` is called before the first step, but not again when a run resumes within the phase.
+    ``begin()`` is called before the first step, but not again when a run resumes within the phase. Slices that are not
+    in ``streams(progress)`` are not drawn for a step.
     """
 
     name: str
     steps: int
     step: Callable[[Batch, float], Losses]
     begin: Callable[[], object] = lambda: None
+    streams: Callable[[float], Set[Stream]] = lambda _progress: STREAMS
 
     def take(self, index: int, batch: Batch) -> Losses:
         """Take step ``index`` of the phase and return its detached losses."""
@@ -136,9 +138,13 @@ class Method(Counting):
         self.update_teacher()
         return detached(segmentation=loss)
 
+    def streams(self, progress: float) -> Set[Stream]:
+        """Return the slices that ``training_step`` uses at this part of the run; all, unless it is the default one."""
+        return {"source"} if type(self).training_step is Method.training_step else STREAMS
+
     def plan(self, steps: int) -> list[Phase]:
         """Declare the phases of a run in order; ``steps`` is the number of training steps of the segmenter."""
-        return [Phase("train", steps, self.main_step)]
+        return [Phase("train", steps, self.main_step, streams=self.streams)]
 
     def phases(self, steps: int) -> list[Phase]:
         """Return the phases of the plan that have steps."""

@@ -12,7 +12,7 @@ choice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Annotated
 
 import torch
@@ -34,7 +34,7 @@ from leuda_core.methods.mean_teacher import with_noise
 from leuda_core.methods.mt_uda import MtUda
 from leuda_core.networks.discriminators import PatchDiscriminator
 from leuda_core.networks.unet import auxiliary_head, two_level_logits
-from leuda_core.types import Batch
+from leuda_core.types import STREAMS, Batch, Stream
 
 Levels = Sequence[Tensor]
 """Maps at the output and at the auxiliary head, each ``(B, n_classes, H, W)``."""
@@ -73,6 +73,9 @@ class LeUda(MtUda):
     def _new_discriminators(self) -> nn.ModuleList:
         """Return one discriminator per level."""
         return nn.ModuleList(PatchDiscriminator(self.task.n_classes) for _ in range(2))
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return STREAMS  # the discriminators learn from the first step on
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         views, s = self.views(batch), self.settings

@@ -8,6 +8,7 @@ domains are used without translation.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Annotated
 
 import torch
@@ -18,7 +19,7 @@ from leuda_core.blocks.losses import consistency_loss, segmentation_loss
 from leuda_core.blocks.schedules import delayed_ramp
 from leuda_core.config import MethodConfig
 from leuda_core.methods.base import Losses, Method, detached
-from leuda_core.types import Batch
+from leuda_core.types import STREAMS, Batch, Stream
 
 
 def with_noise(images: Tensor) -> Tensor:
@@ -40,6 +41,9 @@ class MeanTeacher(Method):
         ] = 0.2
 
     settings: Config
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return STREAMS if self.weight(progress) else {"source"}
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         weight = self.weight(progress)

@@ -16,6 +16,7 @@ The group norm used here has none, so one network serves as both teachers; they 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Annotated, NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ from leuda_core.blocks.stacks import central
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
 from leuda_core.methods.mean_teacher import with_noise
-from leuda_core.types import Batch
+from leuda_core.types import STREAMS, Batch, Stream
 
 
 class Views(NamedTuple):
@@ -108,6 +109,9 @@ class MtUda(TranslatingMethod):
             inter=torch.cat([x_st, x_t, x_tst]),
             sizes=(len(x_s), len(x_t)),
         )
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return STREAMS if delayed_ramp(progress, self.settings.ramp_start) else {"source"}
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         ramp = delayed_ramp(progress, self.settings.ramp_start)

@@ -20,6 +20,7 @@ domain before they are segmented.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Annotated, Any
 
 import torch
@@ -32,7 +33,7 @@ from leuda_core.blocks.schedules import delayed_ramp, sigmoid_ramp
 from leuda_core.data.batches.views import into_views
 from leuda_core.methods.base import Losses, detached
 from leuda_core.methods.cyclegan import TranslatingMethod, TranslatorConfig
-from leuda_core.types import Batch
+from leuda_core.types import STREAMS, Batch, Stream
 
 RAMP = 0.1  # of the run
 
@@ -71,6 +72,9 @@ class SelfTraining(TranslatingMethod):
     def restore(self, state: dict[str, Any]) -> None:
         networks = {"certainty": self.certainty, **state["networks"]}  # earlier versions had none
         super().restore({**state, "networks": networks})
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return STREAMS if progress >= self.settings.ramp_start else {"source"}
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         labels, count = batch.source_labels, len(batch.source)

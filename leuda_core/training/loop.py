@@ -109,7 +109,7 @@ class Training:
         lock = RunLock(self.run)
         threads = threads_for(self.device) if self.loader.pure else 0
         pinned = self.device.type == "cuda"
-        with Ahead(self.loader.batch, self.total, threads=threads, pinned=pinned) as batches:
+        with Ahead(self._draw, self.total, threads=threads, pinned=pinned) as batches:
             self._take_steps(batches, previewer, lock)
         self._finish()
 
@@ -165,6 +165,10 @@ class Training:
 
     def _seed(self, step: int) -> None:
         torch.manual_seed((self.config.seed * 1_000_003 + step + 1) % 2**63)
+
+    def _draw(self, step: int) -> Batch:
+        phase, index = self._phase(step)
+        return self.loader.batch(step, phase.streams(index / phase.steps))
 
     def _phase(self, step: int) -> tuple[Phase, int]:
         """Return the phase of a step and the number of the step within it."""

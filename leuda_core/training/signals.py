@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leuda_core.data.batches.prepared import CachedCase, read_slice, read_stack
+from leuda_core.data.batches.prepared import CachedCase, read_stack
 from leuda_core.data.slices import in_padding
 from leuda_core.methods.base import Method
 from leuda_core.networks.predictor import Predictor
@@ -132,5 +132,5 @@ def spread(cases: Sequence[CachedCase], count: int, indices_of: Callable[[Cached
     step = max(1.0, len(chosen) / count)
     kept = [chosen[int(number * step)] for number in range(min(count, len(chosen)))]
     images = [read_stack(case, index) for case, index in kept]
-    labels = [read_slice(case.labels, index) for case, index in kept if case.labels is not None]
+    labels = [case.labels.read([index])[0] for case, index in kept if case.labels is not None]
     return Slices(images, labels)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from leuda_core.data.batches.loaders import SliceLoader
-from leuda_core.data.batches.prepared import CachedCase, read_slice
+from leuda_core.data.batches.prepared import CachedCase
 from leuda_core.data.fingerprint import DataRecord
 from leuda_core.data.plausibility import (
     COVERED_REMEDY,
@@ -243,19 +243,19 @@ def data_warnings(loader: SliceLoader, task: Task) -> list[TrainingWarning]:
     for domain in (loader.source, loader.target):
         if others := [case.id for case in domain if case.other_units]:
             found.append(TrainingWarning("units", units_text(others), UNITS_REMEDY))
-        if noisy := [case.id for case in domain if is_noise(np.load(case.images, mmap_mode="r"))]:
+        if noisy := [case.id for case in domain if is_noise(np.load(case.images.path, mmap_mode="r"))]:
             found.append(TrainingWarning("noise", noise_text(noisy), NOISE_REMEDY))
     return found
 
 
 def _only_class(case: CachedCase) -> int | None:
     assert case.labels is not None, "callers pass only labelled cases"
-    return only_class([read_slice(case.labels, index) for index in case.labelled])
+    return only_class(list(case.labels.read(case.labelled)))
 
 
 def _chosen(loader: SliceLoader, task: Task) -> tuple[Slices, Slices]:
     """Return the slices of source and target to look at: fewer if they are larger than a patch."""
-    rows, columns = np.load(loader.target[0].images, mmap_mode="r").shape[1:]
+    rows, columns = loader.target[0].images.shape[1:]
     count = min(SLICES, max(FEWEST, round(SLICES * task.patch_size**2 / (rows * columns))))
     source = spread(loader.labelled or loader.labelled_target, count, lambda case: case.labelled)
     return source, spread(loader.target, count, lambda case: range(case.n_slices))

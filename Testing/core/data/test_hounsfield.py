@@ -237,7 +237,7 @@ def test_slices_are_prepared_with_the_normalisation_of_their_domain(tmp_path):
     plan = case_plan(dataset.source.cases[0], read_case_grid(dataset.source.cases[0]), task.plane, task.isotropic)
     for case, data, intensities in ((loader.source[0], HU, SOFT_TISSUE), (loader.target[0], mr(HU), None)):
         expected = to_working(plan.view(data), (40, 40), intensities or intensity_range(data, PLAIN))[:, 0]
-        assert np.abs(np.load(case.images).astype(np.float32) - expected.numpy()).max() < 2e-3
+        assert np.abs(np.load(case.images.path).astype(np.float32) - expected.numpy()).max() < 2e-3
 
 
 def test_a_volume_in_other_units_than_its_domain_is_named(tmp_path):

@@ -10,11 +10,11 @@ import torch
 from leuda_core.config import MethodConfig
 from leuda_core.data.batches import loaders
 from leuda_core.data.batches.loaders import BALANCED, SliceLoader, _has_rare_class
-from leuda_core.data.batches.prepared import class_indices, read_slice
+from leuda_core.data.batches.prepared import class_indices
 from leuda_core.data.batches.views import into_views, random_view
 from leuda_core.data.dataset import load_dataset
 from leuda_core.data.tasks import make_task
-from leuda_core.types import IGNORE, Label
+from leuda_core.types import IGNORE, STREAMS, Label
 
 SETTINGS = MethodConfig(patch_size=48, batch_size=4, unlabelled_batch_size=3)
 
@@ -55,7 +55,7 @@ def test_slices_nobody_labelled_are_ignored_not_background(tiny_dataset, tmp_pat
     loader = make_loader(path, tmp_path)
     (case,) = loader.labelled
     assert case.labelled == (2,)
-    labels = np.load(case.labels)
+    labels = np.load(case.labels.path)
     assert (labels[[0, 1, 3, 4, 5]] == IGNORE).all()
     assert {0, 1, 2} == set(np.unique(labels[2]))
     batch = loader.batch(0)
@@ -78,7 +78,7 @@ def test_target_labels_are_read_only_on_demand(tiny_dataset, tmp_path):
 
 def test_prepared_slices_align_with_their_labels(tiny_dataset, tmp_path):
     case = make_loader(tiny_dataset, tmp_path).labelled[0]
-    image, label = read_slice(case.images, 3).astype(np.float32), read_slice(case.labels, 3)
+    image, label = case.images.read([3])[0].astype(np.float32), case.labels.read([3])[0]
     assert image.shape == label.shape
     ring, core, outside = (image[label == c].mean() for c in (1, 2, 0))
     assert ring > core > outside  # 500, 300 and 100 in the source's contrast
@@ -106,7 +106,7 @@ def test_unlabelled_slices_come_upright_too(tiny_dataset, tmp_path):
     loader = make_loader(tiny_dataset, tmp_path)
     batch = loader.batch(3)
     assert batch.upright.shape == (6, 1, 48, 48) and batch.upright_matrices.shape == (6, 2, 3)
-    stored = {read_slice(case.images, i).astype(np.float32).tobytes() for case in loader.source for i in range(6)}
+    stored = {case.images.read([i]).astype(np.float32).tobytes() for case in loader.source for i in range(6)}
     assert all(image.numpy().tobytes() in stored for image in batch.upright[:3, 0])
     seen = into_views(batch.upright + 2, batch.upright_matrices) - 2
     known, shown = seen > -1.9, torch.cat([batch.source_unlabelled, batch.target])
@@ -175,3 +175,22 @@ def test_spacing_fits_the_slice_into_the_patch_within_limits(tiny_dataset):
     dataset = load_dataset(tiny_dataset)  # 48 pixels of 1.25 mm
     sizes = {48: 1.25, 96: 1.25, 32: 1.875}
     assert {size: make_task(dataset, MethodConfig(patch_size=size)).spacing_mm for size in sizes} == sizes
+
+
+def test_only_the_streams_of_a_step_are_drawn(tiny_dataset, tmp_path):
+    loader = make_loader(tiny_dataset, tmp_path)
+    whole, source, target = (loader.batch(2, streams) for streams in (STREAMS, {"source"}, {"target"}))
+    assert torch.equal(whole.source, source.source) and torch.equal(whole.source_labels, source.source_labels)
+    assert not len(source.source_unlabelled) and not len(source.target) and not len(source.upright)
+    assert (
+        not len(target.source) and not len(target.source_labels) and target.source_stack_labels.shape[1:] == (1, 48, 48)
+    )
+    assert len(target.target) == len(target.upright_target) == 3
+
+
+def test_a_file_of_slices_that_became_shorter_is_an_error(tiny_dataset, tmp_path):
+    images = make_loader(tiny_dataset, tmp_path).target[0].images
+    assert np.array_equal(images.read([4, 1]), np.load(images.path)[[4, 1]])
+    images.path.write_bytes(images.path.read_bytes()[:-1])
+    with pytest.raises(OSError, match="shorter"):
+        images.read([0, 5])

@@ -30,11 +30,11 @@ def test_the_closer_slices_are_those_of_the_finer_spacing(tiny_dataset: Path, tm
     found, expected = (make_loader(tiny_dataset, tmp_path / str(one.zoom), one) for one in (ZOOMED, fine))
     for one, other in zip((*found.labelled, *found.target), (*expected.labelled, *expected.target), strict=True):
         assert one.closer is not None and other.closer is None
-        assert np.array_equal(np.load(one.closer.images), np.load(other.images))
-        assert np.load(one.images).shape[1] == np.load(other.images).shape[1] / 2 == 30
+        assert np.array_equal(np.load(one.closer.images.path), np.load(other.images.path))
+        assert np.load(one.images.path).shape[1] == np.load(other.images.path).shape[1] / 2 == 30
         assert (one.closer.labelled, one.closer.showing) == (one.labelled, one.showing)
         if one.closer.labels and other.labels:
-            assert np.array_equal(np.load(one.closer.labels), np.load(other.labels))
+            assert np.array_equal(np.load(one.closer.labels.path), np.load(other.labels.path))
         assert (one.closer.labels is None) == (one.labels is None)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from leuda_core.data.batches.views import LIMITS, Limits, View, cut_square, cut_view, into_views, random_view
+from leuda_core.data.batches.views import LIMITS, Limits, View, cut_square, cut_views, into_views, random_view
 from leuda_core.types import IGNORE
 
 
@@ -18,6 +18,23 @@ def slice_with_square(size=(60, 80), at=(20, 30), length=8):
 
 def middle(mask):
     return tuple(float(axis.float().mean()) for axis in mask.nonzero(as_tuple=True))
+
+
+def cut_view(view, images, labels=None):
+    shown, classes = cut_views([view], [images], None if labels is None else [labels])
+    return shown[0], None if classes is None else classes[0]
+
+
+def test_slices_of_any_size_are_cut_alike_together_and_alone():
+    rng, sizes = np.random.default_rng(0), [(60, 80), (40, 40), (60, 80), (200, 90), (20, 30), (200, 90)]
+    stacks = [rng.uniform(-1, 1, (3, *size)).astype(np.float16) for size in sizes]
+    labels = [rng.integers(0, 4, (3, *size)).astype(np.uint8) for size in sizes]
+    views = [View(size, 32, (3.0, -2.0), 0.1 * index, 1.1) for index, size in enumerate(sizes)]
+    shown, classes = cut_views(views, stacks, labels)
+    for index, (view, stack, known) in enumerate(zip(views, stacks, labels, strict=True)):
+        alone, named = cut_view(view, stack, known)
+        assert torch.equal(shown[index], alone) and torch.equal(classes[index], named)
+    assert cut_views(views, stacks)[1] is None
 
 
 def test_a_plain_view_is_the_square_itself():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from leuda_core.methods.adda import Adda
 from leuda_core.methods.base import Method
 from leuda_core.methods.controls.histogram_matching import match_slices
 from leuda_core.methods.registration.voxelmorph import VoxelMorph
-from leuda_core.types import Batch
+from leuda_core.types import STREAMS, Batch, Stream
 from method_problems import SIDE, TASK, Problem
 
 
@@ -109,6 +110,38 @@ def test_padding_does_not_count_in_histograms() -> None:
     assert (matched[padded == -1] == -1).all()
     black = torch.full_like(references, -1.0)
     assert torch.equal(match_slices(padded, black), padded) and torch.equal(match_slices(black, references), black)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.15, 0.5, 0.95])
+@pytest.mark.parametrize("name", METHODS)
+def test_slices_that_are_not_drawn_change_nothing(name: str, progress: float, batch: Batch) -> None:
+    """For every phase: the same weights with a whole batch and with the slices alone that it says it uses."""
+    settings: dict[str, Any] = {"augmentation": "strong"}
+    if "translator_steps" in METHODS[name].Config.__struct_fields__:
+        settings |= {"translator_steps": 1, "translator_channels": 4, "translator_blocks": 1}
+    whole = replace(batch, target_labels=batch.source_labels, upright_matrices=torch.eye(3)[:2].repeat(8, 1, 1))
+
+    def learnt(index: int, *, everything: bool) -> Tensor:
+        method = make(name, **settings)
+        phase = method.phases(100)[index]
+        phase.begin()
+        phase.step(whole if everything else only(whole, phase.streams(progress)), progress)
+        return weights(method)
+
+    for index in range(len(make(name, **settings).phases(100))):
+        assert torch.equal(learnt(index, everything=True), learnt(index, everything=False))
+
+
+def only(batch: Batch, streams: Set[Stream]) -> Batch:
+    """Return a batch as the loader draws it for these streams."""
+    kept = {name: getattr(batch, name)[: None if name in streams else 0] for name in STREAMS}
+    labels = {name: getattr(batch, name)[: len(kept[name[:6]])] for name in ("source_labels", "target_labels")}
+    assert batch.upright is not None and batch.upright_matrices is not None
+    uprights = (
+        torch.cat([one[: len(kept["source_unlabelled"])], one[len(batch.source_unlabelled) :][: len(kept["target"])]])
+        for one in (batch.upright, batch.upright_matrices)
+    )
+    return replace(batch, **kept, **labels, **dict(zip(("upright", "upright_matrices"), uprights, strict=True)))
 
 
 @pytest.mark.parametrize("name", ["mean_teacher", "tcsm", "mt_uda", "self_training"])

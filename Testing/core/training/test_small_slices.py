@@ -11,7 +11,7 @@ import torch
 from skimage.io import imread
 
 from leuda_core.config import make_config
-from leuda_core.data.batches.prepared import CachedCase
+from leuda_core.data.batches.prepared import CachedCase, SliceFile
 from leuda_core.data.slices import in_padding
 from leuda_core.io.nifti import write_nifti
 from leuda_core.methods import METHODS
@@ -59,7 +59,7 @@ def test_padding_is_that_of_training_and_is_cut_off_again(size):
 def test_a_preview_of_any_size_is_a_picture_of_moderate_size(size, tmp_path: Path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "image.npy", rng.uniform(-1, 1, (3, *size)).astype(np.float16))
-    case = CachedCase("c", tmp_path / "image.npy", None, 3, ())
+    case = CachedCase("c", SliceFile.at(tmp_path / "image.npy"), None, 3, ())
     picture = imread(Previewer(tmp_path / "previews", case, TASK).write(make("source_only"), 1))
     assert picture.shape[0] % size[0] == 0 and picture.shape[1] % size[1] == 0
     assert max(picture.shape) <= 1024

@@ -12,7 +12,7 @@ from skimage.io import imread
 
 import leuda_core
 from leuda_core.bundle.model import load_bundle
-from leuda_core.data.batches.prepared import CachedCase
+from leuda_core.data.batches.prepared import CachedCase, SliceFile
 from leuda_core.io.volumes import read_volume, write_volume
 from leuda_core.methods.controls.source_only import SourceOnly
 from leuda_core.runs.events import read_events
@@ -61,7 +61,7 @@ def test_previews_show_the_central_slice(tmp_path: Path) -> None:
     task = Task((Label(1, "a"),), spacing_mm=1.0, patch_size=32, context=1)
     slices = np.linspace(-0.8, 0.8, 5, dtype=np.float16)[:, None, None] + np.zeros((5, 32, 32), np.float16)
     np.save(tmp_path / "image.npy", slices)
-    case = CachedCase("c", tmp_path / "image.npy", None, 5, (), (-2, 0, 2))
+    case = CachedCase("c", SliceFile.at(tmp_path / "image.npy"), None, 5, (), (-2, 0, 2))
     method = SourceOnly(task, SourceOnly.Config(base_channels=4, patch_size=32, context=1))
     picture = imread(Previewer(tmp_path / "previews", case, task).write(method, 1))
     assert np.median(picture) == pytest.approx(127.5, abs=1)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, one_hot, pad
+from torch.nn.functional import conv2d, grid_sample, interpolate, one_hot, pad
 
 from leuda_core.config import Augmentation
 from leuda_core.types import IGNORE
@@ -46,13 +45,12 @@ def random_affine(
 def sampling_grid(matrices: Tensor, size: Sequence[int]) -> Tensor:
     """Return the places ``(B, rows, columns, 2)`` where ``grid_sample`` reads, for maps ``(B, 2, 3)`` and a size.
 
-    In float32 wherever it is called: autocast would round the matrix product in ``affine_grid`` to bfloat16, and so
+    As ``affine_grid`` does, which takes several times as long for single slices, and which autocast would let round
     every place to the nearest of a few hundred.
     """
-    kind, full = matrices.device.type, [len(matrices), 1, *size]
-    # Not in any case: to leave such a context empties the cache of autocast, which all threads share.
-    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
-        return affine_grid(matrices.float(), full, align_corners=False)
+    y, x = ((2 * torch.arange(n, device=matrices.device) + 1) / n - 1 for n in size)
+    a, b, shift = matrices.float()[:, :, None, None].unbind(-1)
+    return (a * x + (b * y[:, None] + shift)).movedim(1, -1)
 
 
 def resample(

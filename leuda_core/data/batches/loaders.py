@@ -6,7 +6,7 @@ A batch depends only on (seed, step), so a resumed run gets the same batches as 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from leuda_core.config import RULES, MethodConfig
 from leuda_core.data.batches.augment import random_affine
-from leuda_core.data.batches.prepared import CachedCase, prepare_cases, read_slice, read_slices
-from leuda_core.data.batches.views import LIMITS, Limits, cut_square, cut_view, random_view
+from leuda_core.data.batches.prepared import CachedCase, prepare_cases
+from leuda_core.data.batches.views import LIMITS, Limits, View, cut_square, cut_views, random_view
 from leuda_core.data.dataset import UnreadableCase, nothing_labelled
 from leuda_core.errors import InputError
-from leuda_core.types import IGNORE, Batch, Dataset, Task
+from leuda_core.types import IGNORE, STREAMS, Batch, Dataset, Stream, Task
 
 TURNED = 0.5
 """Share of stacks whose slices are in reverse order: nothing says that volumes of two domains are stored alike."""
@@ -125,13 +125,20 @@ class SliceLoader:
         self._places = _places(known, self._n_labels)
         self._balanced = BALANCED if _has_rare_class(known, self._n_labels) else 0.0
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step, geometrically augmented, on the CPU."""
+    def batch(self, step: int, streams: Set[Stream] = STREAMS) -> Batch:
+        """Return the batch of a step, geometrically augmented, on the CPU; slices of other streams are not drawn."""
+        if self._rules < 3:
+            streams = STREAMS  # all use the same random numbers
         rng = np.random.default_rng([self._seed, step])
         labelled, unlabelled = self._settings.batch_size, self._settings.unlabelled_batch_size
-        source = self._draw(rng, self.labelled, labelled, True)
-        more_source = self._draw(rng, self.source, unlabelled, False)
-        target = self._draw(rng, self.target, labelled if self._target_only else unlabelled, self._target_only)
+        source = self._draw(rng, self.labelled if "source" in streams else (), labelled, True)
+        more_source = self._draw(rng, self.source if "source_unlabelled" in streams else (), unlabelled, False)
+        target = self._draw(
+            rng,
+            self.target if "target" in streams else (),
+            labelled if self._target_only else unlabelled,
+            self._target_only,
+        )
         known = self._settings.labelled_target_batch_size
         labelled_target = self._draw(rng, self.labelled_target, known, True) if self.labelled_target else None
         assert source.labels is not None
@@ -159,9 +166,13 @@ class SliceLoader:
             return self._draw_patches(rng, pools, with_labels)
         choices = [self._choice(rng, pool, with_labels) for pool in pools]
         drawn = [self._view_of(rng, case, index, with_labels) for case, index in choices]
-        images, labels, upright, matrices = zip(*drawn, strict=True)
-        together = torch.stack(labels) if with_labels else None
-        return _Drawn(torch.stack(images), together, torch.from_numpy(np.stack(upright)), torch.stack(matrices))
+        views, stacks, labels = zip(*drawn, strict=True)
+        upright = [cut_square(one, view.offset(), self._patch, -1.0) for view, one in zip(views, stacks, strict=True)]
+        return _Drawn(
+            *cut_views(views, stacks, labels if with_labels else None),
+            torch.from_numpy(np.stack(upright)).float(),
+            torch.stack([view.upright_matrix() for view in views]),
+        )
 
     def _nothing(self, with_labels: bool) -> _Drawn:
         stacks = torch.zeros(0, 2 * self._centre + 1, self._patch, self._patch)
@@ -183,20 +194,18 @@ class SliceLoader:
 
     def _view_of(
         self, rng: np.random.Generator, case: CachedCase, index: int, with_labels: bool
-    ) -> tuple[Tensor, Tensor | None, np.ndarray, Tensor]:
-        """Return a view of a stack, its labels, the upright square, and where the view lies in it."""
+    ) -> tuple[View, np.ndarray, np.ndarray | None]:
+        """Return a view, and the stack that it shows with its labels."""
         closer = case.closer if case.closer and rng.random() < CLOSER else None
         case = closer or case
         stack = self._stack_of(rng, case, index)
-        images = read_slices(case.images, stack)
-        labels = read_slices(case.labels, stack) if with_labels and case.labels else None
+        images = case.images.read(stack)
+        labels = case.labels.read(stack) if with_labels and case.labels else None
         around = None
         if (closer or max(images.shape[1:]) > LARGER * self._patch) and rng.random() < FOCUSED:
             place = self._places[int(rng.integers(len(self._places)))]
             around = (place[0] * images.shape[1], place[1] * images.shape[2])
-        view = random_view(rng, images.shape[1:], self._patch, self._limits, around)
-        upright = cut_square(images, view.offset(), self._patch, -1.0).astype(np.float32)
-        return *cut_view(view, images, labels), upright, view.upright_matrix()
+        return random_view(rng, images.shape[1:], self._patch, self._limits, around), images, labels
 
     def _stack_of(self, rng: np.random.Generator, case: CachedCase, index: int) -> list[int]:
         stack = case.stack(index)
@@ -227,11 +236,11 @@ class SliceLoader:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         index = int(rng.choice(case.labelled) if with_labels else rng.integers(case.n_slices))
         stack = self._stack_of(rng, case, index)
-        images = read_slices(case.images, stack).astype(np.float32)
+        images = case.images.read(stack).astype(np.float32)
         offset = [int(rng.integers(max(n - self._patch, 0) + 1)) for n in images.shape[1:]]
         labels = None
         if with_labels and case.labels is not None:
-            labels = cut_square(read_slices(case.labels, stack), offset, self._patch, IGNORE)
+            labels = cut_square(case.labels.read(stack), offset, self._patch, IGNORE)
         return cut_square(images, offset, self._patch, -1.0), labels
 
 
@@ -255,7 +264,7 @@ def _places(cases: Sequence[CachedCase], n_labels: int) -> np.ndarray:
     for case in cases:
         for index in case.labelled if case.labels else ():
             assert case.labels is not None
-            labels = read_slice(case.labels, index)
+            labels = case.labels.read([index])[0]
             for c in (c for c in range(n_labels) if index in case.showing[c]):
                 pixels = np.argwhere(labels == c + 1)
                 found.append(pixels[:: max(1, len(pixels) // PLACES)] / labels.shape)

@@ -1,7 +1,6 @@
 """Slices of volumes, prepared once: cut, resampled and normalised, in files from which batches are drawn.
 
-Memory does not grow with the number of volumes: one volume is in memory at a time, and reading maps one slice at a
-time.
+Memory does not grow with the number of volumes: one volume is in memory at a time, and slices are read one by one.
 """
 
 from __future__ import annotations
@@ -26,8 +25,33 @@ from leuda_core.types import IGNORE, Case, Label, LabelMap, Task, Volume
 
 
 @dataclass(frozen=True)
+class SliceFile:
+    """A file of slices in NumPy's format, ``(n, rows, columns)``; the first one begins at byte ``offset``."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    offset: int
+
+    @staticmethod
+    def at(path: Path) -> SliceFile:
+        mapped = np.load(path, mmap_mode="r")
+        return SliceFile(path, mapped.shape, mapped.dtype, mapped.offset)
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Read some slices, ``(len(indices), rows, columns)``, in a fifth of the time that mapping the file takes."""
+        slices = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        with self.path.open("rb") as file:
+            for one, index in zip(slices, indices, strict=True):
+                file.seek(self.offset + index * one.nbytes)
+                if file.readinto(one.data) < one.nbytes:
+                    raise OSError(f"{self.path} is shorter than it was")
+        return slices
+
+
+@dataclass(frozen=True)
 class CachedCase:
-    """Prepared slices of one case: files of ``(n, rows, columns)`` float16 images and uint8 class indices.
+    """Prepared slices of one case: float16 images and uint8 class indices.
 
     ``offsets`` are those of a slice and its neighbours, as ``SlicePlan.offsets`` returns them. ``showing[c - 1]`` are
     the labelled slices that show class ``c``. ``other_units``: it is not in Hounsfield units, unlike its domain.
@@ -35,8 +59,8 @@ class CachedCase:
     """
 
     id: str
-    images: Path
-    labels: Path | None
+    images: SliceFile
+    labels: SliceFile | None
     n_slices: int
     labelled: tuple[int, ...]
     offsets: tuple[int, ...] = (0,)
@@ -74,18 +98,19 @@ def _prepared(case: Case, volume: Volume, label_map: LabelMap | None, task: Task
     save_parts(image_path, images, shape=(plan.n_slices, *size), dtype=np.float16)
     offsets = plan.offsets(task.context, task.context_mm)
     if label_map is None:
-        return CachedCase(case.id, image_path, None, plan.n_slices, (), offsets, other_units=other_units)
+        return CachedCase(case.id, SliceFile.at(image_path), None, plan.n_slices, (), offsets, other_units=other_units)
 
     labelled = labelled_slices(case, label_map, plan)
     label_path = folder / "label.npy"
     labels = _working_labels(plan.view(label_map.data), labelled, task.labels, size)
     save_parts(label_path, labels, shape=(plan.n_slices, *size), dtype=np.uint8)
-    showing = _showing(label_path, labelled, len(task.labels))
-    return CachedCase(case.id, image_path, label_path, plan.n_slices, labelled, offsets, showing, other_units)
+    known = SliceFile.at(label_path)
+    showing = _showing(known, labelled, len(task.labels))
+    return CachedCase(case.id, SliceFile.at(image_path), known, plan.n_slices, labelled, offsets, showing, other_units)
 
 
-def _showing(labels: Path, labelled: Sequence[int], n_labels: int) -> tuple[tuple[int, ...], ...]:
-    found = {index: set(np.unique(read_slice(labels, index))) for index in labelled}
+def _showing(labels: SliceFile, labelled: Sequence[int], n_labels: int) -> tuple[tuple[int, ...], ...]:
+    found = {index: set(np.unique(labels.read([index]))) for index in labelled}
     return tuple(tuple(index for index in labelled if c in found[index]) for c in range(1, n_labels + 1))
 
 
@@ -149,16 +174,6 @@ def prepare_cases(
     return cached, failures
 
 
-def read_slice(path: Path, index: int) -> np.ndarray:
-    """Copy one slice from a memory-mapped file; the mapping and its pages are released at once."""
-    return np.array(np.load(path, mmap_mode="r")[index])
-
-
-def read_slices(path: Path, indices: Sequence[int]) -> np.ndarray:
-    """Copy some slices, ``(C, rows, columns)``, as ``read_slice`` does."""
-    return np.load(path, mmap_mode="r")[list(indices)]
-
-
 def read_stack(case: CachedCase, index: int) -> np.ndarray:
-    """Copy a slice and its neighbours, ``(C, rows, columns)`` float32."""
-    return read_slices(case.images, case.stack(index)).astype(np.float32)
+    """Return a slice and its neighbours, ``(C, rows, columns)`` float32."""
+    return case.images.read(case.stack(index)).astype(np.float32)

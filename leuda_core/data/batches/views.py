@@ -7,6 +7,7 @@ in the slice, or around a pixel of a structure where slices are much larger than
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from leuda_core.config import Augmentation
 from leuda_core.data.batches.augment import resample, sampling_grid
 
 Point = tuple[float, float]
+
+TOGETHER = 2
+"""Slices up to so many times the side of a view are resampled together."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +98,26 @@ def random_view(
     return View(size, side, (row, column), angle, scale)
 
 
-def cut_view(view: View, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
-    """Resample a stack and its labels; pixels from outside get the lowest intensity and ``IGNORE``.
+def cut_views(
+    views: Sequence[View], stacks: Sequence[np.ndarray], labels: Sequence[np.ndarray] | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Resample stacks and their labels; pixels from outside get the lowest intensity and ``IGNORE``.
 
     Shape:
-        images: ``(C, H, W)`` in [-1, 1]; labels: ``(C, H, W)`` uint8; results ``(C, side, side)`` float32 and int64.
+        stacks: ``(C, H, W)`` in [-1, 1], not all of one size; labels: the same, uint8; results ``(B, C, side, side)``
+        float32 and int64.
     """
-    stack = torch.from_numpy(images).float().unsqueeze(0)
-    classes = None if labels is None else torch.from_numpy(labels).long().unsqueeze(0)
-    shown, found = resample(stack, classes, view.matrix().unsqueeze(0), view.side)
-    return shown[0], None if found is None else found[0]
+    side, alike = views[0].side, defaultdict[tuple[int, ...], list[int]](list)
+    for index, stack in enumerate(stacks):  # small ones together, which is faster; large ones not, for the memory
+        alike[stack.shape if stack[0].size <= (TOGETHER * side) ** 2 else (index,)].append(index)
+    parts = []
+    for chosen in alike.values():
+        images = torch.from_numpy(np.stack([stacks[index] for index in chosen])).float()
+        classes = None if labels is None else torch.from_numpy(np.stack([labels[index] for index in chosen])).long()
+        parts.append(resample(images, classes, torch.stack([views[index].matrix() for index in chosen]), side))
+    back = torch.tensor([index for chosen in alike.values() for index in chosen]).argsort()
+    shown, found = torch.cat([images for images, _ in parts])[back], [one for _, one in parts if one is not None]
+    return shown, torch.cat(found)[back] if found else None
 
 
 def cut_square(stack: np.ndarray, offset: Sequence[int], side: int, fill: float) -> np.ndarray:
@@ -111,6 +125,8 @@ def cut_square(stack: np.ndarray, offset: Sequence[int], side: int, fill: float)
     top, left = (max(at, 0) for at in offset)
     part = stack[:, top : top + side, left : left + side]
     missing = [side - n for n in part.shape[1:]]
+    if not any(missing):
+        return part
     return np.pad(part, [(0, 0), *((m // 2, m - m // 2) for m in missing)], constant_values=fill)
 
 

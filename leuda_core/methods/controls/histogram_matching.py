@@ -5,6 +5,7 @@ A classical way to make images of one scanner look like those of another, and th
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import cycle
 
 import torch
@@ -12,7 +13,7 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from leuda_core.methods.base import Losses, Method
-from leuda_core.types import Batch
+from leuda_core.types import Batch, Stream
 
 
 def match_slices(images: Tensor, references: Tensor) -> Tensor:
@@ -37,6 +38,9 @@ class HistogramMatching(Method):
     title = "Histogram matching"
     summary = "Learns from labelled source slices with the grey-value histograms of target slices."
     paper = "classical; Nyul et al., IEEE TMI 2000, for MR"
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return {"source", "target"}
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         order = torch.randperm(len(batch.target))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from leuda_core.methods.base import Losses, Method
-from leuda_core.types import Batch
+from leuda_core.types import Batch, Stream
 
 
 class TargetSupervised(Method):
@@ -13,6 +15,9 @@ class TargetSupervised(Method):
     summary = "Learns from labelled target slices; the upper bound for adaptation methods."
     paper = "U-Net, Ronneberger et al., MICCAI 2015"
     reads_target_labels = True
+
+    def streams(self, progress: float) -> Set[Stream]:
+        return {"target"}
 
     def training_step(self, batch: Batch, progress: float) -> Losses:
         return self.supervised_step(batch.target, batch.target_structures)

@@ -146,7 +146,7 @@ class _Probe:
         start = time.perf_counter()
         try:
             with autocast(self.device):
-                phase.step(to_device(self.loader.batch(step), self.device), progress)
+                phase.step(to_device(self.loader.batch(step, phase.streams(progress)), self.device), progress)
             synchronize(self.device)
         except (RuntimeError, MemoryError) as error:
             raise self._explained(error) from error
