@@ -108,8 +108,9 @@ class MethodConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that determines a run. Written to ``run.json``; the same config and seed give the same CPU run.
 
-    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen; they do not influence the run. A run
-    with ``start`` adapts the model of its folder ``start``.
+    ``budget_minutes`` and ``reasons`` say how steps and settings were chosen, ``step_seconds`` what a step took in
+    parts of each phase, see ``runs.pace``; they do not influence the run. A run with ``start`` adapts the model of its
+    folder ``start``.
     """
 
     dataset: str
@@ -125,6 +126,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="checksum of the model it goes on from")] = ""
     budget_minutes: Annotated[float, Meta(gt=0, description="time for which the steps were chosen")] | None = None
     reasons: dict[str, str] = {}
+    step_seconds: dict[str, list[tuple[float, float]]] = {}
 
 
 C = TypeVar("C", bound=msgspec.Struct)

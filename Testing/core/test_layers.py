@@ -26,7 +26,8 @@ STANDARD_LIBRARY_ONLY = (
     *("__init__", "errors", "types", "durations", "earlier", "data.dataset_entries", "worker.channel"),
     *(f"bundle.{name}" for name in ("document", "files", "store", "tensors")),
     *(f"io.{name}" for name in ("children", "digests", "files", "labels", "leftovers", "names", "private", "streams")),
-    *(f"runs.{name}" for name in ("control", "events", "folder", "heartbeat", "kernel_lock", "lock", "model", "state")),
+    *(f"runs.{name}" for name in ("control", "events", "folder", "heartbeat", "kernel_lock", "lock", "model")),
+    *("runs.pace", "runs.state"),
 )
 WITHOUT_TORCH = ("config", "cli", "data.geometry", "prediction.doubt", "worker.server")
 NEVER = {"slicer", "qt", "ctk", "vtk", "slicer_core", "PythonQt", "PySide6"}

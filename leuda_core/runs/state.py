@@ -17,10 +17,10 @@ from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run, as_run
 from leuda_core.runs.lock import holder, is_running
 from leuda_core.runs.model import model_problem
+from leuda_core.runs.pace import seconds_left
 
 State = Literal["created", "running", "finished", "stopped", "failed", "crashed"]
 
-_RATE_EVENTS = 50
 _MOST_STEPS = 2**53
 
 
@@ -157,12 +157,7 @@ def _warning(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _seconds_left(events: Sequence[dict[str, Any]]) -> float | None:
-    """Estimate the remaining time from the pace of the last progress events since the last start."""
     starts = [index for index, event in enumerate(events) if event["event"] == "start"]
     recent = events[starts[-1] if starts else 0 :]
-    steps = [event for event in recent if _is_step(event)][-_RATE_EVENTS:]
-    if len(steps) < 2:
-        return None
-    first, last = steps[0], steps[-1]
-    done, seconds = last["step"] - first["step"], last.get("time", 0) - first.get("time", 0)
-    return max(0.0, (last["total"] - last["step"]) * seconds / done) if done > 0 and seconds > 0 else None
+    phases = next((event.get("phases") for event in reversed(recent) if event["event"] == "course"), None)
+    return seconds_left([event for event in recent if _is_step(event)], phases)

@@ -38,6 +38,7 @@ from leuda_core.runs.control import stop_requested
 from leuda_core.runs.events import EventWriter, read_events
 from leuda_core.runs.folder import Run
 from leuda_core.runs.lock import RunLock
+from leuda_core.runs.pace import course
 from leuda_core.training.adapting import adapted_info, adapted_task, read_start
 from leuda_core.training.ahead import Ahead, threads_for
 from leuda_core.training.checkpoints import restore_newest, save_checkpoint
@@ -104,6 +105,9 @@ class Training:
     def loop(self) -> None:
         """Take the remaining steps, then write the bundle."""
         previewer = Previewer(self.run.previews, self.loader.target[0], self.task)
+        if all(phase.name in self.config.step_seconds for phase in self.phases):
+            steps = {phase.name: phase.steps for phase in self.phases}
+            self.events("course", phases=course(steps, self.config.step_seconds))
         self.method.train()
         self.method.teacher.eval()
         lock = RunLock(self.run)

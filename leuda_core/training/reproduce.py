@@ -167,7 +167,7 @@ def _rules_of(recorded: ModelBundle) -> int:
 
 def _bare(path: Path) -> RunConfig:
     """Return the config of a run without how it was chosen."""
-    return msgspec.structs.replace(read_run_config(path), budget_minutes=None, reasons={})
+    return msgspec.structs.replace(read_run_config(path), budget_minutes=None, reasons={}, step_seconds={})
 
 
 def _data_differences(recorded: ModelBundle, dataset: Dataset) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replace the timed steps: a step takes a second, and two steps are enough."""
 
     def pace(**phases: tuple[int, float]) -> None:
-        timing = Timing(1.0, dict.fromkeys(phases, 1.0), phases)
+        timing = Timing(1.0, {name: [(0.5, 1.0)] for name in phases}, phases)
         monkeypatch.setattr(planning, "time_steps", lambda *_, **__: timing)
 
     monkeypatch.setattr(rules, "FEWEST_STEPS", 2)
@@ -168,7 +168,9 @@ def test_a_budget_that_is_too_short_is_told(
     tiny_dataset: Path, paced: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(planning, "time_steps", lambda *_, **__: Timing(1.0, {"train": 1.0}, {"train": (0, 1.0)}))
+    monkeypatch.setattr(
+        planning, "time_steps", lambda *_, **__: Timing(1.0, {"train": [(0.5, 1.0)]}, {"train": (0, 1.0)})
+    )
     config, (warning,) = planned_config(tiny_dataset, "source_only", budget="1m", device="cpu")
     assert config.steps == 300 and "too short for 300 steps" in warning.message and warning.remedy
 

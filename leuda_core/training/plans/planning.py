@@ -217,7 +217,8 @@ class _Draft:
         # A machine that is busy must not make a poor model of a run for which nobody asked to hurry.
         least = 0 if self.hurries else self.kind.default_steps
         self._take(choose_steps(self.minutes, pace, least))
-        self.config = msgspec.structs.replace(self.config, budget_minutes=self.minutes)
+        seconds = {name: list(places) for name, places in timing.course.items()}
+        self.config = msgspec.structs.replace(self.config, budget_minutes=self.minutes, step_seconds=seconds)
 
     def phase_steps(self, timing: Timing) -> dict[str, int]:
         """Return the steps of each phase as they were chosen."""

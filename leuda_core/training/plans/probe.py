@@ -37,14 +37,20 @@ OnUnreadable = Callable[[int, UnreadableCase], None]
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured seconds: to prepare all volumes, and of one step of each phase.
+    """Measured seconds: to prepare all volumes, and of one step in some parts of each phase.
 
-    ``phases`` says how many steps a phase has: a constant number, and a multiple of the steps of the segmenter.
+    ``course`` has, for each phase, parts of it in [0, 1] with the seconds of a step there. ``phases`` says how many
+    steps a phase has: a constant number, and a multiple of the steps of the segmenter.
     """
 
     prepare: float
-    per_step: Mapping[str, float]
+    course: Mapping[str, Sequence[tuple[float, float]]]
     phases: Mapping[str, tuple[int, float]]
+
+    @property
+    def per_step(self) -> dict[str, float]:
+        """The mean seconds of a step over each phase."""
+        return {name: statistics.fmean(seconds for _, seconds in parts) for name, parts in self.course.items()}
 
     def phase_steps(self, steps: int) -> dict[str, int]:
         """Return the steps of each phase for a number of steps of the segmenter."""
@@ -73,7 +79,7 @@ def time_steps(
     shares = {phase.name: (more[phase.name] - phase.steps) / _MANY for phase in phases}
     return Timing(
         prepare=probe.prepare_seconds,
-        per_step=probe.seconds_per_step(phases, on_step),
+        course=probe.course(phases, on_step),
         phases={phase.name: (round(phase.steps - shares[phase.name] * _MANY), shares[phase.name]) for phase in phases},
     )
 
@@ -127,8 +133,8 @@ class _Probe:
         self.method.train()
         self.method.teacher.eval()
 
-    def seconds_per_step(self, phases: Sequence[Phase], on_step: OnStep) -> dict[str, float]:
-        """Return the mean time of a step over the course of each phase."""
+    def course(self, phases: Sequence[Phase], on_step: OnStep) -> dict[str, list[tuple[float, float]]]:
+        """Return parts of each phase with the time of a step there."""
         places = (PLACES[0], *PLACES)
         total, found = len(phases) * len(places), {}
         for index, phase in enumerate(phases):
@@ -137,7 +143,7 @@ class _Probe:
                 if step < 3 or sum(times) < PROBE_LIMIT_S:
                     times.append(self._timed_step(phase, step, place))
                     on_step(index * len(places) + step + 1, total)
-            found[phase.name] = statistics.fmean(times[1:])
+            found[phase.name] = list(zip(PLACES, times[1:], strict=False))
         on_step(total, total)
         return found
 
