@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leuda_core.durations import estimated_duration
 from leuda_core.errors import LeudaError
 from leuda_core.io.files import write_error
 from leuda_core.io.streams import give_up_output, is_terminal, log, one_line, print_json, print_text
+from leuda_core.runs.events import read_events
+from leuda_core.runs.folder import Run
+from leuda_core.runs.pace import RECENT, course_of, seconds_left
 
 _LINE_EVERY_S = 15.0
 _LINE_EVERY_PART = 0.01  # of the time since the start: months of lines would fill the log of a run
@@ -92,15 +97,18 @@ def print_failure(error: LeudaError) -> None:
 
 
 class Progress:
-    """Progress of a run or a batch: a bar on a terminal, otherwise an occasional line.
+    """Progress of a run or a batch, with the time left: a bar on a terminal, otherwise an occasional line.
 
-    Call it with ``(step, total, metrics)``.
+    Call it with ``(step, total, metrics)``. ``run`` is the run whose steps these are, if any: it knows which of them
+    take longer.
     """
 
-    def __init__(self, unit: str = "step") -> None:
-        self._unit = unit
+    def __init__(self, unit: str = "step", run: Run | None = None) -> None:
+        self._unit, self._run = unit, run
         self._bar: Any = None
         self._begin = self._last_line = time.monotonic()
+        self._recent = deque[dict[str, Any]](maxlen=RECENT)
+        self._phases: object = None
 
     def __enter__(self) -> Progress:
         return self
@@ -110,23 +118,33 @@ class Progress:
             self._bar.close()
 
     def __call__(self, step: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
+        now = time.monotonic()
+        self._recent.append({"step": step, "total": total, "time": now})
         if is_terminal(sys.stderr):
             self._draw(step, total, metrics or {})
-            return
-        now = time.monotonic()
-        if step == total or now - self._last_line > max(_LINE_EVERY_S, _LINE_EVERY_PART * (now - self._begin)):
+        elif step == total or now - self._last_line > max(_LINE_EVERY_S, _LINE_EVERY_PART * (now - self._begin)):
             self._last_line = now
             values = " ".join(f"{name}={value:.4g}" for name, value in (metrics or {}).items())
-            say(f"{self._unit} {step}/{total} {values}".rstrip())
+            left = self._left()
+            say(f"{self._unit} {step}/{total} {values}{f', {left}' if left else ''}".replace(" ,", ",").rstrip())
+
+    def _left(self) -> str:
+        """Return the time left in words; empty if nothing is left or nothing is known yet."""
+        if self._run and len(self._recent) == 1:
+            self._phases = course_of(read_events(self._run.events)[0])
+        seconds = seconds_left(self._recent, self._phases)
+        return f"about {estimated_duration(seconds)} left" if seconds else ""
 
     def _draw(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit=self._unit, file=sys.stderr, dynamic_ncols=True)
+            shown = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"  # its own time left is naive
+            self._bar = tqdm(total=total, unit=f" {self._unit}", file=sys.stderr, dynamic_ncols=True, bar_format=shown)
         self._bar.total = total
         self._bar.n = step
-        self._bar.set_postfix({one_line(name): f"{value:.3g}" for name, value in metrics.items()}, refresh=False)
+        values = [f"{one_line(name)}={value:.3g}" for name, value in metrics.items()]
+        self._bar.set_postfix_str(", ".join(filter(None, [self._left(), *values])), refresh=False)
         self._bar.refresh()
 
 

@@ -44,7 +44,7 @@ def train(args: Namespace) -> Result:
     if args.detach:
         return _launch(training.create_run(args.dataset, args.method, args.out, on_plan=_tell_plan, **choice))
     run = Run(args.out)
-    with Progress() as progress, _stopping(run), _logging_to(run.log):
+    with Progress(run=run) as progress, _stopping(run), _logging_to(run.log):
         on_plan, on_progress = _with_plan(progress)
         callbacks: dict[str, Any] = {"on_plan": on_plan, "on_progress": on_progress}
         return _ended(training.train(args.dataset, args.method, args.out, **callbacks, **choice))
@@ -59,7 +59,7 @@ def adapt(args: Namespace) -> Result:
     if args.detach:
         return _launch(training.create_adaptation(*call, **choice))
     run = Run(args.out)
-    with Progress() as progress, _stopping(run), _logging_to(run.log):
+    with Progress(run=run) as progress, _stopping(run), _logging_to(run.log):
         return _ended(training.adapt(*call, on_progress=progress, **choice))
 
 
@@ -91,7 +91,7 @@ def resume(args: Namespace) -> Result:
         events = EventWriter(run.events)
         events("start", run=str(run.path))  # before the next line, which takes seconds
         training = _import_training(events)
-        with Progress() as progress, _stopping(run), _logging_to(run.log):
+        with Progress(run=run) as progress, _stopping(run), _logging_to(run.log):
             training.resume(run, on_progress=progress)
     return _ended(run)  # after releasing the lock, which would mean that it is running
 
@@ -101,7 +101,7 @@ def reproduce(args: Namespace) -> Result:
     from leuda_core.training.reproduce import reproduce as train_again
 
     run = Run(args.out)
-    with Progress() as progress, _stopping(run), _logging_to(run.log):
+    with Progress(run=run) as progress, _stopping(run), _logging_to(run.log):
         found = train_again(
             args.bundle,
             dataset=args.dataset,

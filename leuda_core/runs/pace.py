@@ -31,12 +31,17 @@ def course(phases: Mapping[str, int], seconds: Mapping[str, Sequence[tuple[float
     return [{"name": name, "steps": steps, "seconds": sorted(seconds[name])} for name, steps in phases.items()]
 
 
+def course_of(events: Sequence[Mapping[str, Any]]) -> object:
+    """Return the last recorded ``course``; ``None`` if there is none."""
+    return next((event.get("phases") for event in reversed(events) if event["event"] == "course"), None)
+
+
 def seconds_left(steps: Sequence[Mapping[str, Any]], phases: object) -> float | None:
     """Estimate the remaining time from the progress events since the last start and the last recorded ``course``.
 
     Without a course, later steps are taken to be like the last ones.
     """
-    recent = steps[-RECENT:]
+    recent = list(steps)[-RECENT:]
     if len(recent) < 2:
         return None
     first, last, total = recent[0], recent[-1], recent[-1]["total"]

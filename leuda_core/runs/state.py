@@ -17,7 +17,7 @@ from leuda_core.runs.events import read_events
 from leuda_core.runs.folder import Run, as_run
 from leuda_core.runs.lock import holder, is_running
 from leuda_core.runs.model import model_problem
-from leuda_core.runs.pace import seconds_left
+from leuda_core.runs.pace import course_of, seconds_left
 
 State = Literal["created", "running", "finished", "stopped", "failed", "crashed"]
 
@@ -159,5 +159,4 @@ def _warning(values: Mapping[str, Any]) -> dict[str, str]:
 def _seconds_left(events: Sequence[dict[str, Any]]) -> float | None:
     starts = [index for index, event in enumerate(events) if event["event"] == "start"]
     recent = events[starts[-1] if starts else 0 :]
-    phases = next((event.get("phases") for event in reversed(recent) if event["event"] == "course"), None)
-    return seconds_left([event for event in recent if _is_step(event)], phases)
+    return seconds_left([event for event in recent if _is_step(event)], course_of(recent))
