@@ -1,5 +1,5 @@
-# make install | demo | test | test-quick | lint | fuzz | bench | results | screenshots: each works on a bare clone, on
-# Linux and macOS; fuzz needs Linux.
+# make install | demo | test | test-quick | lint | fuzz | bench | bench-speed | results | screenshots: each works on a bare
+# clone, on Linux and macOS; fuzz needs Linux.
 #
 # PYTHON    the interpreter for creating the environment (3.10 to 3.13)
 # PIP_ARGS  extra arguments for pip, such as an index with the CPU-only build of PyTorch: the default build for Linux
@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-quick lint fuzz bench results screenshots system
+.PHONY: install demo test test-quick lint fuzz bench bench-speed results screenshots system
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -70,6 +70,20 @@ DATASETS ?=
 BENCH_OUT ?= build/bench
 bench: $(STAMP)
 	$(BIN)/leuda bench $(DATASETS) --methods all --seeds 0,1,2 --augmentation paper,strong --out $(BENCH_OUT)
+
+# The figures of docs/PERFORMANCE.md, on an idle machine, half an hour on two cores. Other libraries get an environment of
+# their own.
+PEERS := build/peers/bin
+bench-speed: $(STAMP)
+	$(BIN)/python Testing/benchmarks/bench_segment.py
+	$(BIN)/python Testing/benchmarks/bench_worker.py
+	$(BIN)/python Testing/benchmarks/bench_training.py
+	$(BIN)/python Testing/benchmarks/bench_training_memory.py
+	$(BIN)/python Testing/benchmarks/bench_scale.py batch --count 300
+	test -x $(PEERS)/python || $(PYTHON) -m venv build/peers
+	$(PEERS)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e . monai nnunetv2
+	$(PEERS)/python Testing/benchmarks/bench_peers.py
+	$(PEERS)/python Testing/benchmarks/bench_peers.py --shape 256 256 96
 
 # The tables of docs/RESULTS.md, from the results stored in Testing/benchmarks.
 results: $(STAMP)

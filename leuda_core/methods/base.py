@@ -189,7 +189,7 @@ class Method(Counting):
     ) -> None:
         """Add an Adam optimiser ``name`` for the parameters of ``networks``."""
         parameters = [p for network in networks for p in network.parameters()]
-        self.optimizers[name] = Adam(parameters, lr=lr or self.settings.learning_rate, betas=betas, fused=True)
+        self.optimizers[name] = Adam(parameters, lr=lr or self.settings.learning_rate, betas=betas)
 
     def set_learning_rate(self, rate: float, *names: str) -> None:
         """Set the learning rate of the named optimisers for the next step."""
