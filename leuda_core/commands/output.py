@@ -130,8 +130,8 @@ class Progress:
 
     def _left(self) -> str:
         """Return the time left in words; empty if nothing is left or nothing is known yet."""
-        if self._run and len(self._recent) == 1:
-            self._phases = course_of(read_events(self._run.events)[0])
+        if self._run and self._phases is None:  # with the first step, the run has recorded them if it knows them
+            self._phases = course_of(read_events(self._run.events)[0]) or ()
         seconds = seconds_left(self._recent, self._phases)
         return f"about {estimated_duration(seconds)} left" if seconds else ""
 

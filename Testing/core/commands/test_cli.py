@@ -18,6 +18,8 @@ from leuda_core.commands import output
 from leuda_core.commands.parser import build_parser
 from leuda_core.config import parse_settings
 from leuda_core.errors import Cancelled, InputError
+from leuda_core.runs.events import EventWriter
+from leuda_core.runs.folder import Run
 from repository import ROOT
 
 COMMANDS = [
@@ -196,3 +198,16 @@ def test_progress_without_a_terminal_is_few_lines(capsys: pytest.CaptureFixture[
             progress(step, 100, {"loss": 0.123456})
     out, err = capsys.readouterr()
     assert (out, err) == ("", "step 100/100 loss=0.1235\n")
+
+
+def test_progress_of_a_run_knows_its_slow_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+    EventWriter(run.events)("course", phases=[{"name": "train", "steps": 100, "seconds": [[0.25, 5.0], [0.75, 15.0]]}])
+    clock = iter(range(0, 10_000, 12))
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    with output.Progress(run=run) as progress:
+        for step in (2, 4, 6, 8, 10):
+            progress(step, 100)
+    assert capsys.readouterr().err.splitlines() == ["step 4/100, about 20 min left", "step 8/100, about 19 min left"]
