@@ -83,7 +83,6 @@ bench-speed: $(STAMP)
 	test -x $(PEERS)/python || $(PYTHON) -m venv build/peers
 	$(PEERS)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e . monai nnunetv2
 	$(PEERS)/python Testing/benchmarks/bench_peers.py
-	$(PEERS)/python Testing/benchmarks/bench_peers.py --shape 256 256 96
 
 # The tables of docs/RESULTS.md, from the results stored in Testing/benchmarks.
 results: $(STAMP)
